@@ -1,0 +1,324 @@
+"""DsODENet in torch: float, or quantised with Brevitas, in one class.
+
+    stem -> ODE block -> (down -> ODE block)* -> global average -> linear
+    f(z, t) = pw2(dw2(relu(pw1(dw1(z)) + b(t))))          every arrow of the quantised model passes a quantiser
+
+A float model may hold normalisation. `folded()` moves it into weights and biases; `quantised()` then starts quantisation-aware
+training from there, so that a quantised model has no normalisation at all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+from dsodenet.errors import SpecError
+from dsodenet.layers import Layer, Section, sections
+from dsodenet.params import knot_positions
+from dsodenet.solvers import integrate, step_coefficients, tableau, weighted_sum
+from dsodenet.spec import TIME_FRAC_BITS, Spec
+
+PIXEL_MAX = 255
+
+
+class FloatLayers:
+    """The float counterparts of `quantisers.Quantisers`."""
+
+    def convolution(self, layer: Layer) -> nn.Module:
+        shape = (layer.in_channels, layer.out_channels, layer.kernel, layer.stride, layer.padding)
+        return nn.Conv2d(*shape, groups=layer.groups, bias=not layer.timed)
+
+    def linear(self, layer: Layer) -> nn.Module:
+        return nn.Linear(layer.in_channels, layer.out_channels)
+
+    def relu(self) -> nn.Module:
+        return nn.ReLU()
+
+    def activation(self, return_quant_tensor: bool = False) -> nn.Module:
+        return nn.Identity()
+
+    state = pixels = activation
+
+
+class TimeTable(nn.Module):
+    """b(t) per channel, piecewise linear between uniform knots. knots: (time_knots, channels)."""
+
+    def __init__(self, knots: int, channels: int) -> None:
+        super().__init__()
+        self.knots = nn.Parameter(torch.zeros(knots, channels))
+
+    def forward(self, spec: Spec, block: int, scale: Tensor | None) -> Tensor:
+        """The bias at every evaluation, (evaluations, channels); with a scale, in the integers of Params.bias_table times it."""
+        index, fraction = (torch.from_numpy(v).to(self.knots.device) for v in knot_positions(spec, block))
+        weight = (fraction.to(torch.float64) / 2**TIME_FRAC_BITS)[:, None]
+        if scale is None:
+            return torch.lerp(self.knots[index], self.knots[index + 1], weight.to(self.knots.dtype))
+        from dsodenet.quantisers import round_half_even
+
+        bound = 2 ** (spec.quantisation.bias_bit_width - 1)
+        knots = round_half_even(self.knots.double() / scale.double()).clamp(-bound, bound - 1)
+        return (round_half_even(torch.lerp(knots[index], knots[index + 1], weight)) * scale.double()).to(self.knots.dtype)
+
+
+class MeanPerEvaluationNorm(nn.Module):
+    """BatchNorm for a layer shared over time: one scale for all evaluations, a running mean for each knot of time.
+
+    A BatchNorm that shares its mean as well ruins a neural ODE (arXiv 2004.09222); this one folds, its scale into the weights
+    and its means into the time table.
+    """
+
+    def __init__(self, knots: int, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(knots, channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.momentum, self.eps = momentum, eps
+
+    def gain(self) -> Tensor:
+        return self.weight * torch.rsqrt(self.running_var + self.eps)
+
+    def forward(self, x: Tensor, index: int, fraction: float) -> Tensor:
+        """x: (batch, channels, height, width) at the time `fraction` of the way from knot `index` to the next."""
+        mean = torch.lerp(self.running_mean[index], self.running_mean[index + 1], fraction)
+        if self.training:
+            batch_var, batch_mean = torch.var_mean(x, dim=(0, 2, 3), unbiased=False)
+            with torch.no_grad():
+                self.running_var.lerp_(batch_var, self.momentum)
+                step = self.momentum * (batch_mean - mean)
+                self.running_mean[index] += (1 - fraction) * step
+                self.running_mean[index + 1] += fraction * step
+            mean = batch_mean
+        gain = self.gain()
+        return x * gain[:, None, None] + (self.bias - mean * gain)[:, None, None]
+
+
+class Stem(nn.Module):
+    def __init__(self, make: Any, section: Section, batch_norm: bool) -> None:
+        super().__init__()
+        self.x = make.pixels()
+        self.conv = make.convolution(section.layers[0])
+        self.norm = nn.BatchNorm2d(section.layers[0].out_channels) if batch_norm else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(self.x(x)))
+
+
+class Down(nn.Module):
+    def __init__(self, make: Any, section: Section, batch_norm: bool) -> None:
+        super().__init__()
+        dw, pw = section.layers
+        self.x, self.dw = make.activation(), make.convolution(dw)
+        self.d, self.pw = make.activation(), make.convolution(pw)
+        self.norm = nn.BatchNorm2d(pw.out_channels) if batch_norm else nn.Identity()
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.norm(self.pw(self.d(self.dw(self.x(z)))))
+
+
+class Head(nn.Module):
+    def __init__(self, make: Any, section: Section, map_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool2d(map_size)
+        self.x = make.activation()
+        self.linear = make.linear(section.layers[0])
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.linear(self.x(self.pool(z).flatten(1)))
+
+
+class Slope(nn.Module):
+    """f: the slope of the state. A timed f is given the bias of its evaluation."""
+
+    def __init__(self, make: Any, section: Section) -> None:
+        super().__init__()
+        dw1, pw1, dw2, pw2 = section.layers
+        self.x, self.dw1 = make.activation(), make.convolution(dw1)
+        self.d1, self.pw1 = make.activation(), make.convolution(pw1)
+        self.p, self.dw2 = make.relu(), make.convolution(dw2)
+        self.d2, self.pw2 = make.activation(), make.convolution(pw2)
+        self.k = make.activation(return_quant_tensor=False)
+
+    def forward(self, z: Tensor, bias: Tensor | None = None, norm: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        a = self.pw1(self.d1(self.dw1(self.x(z))))
+        if norm is not None:
+            a = norm(a)
+        if bias is not None:
+            a = a + bias
+        return self.k(self.pw2(self.d2(self.dw2(self.p(a)))))
+
+
+class OdeBlock(nn.Module):
+    """z(t1) from z(t0) by the solver of the spec in force."""
+
+    def __init__(self, make: Any, section: Section, spec: Spec, folded: bool) -> None:
+        super().__init__()
+        network, pw1 = spec.network, section.layers[1]
+        self.block = section.block
+        self.z, self.f = make.state(), Slope(make, section)
+        norm = "none" if folded else network.norm
+        timed = network.time == "bias" or (pw1.timed and folded)
+        self.table = TimeTable(network.time_knots, pw1.out_channels) if timed else None
+        self.norm: nn.Module = nn.Identity()
+        if norm == "batch":
+            self.norm = MeanPerEvaluationNorm(network.time_knots, pw1.out_channels)
+        elif norm == "layer":
+            self.norm = nn.GroupNorm(1, pw1.out_channels)
+        elif norm in ("weight", "spectral"):
+            parametrise = parametrizations.weight_norm if norm == "weight" else parametrizations.spectral_norm
+            for conv in (self.f.dw1, self.f.pw1, self.f.dw2, self.f.pw2):
+                parametrise(conv)
+
+    def forward(self, z: Tensor, spec: Spec, quantised: bool, on_step: Callable[[int, Tensor], None] | None = None) -> Tensor:
+        biases = None
+        if self.table is not None:
+            biases = self.table(spec, self.block, self._bias_scale() if quantised else None)[:, :, None, None]
+        index, fraction = knot_positions(spec, self.block)
+
+        def f(z: Tensor, evaluation: int) -> Tensor:
+            norm = self.norm
+            if isinstance(norm, MeanPerEvaluationNorm):
+                where = int(index[evaluation]), float(fraction[evaluation]) / 2**TIME_FRAC_BITS
+                return self.f(z, None if biases is None else biases[evaluation], lambda x: norm(x, *where))
+            return self.f(z, None if biases is None else biases[evaluation], norm)
+
+        def combine(z: Tensor, row: Sequence[Any], slopes: list[Tensor]) -> Tensor:
+            return self.z(weighted_sum(z, row, slopes)) if any(row) else z
+
+        return integrate(f, self.z(z), self._rows(spec, quantised), spec.solver.n_steps[self.block], combine, on_step)
+
+    def _rows(self, spec: Spec, quantised: bool) -> list[list[Any]]:
+        solver = spec.solver
+        if quantised:
+            return [[value * spec.quantisation.coeff.scale for value in row] for row in spec.coefficients(self.block)]
+        dt = (Fraction(solver.t1) - Fraction(solver.t0)) / solver.n_steps[self.block]
+        return step_coefficients(tableau(solver.method), dt)
+
+    def _bias_scale(self) -> Tensor:
+        """One LSB of pw1's accumulator."""
+        return self.f.d1.act_quant.scale() * self.f.pw1.quant_weight().scale
+
+
+class DsODENet(nn.Module):
+    """forward: images (batch, channels, height, width), uint8 or float in [0, 1] -> logits (batch, num_classes).
+
+    bit_width None is the float model; a number is the Brevitas model with weights of that width and the spec's other widths,
+    normalisation folded. `spec` may be replaced by `spec.with_solver(...)` at any time.
+    """
+
+    def __init__(self, spec: Spec, bit_width: int | None = None, *, folded: bool = False) -> None:
+        super().__init__()
+        make: Any = FloatLayers()
+        if bit_width is not None:
+            if spec.network.norm == "layer":
+                raise SpecError(
+                    "network.norm layer needs the whole map in each evaluation, so it is float only; use none, weight, spectral or batch"
+                )
+            from dsodenet.quantisers import Quantisers
+
+            spec = dataclasses.replace(spec, quantisation=dataclasses.replace(spec.quantisation, weight_bit_width=bit_width))
+            make, folded = Quantisers(spec.quantisation), True
+        self.spec, self.quantised_arithmetic, self.is_folded = spec, bit_width is not None, folded
+        batch_norm = spec.network.norm == "batch" and not folded
+        self.sections = nn.ModuleDict()
+        for section in sections(spec.network):
+            if section.kind == "f":
+                self.sections[section.name] = OdeBlock(make, section, spec, folded)
+            elif section.kind == "head":
+                self.sections[section.name] = Head(make, section, spec.network.map_size(section.block))
+            else:
+                self.sections[section.name] = {"stem": Stem, "down": Down}[section.kind](make, section, batch_norm)
+
+    def forward(self, images: Tensor, on_step: dict[int, Callable[[int, Tensor], None]] | None = None) -> Tensor:
+        z = pixels(images, next(self.parameters()).dtype)
+        for section in self.sections.values():
+            if isinstance(section, OdeBlock):
+                z = section(z, self.spec, self.quantised_arithmetic, (on_step or {}).get(section.block))
+            else:
+                z = section(z)
+        return z
+
+    def layer(self, name: str) -> nn.Module:
+        """The module of a layer by its name in layers.py, such as `f1.dw1`."""
+        section, layer = name.split(".")
+        module = self.sections[section]
+        return getattr(module.f if isinstance(module, OdeBlock) else module, layer)
+
+    def activation(self, tensor: str) -> nn.Module:
+        """The quantiser of a tensor by its name in layers.py, such as `f1.d1`, `z1` or `image`."""
+        if tensor == "image":
+            return self.sections["stem"].x  # type: ignore[return-value]
+        if tensor.startswith("z"):
+            return self.sections[f"f{tensor[1:]}"].z  # type: ignore[return-value]
+        return self.layer(tensor)
+
+    @torch.no_grad()
+    def folded(self) -> DsODENet:
+        """The float model without normalisation modules whose outputs are those of this one in eval mode."""
+        if self.quantised_arithmetic or self.spec.network.norm == "layer":
+            raise SpecError("only a float model with norm none, weight, spectral or batch can be folded")
+        if self.is_folded:
+            return self
+        source, result = self.eval(), DsODENet(self.spec, folded=True)
+        for name, module in source.sections.items():
+            target = result.sections[name]
+            if isinstance(module, OdeBlock):
+                for conv in ("dw1", "pw1", "dw2", "pw2"):
+                    _copy(getattr(module.f, conv), getattr(target.f, conv))
+                if module.table is not None:
+                    target.table.knots.copy_(module.table.knots)
+                if isinstance(module.norm, MeanPerEvaluationNorm):
+                    gain = module.norm.gain()
+                    target.f.pw1.weight.mul_(gain[:, None, None, None])
+                    target.table.knots.add_(module.norm.bias - module.norm.running_mean * gain)
+            else:
+                for conv in ("conv", "dw", "pw", "linear"):
+                    if hasattr(module, conv):
+                        _copy(getattr(module, conv), getattr(target, conv))
+                if isinstance(getattr(module, "norm", None), nn.BatchNorm2d):
+                    last = target.conv if name == "stem" else target.pw
+                    gain = module.norm.weight * torch.rsqrt(module.norm.running_var + module.norm.eps)
+                    last.weight.mul_(gain[:, None, None, None])
+                    last.bias.copy_((last.bias - module.norm.running_mean) * gain + module.norm.bias)
+        return result.eval()
+
+    def quantised(self, bit_width: int | None = None) -> DsODENet:
+        """A Brevitas model that starts from this float model; its activation scales need `calibrate` or training."""
+        folded = self.folded()
+        result = DsODENet(self.spec, bit_width or self.spec.quantisation.weight_bit_width)
+        with torch.no_grad():
+            targets = dict(result.named_parameters())
+            for name, value in folded.named_parameters():
+                targets[name].copy_(value)
+        return result
+
+
+def pixels(images: Tensor, dtype: torch.dtype) -> Tensor:
+    """What the network sees: uint8 pixels times 2**-8; float images in [0, 1] are rounded to uint8 first."""
+    if images.dtype != torch.uint8:
+        images = torch.round(images * PIXEL_MAX)
+    return images.to(dtype) / 256
+
+
+def _copy(source: nn.Module, target: nn.Module) -> None:
+    """Copy weight (as a parametrisation leaves it) and bias."""
+    target.weight.copy_(source.weight)
+    if target.bias is not None:
+        target.bias.copy_(source.bias)
+
+
+@torch.no_grad()
+def calibrate(model: DsODENet, images: Tensor) -> None:
+    """Let every activation quantiser see enough batches to set its scale from the ranges it meets."""
+    from dsodenet.quantisers import CALIBRATION_CALLS
+
+    model.train()
+    for _ in range(CALIBRATION_CALLS + 1):  # activations outside the loop are called once per batch
+        model(images)
+    model.eval()

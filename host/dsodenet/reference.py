@@ -1,0 +1,205 @@
+"""The integer model in NumPy: the definition of truth that every other backend equals word for word, and the fast CPU path.
+
+All integers travel as floats that hold them exactly. A layer's accumulator bound, computed from its weights, decides the type:
+below 2**24 float32 represents every partial sum, so BLAS in any order gives the exact integer; otherwise float64 (2**53) does.
+Requantisation is a power of two folded into the weights, then rint (half to even) and clip: each exact.
+Maps are (batch, height, width, channels) inside, so that a row of pixels times channels is one contiguous vector.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsodenet.fixed_point import Format
+from dsodenet.layers import Layer, Section, sections
+from dsodenet.params import Params, bias_name
+from dsodenet.solvers import integrate
+
+Map = NDArray[Any]  # (batch, height, width, channels), integers held in float32 or float64
+OnStep = Callable[[int, Map], None]
+ROUND: dict[str, Callable[..., Any]] = {"RND_CONV": np.rint, "TRN": np.floor}
+CHUNK_BYTES = 1 << 20  # of one float32 map: what stays in a core's cache
+
+
+def exact_float(bound: int) -> type:
+    """The narrowest float type that holds every integer up to `bound` in magnitude."""
+    return np.float32 if bound < 1 << 24 else np.float64
+
+
+def requantise(values: Map, fmt: Format) -> Map:
+    """Round and saturate in place values that are already counted in LSBs of `fmt`."""
+    ROUND[fmt.rounding](values, out=values)
+    return np.clip(values, fmt.min_int, fmt.max_int, out=values)
+
+
+class Convolution:
+    """One layer: exact multiply-accumulate, bias, requantisation (ReLU is the lower end of an unsigned format)."""
+
+    def __init__(self, params: Params, layer: Layer) -> None:
+        self.layer = layer
+        self.dest = params.formats.get(layer.dest)  # None for logits
+        self.dtype = exact_float(params.accumulator_bound(layer))
+        frac_bits = params.accumulator_frac_bits(layer)
+        self.lsb = 1.0 if self.dest is None else 2.0 ** (self.dest.frac_bits - frac_bits)  # of the accumulator, in LSBs of dest
+        weight = params.arrays[f"{layer.name}.weight"].astype(self.dtype) * self.dtype(self.lsb)
+        if layer.depthwise:
+            self.weight = np.ascontiguousarray(weight[:, 0].transpose(1, 2, 0))  # (kernel, kernel, channels)
+        else:
+            self.weight = np.ascontiguousarray(weight.transpose(2, 3, 1, 0)).reshape(-1, layer.out_channels)
+        self.bias = None if layer.timed else self.scale_bias(params.arrays[bias_name(layer)])
+
+    def scale_bias(self, bias: NDArray[np.int32]) -> NDArray[Any]:
+        """Accumulator integers in the units in which this layer accumulates."""
+        return bias.astype(self.dtype) * self.dtype(self.lsb)
+
+    def __call__(self, x: Map, bias: NDArray[Any] | None = None) -> Map:
+        """x: (batch, height, width, in_channels) -> (batch, height, width, out_channels) in the format of `layer.dest`."""
+        layer = self.layer
+        x = x.astype(self.dtype, copy=False)
+        if layer.padding:
+            batch, height, width, channels = x.shape
+            pad = layer.padding
+            padded: Map = np.zeros((batch, height + 2 * pad, width + 2 * pad, channels), self.dtype)
+            padded[:, pad:-pad, pad:-pad] = x
+            x = padded
+        out = self._depthwise(x) if layer.depthwise else self._dense(x)
+        out += self.bias if bias is None else bias
+        return out if self.dest is None else requantise(out, self.dest)
+
+    def _taps(self, x: Map) -> list[Map]:
+        """The shifted views of a padded map, one per kernel tap, in row-major tap order."""
+        (height, width), stride, kernel = self.layer.out_size, self.layer.stride, self.layer.kernel
+        return [
+            x[:, i : i + (height - 1) * stride + 1 : stride, j : j + (width - 1) * stride + 1 : stride]
+            for i in range(kernel)
+            for j in range(kernel)
+        ]
+
+    def _depthwise(self, x: Map) -> Map:
+        taps = self._taps(x)
+        # A weight row repeated over the width makes the innermost loop width * channels long.
+        rows = np.repeat(self.weight.reshape(len(taps), 1, -1), taps[0].shape[2], axis=1)
+        out = taps[0] * rows[0]
+        product = np.empty_like(out)
+        for tap, row in zip(taps[1:], rows[1:]):
+            np.multiply(tap, row, out=product)
+            out += product
+        return out
+
+    def _dense(self, x: Map) -> Map:
+        taps = self._taps(x)
+        x = taps[0] if len(taps) == 1 else np.concatenate(taps, axis=3)
+        return x @ self.weight if x.shape[1:3] == (1, 1) else (x.reshape(-1, x.shape[3]) @ self.weight).reshape(*x.shape[:3], -1)
+
+
+class OdeBlock:
+    """z(t1) from z(t0): f inside the solver loop, state update in exact arithmetic."""
+
+    def __init__(self, params: Params, section: Section) -> None:
+        self.z, self.k, frac_bits = params.update_formats(section.block)
+        self.x = params.formats[section.layers[0].source]
+        self.dw1, self.pw1, self.dw2, self.pw2 = (Convolution(params, layer) for layer in section.layers)
+        self.n_steps = params.spec.solver.n_steps[section.block]
+        coeff = params.spec.quantisation.coeff
+        lsb = 2.0 ** (self.z.frac_bits - self.k.frac_bits - coeff.frac_bits)  # of coefficient * k, in LSBs of z
+        self.rows = [[entry * lsb for entry in row] for row in params.spec.coefficients(section.block)]
+        self.biases = self.pw1.scale_bias(params.bias_table(params.spec, section))
+        self.exact_bits = frac_bits
+
+    def f(self, z: Map, evaluation: int) -> Map:
+        x = requantise(z * np.float32(2.0 ** (self.x.frac_bits - self.z.frac_bits)), self.x)
+        return self.pw2(self.dw2(self.pw1(self.dw1(x), self.biases[evaluation])))
+
+    def combine(self, z: Map, row: Sequence[float], slopes: list[Map]) -> Map:
+        """Q(z + sum row[j] * slopes[j]); float64 holds the sum exactly (Params.check_solver)."""
+        terms = [(entry, slope) for entry, slope in zip(row, slopes) if entry]
+        if not terms:
+            return z
+        total = z.astype(np.float64)
+        for entry, slope in terms:
+            total += np.multiply(slope, entry, dtype=np.float64)
+        return requantise(total, self.z).astype(np.float32)
+
+    def __call__(self, z: Map, on_step: OnStep | None = None) -> Map:
+        return integrate(self.f, z, self.rows, self.n_steps, self.combine, on_step)
+
+
+class Reference:
+    """params -> integer logits. `threads` images chunks run at once; BLAS then runs single-threaded inside each."""
+
+    def __init__(self, params: Params, threads: int | None = None) -> None:
+        self.params = params
+        self.threads = threads or os.cpu_count() or 1
+        self.parts: list[tuple[Section, Any]] = []
+        for section in sections(params.spec.network):
+            part = OdeBlock(params, section) if section.kind == "f" else [Convolution(params, layer) for layer in section.layers]
+            self.parts.append((section, part))
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int32]:
+        """images: uint8 (batch, channels, height, width) -> int32 logits (batch, num_classes), in LSBs of params.logits_scale."""
+        network = self.params.spec.network
+        out = np.empty((len(images), network.num_classes), np.int32)
+        height, width = network.map_size(0)
+        size = max(1, CHUNK_BYTES // (4 * height * width * network.channels[0]))
+        size = min(size, max(1, -(-len(images) // self.threads)))
+        chunks = [slice(i, i + size) for i in range(0, len(images), size)]
+
+        def work(chunk: slice) -> None:
+            out[chunk] = self._forward(images[chunk])
+
+        if self.threads == 1 or len(chunks) == 1:
+            for chunk in chunks:
+                work(chunk)
+        else:
+            with _single_threaded_blas(), ThreadPoolExecutor(self.threads) as pool:
+                list(pool.map(work, chunks))
+        return out
+
+    def trajectory(self, images: NDArray[np.uint8], block: int) -> list[NDArray[np.int16]]:
+        """States of ODE block `block` before the first step and after each: int16 (batch, height, width, channels)."""
+        states: list[NDArray[np.int16]] = []
+        self._forward(images, {block: lambda step, z: states.append(z.astype(np.int16))})
+        return states
+
+    def _forward(self, images: NDArray[np.uint8], on_step: dict[int, OnStep] | None = None) -> NDArray[np.int32]:
+        formats = self.params.formats
+        z: Map = np.ascontiguousarray(images.transpose(0, 2, 3, 1), dtype=np.float32)
+        for section, part in self.parts:
+            if section.kind == "f":
+                z = part(z, (on_step or {}).get(section.block))
+                continue
+            if section.kind == "down":
+                source, dest = formats[f"z{section.block + 1}"], formats[f"{section.name}.x"]
+                z = requantise(z * np.float32(2.0 ** (dest.frac_bits - source.frac_bits)), dest)
+            elif section.kind == "head":
+                z = global_average(z, formats[f"z{section.block + 1}"], formats["head.x"])
+            for convolution in part:
+                z = convolution(z)
+            if section.kind == "stem":
+                z = z.astype(np.float32, copy=False)
+        return z.reshape(len(images), -1).astype(np.int32)
+
+
+def global_average(z: Map, source: Format, dest: Format) -> Map:
+    """Q(sum / count), rounded as if the quotient were exact.
+
+    float64 does that: a quotient that is no tie lies at least 1 / (2 * count) LSB from one, far more than the division's error.
+    """
+    total = z.sum(axis=(1, 2), keepdims=True, dtype=np.float64) * 2.0 ** (dest.frac_bits - source.frac_bits)
+    return requantise(total / (z.shape[1] * z.shape[2]), dest).astype(np.float32)
+
+
+def _single_threaded_blas() -> Any:
+    """Our threads split the batch; BLAS threads inside them would only contend. Needs threadpoolctl, works without."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return nullcontext()
+    return threadpool_limits(1, user_api="blas")
