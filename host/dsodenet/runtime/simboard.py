@@ -185,6 +185,9 @@ class KernelIp:
         self.output: bytes | None = None  # waits for the DMA to take it
 
     def read(self, offset: int) -> int:
+        for name, value in self.board.faults.results.items():
+            if offset == REGISTERS[name].offset:
+                return value
         if offset == REGISTERS["CTRL"].offset:
             if self.board.faults.busy_reads:
                 self.board.faults.busy_reads -= 1
@@ -192,9 +195,6 @@ class KernelIp:
             value = AP_START if self.running else AP_IDLE | AP_READY * self.done | AP_DONE * self.done
             self.done = False  # both clear on read
             return value
-        for name, value in self.board.faults.results.items():
-            if offset == REGISTERS[name].offset:
-                return value
         return int(self.words[offset // 4])
 
     def write(self, offset: int, value: int) -> None:
