@@ -40,7 +40,8 @@ class Backend(Protocol):
 
     def set_solver(self, params: Params) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Called once, and nothing after it."""
 
 
 class CpuBackend:

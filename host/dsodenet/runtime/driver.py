@@ -66,7 +66,7 @@ class Transport(Protocol):
         """
 
     def close(self) -> None:
-        """Give everything back; nothing may be called after it."""
+        """Give everything back; called once, and nothing after it."""
 
 
 @dataclass(frozen=True)
