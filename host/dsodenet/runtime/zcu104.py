@@ -87,7 +87,7 @@ class Zcu104Transport:
         self._broken = True  # until the first command resets the DMA and sets it running
 
     def input(self, num_bytes: int) -> NDArray[np.uint8]:
-        view: NDArray[np.uint8] = self._inputs.get(num_bytes)[:num_bytes]
+        view: NDArray[np.uint8] = self._inputs.get(num_bytes)[:num_bytes].view(np.ndarray)  # a slice of PynqBuffer is slow
         return view
 
     def write(self, offset: int, value: int) -> None:
@@ -140,7 +140,7 @@ class Zcu104Transport:
             received.invalidate()
         elif in_bytes:
             self._wait_idle(start, MM2S)
-        return status, received
+        return status, received.view(np.ndarray)
 
     def _transfer(self, channel: int, buffer: Any) -> None:
         """Start a transfer; the address registers keep their value, so a buffer used again costs one write."""
@@ -175,6 +175,7 @@ class Zcu104Transport:
                 self._raise_dma_errors()
             if time.monotonic() - start > self.timeout_s:
                 raise DeviceError(f"the kernel is done, but the DMA is not in {self.timeout_s:g} s: {self._describe()}")
+            time.sleep(FIRST_POLL_S)
 
     def _raise_dma_errors(self) -> None:
         for channel in (MM2S, S2MM):
