@@ -424,7 +424,7 @@ def _program(steps: int) -> bytes:
         (Command.RUN, {"FRAMES": 0}, "run", Status.BAD_FRAMES),
         (Command.RUN, {"FRAMES": 2}, "run", Status.SHORT_INPUT),
         (Command.RUN, {}, "run run", Status.LONG_INPUT),
-        (Command.RUN, {"N_STEPS_1": 3}, "run", Status.BAD_PROGRAM),
+        (Command.RUN, {"N_STEPS_1": 3}, "run", Status.NOT_LOADED),
         (Command.LOAD, {}, "short", Status.SHORT_INPUT),
         (Command.LOAD, {}, "long", Status.LONG_INPUT),
         (Command.RUN, {}, "run", Status.OK),
