@@ -131,6 +131,25 @@ def test_registers_are_written_only_when_they_change(setup: Setup) -> None:
     assert all(offset >= first for offset in written if offset >= REGISTERS["COEFF"].offset)
 
 
+def test_the_dma_is_waited_for_after_the_kernel(setup: Setup) -> None:
+    setup.accelerator.predict(IMAGES)
+    board = setup.device.board
+    (base,) = (window.base for window in design.zcu104("x", Kind.HLS, 200).windows if window.instance == "axi_dma_0")
+    for change, status in ((False, base + 0x34), (True, base + 0x04)):  # a run ends with a write to memory, a load with a read
+        if change:
+            setup.accelerator.set_solver("rk4", (2, 1, 4))
+        board.faults.late_idle_reads = 3
+        board.accesses = accesses = []
+        logits = setup.accelerator.predict(IMAGES)
+        np.testing.assert_array_equal(logits, Reference(setup.accelerator.params).predict(IMAGES))
+        assert [address for kind, address, _ in accesses if kind == "r"].count(status) == 4
+    board.faults.late_idle_reads = 1 << 30
+    with pytest.raises(DeviceError, match=r"the kernel is done, but the DMA is not in 0\.1 s"):
+        setup.accelerator.predict(IMAGES)
+    board.faults.late_idle_reads = 0
+    setup.accelerator.predict(IMAGES)
+
+
 @pytest.mark.parametrize("method", ["flush", "invalidate"])
 def test_a_missing_flush_or_invalidate_shows(setup: Setup, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     monkeypatch.setattr(SimulatedZcu104, method, lambda *args: None)
@@ -251,7 +270,20 @@ def test_a_kernel_that_does_not_fit_is_refused(register: str, value: int, messag
     device.board.faults.results[register] = value
     with pytest.raises(DeviceError, match=message):
         Accelerator(PARAMS, "zcu104-sim", device=device)
-    assert not device.board.ddr.live
+
+
+def test_a_failed_open_gives_everything_back() -> None:
+    device = open_device()
+    device.board.faults.results["STATUS"] = 5
+    with pytest.raises(DeviceError, match="refused IDENTIFY with status 5: its input ended before the last beat"):
+        Accelerator(PARAMS, "zcu104-sim", device=device)
+    device.board.faults.results.clear()
+    engine = device.board.engine
+    assert isinstance(engine, ReferenceEngine)
+    engine.network = dataclasses.replace(engine.network, time="none")  # takes no program
+    with pytest.raises(DeviceError, match="refused LOAD with status 8: the program does not fit") as error:
+        Accelerator(PARAMS, "zcu104-sim", device=device)
+    assert not device.board.ddr.live, f"although {error.value.__traceback__} still holds the driver"
 
 
 def test_a_solver_over_the_limit_leaves_the_old_one(setup: Setup) -> None:
@@ -392,7 +424,7 @@ def _program(steps: int) -> bytes:
         (Command.RUN, {"FRAMES": 0}, "run", Status.BAD_FRAMES),
         (Command.RUN, {"FRAMES": 2}, "run", Status.SHORT_INPUT),
         (Command.RUN, {}, "run run", Status.LONG_INPUT),
-        (Command.RUN, {"N_STEPS_1": 3}, "run", Status.BAD_PROGRAM),
+        (Command.RUN, {"N_STEPS_1": 3}, "run", Status.NOT_LOADED),
         (Command.LOAD, {}, "short", Status.SHORT_INPUT),
         (Command.LOAD, {}, "long", Status.LONG_INPUT),
         (Command.RUN, {}, "run", Status.OK),
