@@ -32,7 +32,15 @@ class FloatLayers:
 
     def convolution(self, layer: Layer) -> nn.Module:
         shape = (layer.in_channels, layer.out_channels, layer.kernel, layer.stride, layer.padding)
-        return nn.Conv2d(*shape, groups=layer.groups, bias=not layer.timed)
+        conv = nn.Conv2d(*shape, groups=layer.groups, bias=not layer.timed)
+        # torch's default shrinks the signal by sqrt(3) a layer: the logits of a new network hardly depend on the image, and
+        # nothing is learned for epochs. Unit gain keeps it; f starts as half of that, a gentle flow.
+        nn.init.kaiming_normal_(conv.weight, nonlinearity="linear")
+        if layer.name.startswith("f") and layer.dest.endswith(".k"):
+            nn.init.zeros_(conv.bias)
+            with torch.no_grad():
+                conv.weight.mul_(0.5)
+        return conv
 
     def linear(self, layer: Layer) -> nn.Module:
         return nn.Linear(layer.in_channels, layer.out_channels)
