@@ -1,7 +1,7 @@
 """Trained Brevitas model -> integers and formats (params.npz, spec.json) and QONNX graphs. The last module that imports torch.
 
-    RUN/model.qonnx.onnx    the whole network, its solver loop unrolled: runs in qonnx; images in [0, 1] to logits
-    RUN/qonnx/<section>.onnx  stem, each f, downs, head: what `lower` hands to hls4ml
+RUN/model.qonnx.onnx    the whole network, its solver loop unrolled: runs in qonnx; images in [0, 1] to logits
+RUN/qonnx/<section>.onnx  stem, each f, downs, head: what `lower` hands to hls4ml
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ def extract(model: DsODENet) -> Params:
     """The integers and formats of a quantised model; SpecError when a scale is no power of two or a bound does not hold."""
     if not model.quantised_arithmetic:
         raise SpecError("a float model has no integers to export; train it with a bit width first")
-    model = copy.deepcopy(model).double().eval()
+    source: Any = copy.deepcopy(model).double().eval()  # in double every product and sum is exact
     spec, formats, arrays = model.spec, {"image": IMAGE_FORMAT}, {}
     rounding = spec.quantisation.rounding
     for name, (bits, signed) in tensor_widths(spec).items():
         if name.endswith(".weight"):
-            formats[name] = Format.from_scale(bits, float(model.layer(name.removesuffix(".weight")).quant_weight().scale))
+            formats[name] = Format.from_scale(bits, float(source.layer(name.removesuffix(".weight")).quant_weight().scale))
         elif name != "image":
-            formats[name] = Format.from_scale(bits, float(model.activation(name).act_quant.scale()), signed, rounding)
+            formats[name] = Format.from_scale(bits, float(source.activation(name).act_quant.scale()), signed, rounding)
     for layer in all_layers(spec.network):
-        module = model.layer(layer.name)
+        module = source.layer(layer.name)
         weight = module.quant_weight()
         arrays[f"{layer.name}.weight"] = _integers(weight.value, float(weight.scale), np.int8).reshape(layer.weight_shape)
         frac_bits = formats[layer.source].frac_bits + formats[f"{layer.name}.weight"].frac_bits
-        block = model.sections[layer.name.split(".")[0]]
+        block = source.sections[layer.name.split(".")[0]]
         bias = block.table.knots if layer.timed else module.bias
         bound = 1 << (spec.quantisation.bias_bit_width - 1)
         arrays[bias_name(layer)] = np.clip(np.rint(bias.numpy() * 2.0**frac_bits), -bound, bound - 1).astype(np.int32)
