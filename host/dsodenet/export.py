@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -24,9 +25,9 @@ from dsodenet.fixed_point import Format
 from dsodenet.layers import IMAGE_FORMAT, all_layers, sections, tensor_widths
 from dsodenet.model import DsODENet, OdeBlock
 from dsodenet.params import Params, bias_name
+from dsodenet.qonnx_join import OPSET, load_pieces, unrolled
 
 MODEL_FILE, QONNX_FOLDER = "model.qonnx.onnx", "qonnx"
-OPSET = 17
 
 
 @torch.no_grad()
@@ -90,7 +91,7 @@ def pieces(model: DsODENet) -> Iterator[tuple[str, nn.Module, list[tuple[int, ..
             yield section.name, _Piece(module, model.activation(last.dest)), shapes
 
 
-def write_qonnx(model: DsODENet, run: Path, progress: Callable[[str], None] = lambda name: None) -> None:
+def write_qonnx(model: DsODENet, params: Params, run: Path, progress: Callable[[str], None] = lambda name: None) -> None:
     """Write every QONNX graph of the run; the folder of pieces appears whole or not at all."""
     from brevitas.export import export_qonnx
 
@@ -107,7 +108,7 @@ def write_qonnx(model: DsODENet, run: Path, progress: Callable[[str], None] = la
             write(module, shapes, folder / f"{name}.onnx")
     progress("model")
     with atomic_file(run / MODEL_FILE) as path:
-        write(model, [(1, *model.spec.network.image_shape)], path)
+        onnx.save(unrolled(params, load_pieces(params, run / QONNX_FOLDER)), path)
 
 
 @contextmanager
