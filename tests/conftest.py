@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 import pytest
 
 from dsodenet.spec import Spec
+
+# Test models are tiny: more threads only wait for each other, for minutes where other work shares the machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 MakeSpec = Callable[..., Spec]
 

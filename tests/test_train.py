@@ -118,7 +118,7 @@ def test_layer_norm_is_float_only(make_spec, data, tmp_path):
 
 
 def test_divergence_is_said(spec, data, tmp_path):
-    with pytest.raises(RunError, match="float training diverged in epoch .* lower its learning rate"):
+    with pytest.raises(RunError, match=r"float training diverged in epoch .* lower its learning rate"):
         train(spec, data, tmp_path, Options(epochs=4, batch_size=8, learning_rate=1e30, progress=False))
 
 
