@@ -177,6 +177,18 @@ def test_a_pickle_runs_nothing(tmp_path, protocol):
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.filterwarnings("ignore:invalid escape sequence")
+def test_a_damaged_pickle_is_refused_or_harmless(tmp_path, damaged):
+    refused = 0
+    for content in damaged(python2_pickle(pixels(1, 1, 2, 2), [0]), 500):
+        (tmp_path / "batch").write_bytes(content)
+        try:
+            read_data_pickle(tmp_path / "batch")
+        except InputError:
+            refused += 1
+    assert refused > 250
+
+
 # MNIST ------------------------------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsodenet.errors import RunError, SpecError
+from dsodenet.errors import DsodenetError, RunError, SpecError
 from dsodenet.fixed_point import Format
 from dsodenet.layers import all_layers, sections
 from dsodenet.params import PARAMS_FILE, SPEC_FILE, Params
@@ -174,6 +174,18 @@ def test_pickled_objects_are_refused(run, tmp_path):
     with pytest.raises(RunError, match="not a params file"):
         Params.load(run)
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("name", [PARAMS_FILE, SPEC_FILE])
+def test_random_damage_is_refused_or_harmless(params, run, name, damaged):
+    refused = 0
+    for content in damaged((run / name).read_bytes(), 300):
+        (run / name).write_bytes(content)
+        try:
+            assert Params.load(run).fingerprint == params.fingerprint
+        except DsodenetError:
+            refused += 1
+    assert refused > 150
 
 
 def test_unknown_arrays_are_refused(run):

@@ -194,6 +194,18 @@ def test_a_damaged_checkpoint_is_refused(trained, run_folder, damage, message):
     assert not (run_folder / "executed").exists()
 
 
+def test_a_randomly_damaged_checkpoint_is_refused_or_harmless(trained, run_folder, damaged):
+    run_folder.mkdir()
+    refused = 0
+    for content in damaged((trained[0] / "checkpoint.pt").read_bytes(), 60):
+        (run_folder / "checkpoint.pt").write_bytes(content)
+        try:
+            load_checkpoint(run_folder)
+        except RunError:
+            refused += 1
+    assert refused > 15
+
+
 def test_shift_moves_whole_images_over_black():
     images = torch.arange(1, 2 * 3 * 4 * 5 + 1, dtype=torch.uint8).reshape(2, 3, 4, 5).repeat(20, 1, 1, 1)
     torch.manual_seed(0)

@@ -10,6 +10,7 @@ import io
 import json
 import math
 import zipfile
+import zlib
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -229,7 +230,7 @@ def _read_arrays(path: Path, spec: Spec) -> dict[str, NDArray[Any]]:
                 if item.file_size > math.prod(shape) * np.dtype(dtype).itemsize + 4096:
                     raise RunError(f"{path}: array {name} has {item.file_size} bytes, more than its shape {shape} takes")
                 arrays[name] = _read_array(archive.read(item))
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise RunError(f"{path}: not a params file ({error})") from None
     return arrays
 
