@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Sequence
@@ -13,12 +14,15 @@ import onnx
 from numpy.typing import ArrayLike
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+from dsodenet.errors import RunError
+from dsodenet.files import read_text
 from dsodenet.fixed_point import Format
 from dsodenet.layers import Section, sections
 from dsodenet.params import Params
 from dsodenet.solvers import integrate
 from dsodenet.spec import PIXEL_BITS
 
+QONNX_FOLDER, MANIFEST_FILE = "qonnx", "manifest.json"
 OPSET = 17
 QUANT_DOMAIN, ODE_DOMAIN = "qonnx.custom_op.general", "dsodenet"
 QUANT_ROUNDING = {"RND_CONV": "ROUND", "TRN": "FLOOR"}
@@ -83,6 +87,34 @@ class Joiner:
         graph = helper.make_graph(self.nodes, "dsodenet", self.inputs, result, list(self.initializers.values()), value_info=inner)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(QUANT_DOMAIN, 1), helper.make_opsetid(ODE_DOMAIN, 1)]
         return helper.make_model(graph, opset_imports=opsets, producer_name="dsodenet", ir_version=8)
+
+
+def seal_pieces(params: Params, folder: Path) -> None:
+    """Write what `check_pieces` checks: the model's fingerprint and the hash of each piece."""
+    hashes = {path.name: _hash(path) for path in sorted(folder.glob("*.onnx"))}
+    manifest = {"fingerprint": params.model_fingerprint, "sha256": hashes}
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def check_pieces(params: Params, run: Path) -> Path:
+    """The run's folder of pieces; RunError unless each piece is there, unedited, and of this model."""
+    folder, again = run / QONNX_FOLDER, f"run `dsodenet export {run}`"
+    try:
+        manifest = json.loads(read_text(folder / MANIFEST_FILE))
+        fingerprint, hashes = manifest["fingerprint"], dict(manifest["sha256"])
+    except (OSError, json.JSONDecodeError, KeyError, TypeError, ValueError):
+        raise RunError(f"{folder}: no complete QONNX export here; {again}") from None
+    if fingerprint != params.model_fingerprint:
+        raise RunError(f"{folder}: is of model {str(fingerprint)[:16]}, but the run holds {params.model_fingerprint[:16]}; {again}")
+    for section in sections(params.spec.network):
+        path = folder / f"{section.name}.onnx"
+        if not path.is_file() or hashes.get(path.name) != _hash(path):
+            raise RunError(f"{path}: is missing or was edited; {again}")
+    return folder
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def load_pieces(params: Params, folder: Path) -> dict[str, ModelProto]:
