@@ -22,7 +22,6 @@ from dsodenet.spec import Kernel
 LIBRARY = "libdsodenet_rtl.so"
 TOP = "dsodenet_engine"
 PACKAGES = ("engine_pkg.sv",)
-WARNINGS = ("-Wall", "-Wno-fatal")
 BUILD_TIMEOUT_S = 1800
 
 
@@ -78,7 +77,7 @@ def environment() -> dict[str, str]:
 def key(engine: Engine) -> str:
     """Name of the cache folder: lanes and a hash of sources, parameters and generated text."""
     digest = hashlib.sha256(repr((registers.cpp_header(), program.sv_package(), sorted(parameters(engine).items()))).encode())
-    for file in (*sources(), source_folder() / "harness.cpp", Path(__file__)):
+    for file in (*sources(), source_folder() / "lint.vlt", source_folder() / "harness.cpp", Path(__file__)):
         digest.update(file.read_bytes())
     return f"{engine.pixel_lanes}x{engine.input_lanes}x{engine.output_lanes}-{digest.hexdigest()[:12]}"
 
@@ -98,15 +97,14 @@ def _build(command: str, engine: Engine, folder: Path) -> None:
     packages = generate(folder)
     files = [*packages, *sources()]
     objects = folder / "obj"
-    verilate = [command, "--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", *WARNINGS]
+    verilate = [command, "--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wall", str(source_folder() / "lint.vlt")]
     verilate += ["--prefix", "Vengine", "--top-module", TOP, "--Mdir", str(objects), "-CFLAGS", "-fPIC"]
     verilate += [f"-G{name}={value}" for name, value in parameters(engine).items()]
     _run([*verilate, *map(str, files)], folder)
     jobs = str(os.cpu_count() or 1)
     _run(["make", "-C", str(objects), "-f", "Vengine.mk", "-j", jobs, "OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2",
           "Vengine__ALL.a", "libverilated.a"], folder)  # fmt: skip
-    include = Path(command).resolve().parent.parent / "share" / "verilator" / "include"
-    roots = [include, Path(command).parent.parent / "include"]
+    roots = (Path(command).resolve().parent.parent / part for part in ("include", "share/verilator/include"))
     root = next((path for path in roots if (path / "verilated.h").is_file()), None)
     if root is None:
         raise ToolError(f"{command}: its header verilated.h is not beside it")
