@@ -32,7 +32,16 @@ class FloatLayers:
 
     def convolution(self, layer: Layer) -> nn.Module:
         shape = (layer.in_channels, layer.out_channels, layer.kernel, layer.stride, layer.padding)
-        return nn.Conv2d(*shape, groups=layer.groups, bias=not layer.timed)
+        conv = nn.Conv2d(*shape, groups=layer.groups, bias=not layer.timed)
+        # torch's default shrinks the signal by sqrt(3) a layer: the logits of a new network hardly depend on the image, and
+        # nothing is learned for epochs. Unit gain keeps it; f starts as half of that, a gentle flow.
+        nn.init.kaiming_normal_(conv.weight, nonlinearity="linear")
+        if conv.bias is not None:
+            nn.init.zeros_(conv.bias)
+        if layer.dest.endswith(".k"):
+            with torch.no_grad():
+                conv.weight.mul_(0.5)
+        return conv
 
     def linear(self, layer: Layer) -> nn.Module:
         return nn.Linear(layer.in_channels, layer.out_channels)
@@ -73,6 +82,9 @@ class MeanPerEvaluationNorm(nn.Module):
     and its means into the time table.
     """
 
+    running_mean: Tensor  # (knots, channels)
+    running_var: Tensor  # (channels,)
+
     def __init__(self, knots: int, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
@@ -109,6 +121,10 @@ class Stem(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(self.conv(self.x(x)))
 
+    def load_folded(self, source: Stem) -> None:
+        _copy(source.conv, self.conv)
+        _fold_batch_norm(source.norm, self.conv)
+
 
 class Down(nn.Module):
     def __init__(self, make: Any, section: Section, batch_norm: bool) -> None:
@@ -121,6 +137,11 @@ class Down(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         return self.norm(self.pw(self.d(self.dw(self.x(z)))))
 
+    def load_folded(self, source: Down) -> None:
+        _copy(source.dw, self.dw)
+        _copy(source.pw, self.pw)
+        _fold_batch_norm(source.norm, self.pw)
+
 
 class Head(nn.Module):
     def __init__(self, make: Any, section: Section, map_size: tuple[int, int]) -> None:
@@ -131,6 +152,9 @@ class Head(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         return self.linear(self.x(self.pool(z).flatten(1)))
+
+    def load_folded(self, source: Head) -> None:
+        _copy(source.linear, self.linear)
 
 
 class Slope(nn.Module):
@@ -153,6 +177,9 @@ class Slope(nn.Module):
             a = a + bias
         return self.k(self.pw2(self.d2(self.dw2(self.p(a)))))
 
+    def convolutions(self) -> tuple[nn.Conv2d, ...]:
+        return self.dw1, self.pw1, self.dw2, self.pw2
+
 
 class OdeBlock(nn.Module):
     """z(t1) from z(t0) by the solver of the spec in force."""
@@ -172,7 +199,7 @@ class OdeBlock(nn.Module):
             self.norm = nn.GroupNorm(1, pw1.out_channels)
         elif norm in ("weight", "spectral"):
             parametrise = parametrizations.weight_norm if norm == "weight" else parametrizations.spectral_norm
-            for conv in (self.f.dw1, self.f.pw1, self.f.dw2, self.f.pw2):
+            for conv in self.f.convolutions():
                 parametrise(conv)
 
     def forward(self, z: Tensor, spec: Spec, quantised: bool, on_step: Callable[[int, Tensor], None] | None = None) -> Tensor:
@@ -192,6 +219,16 @@ class OdeBlock(nn.Module):
             return self.z(weighted_sum(z, row, slopes)) if any(row) else z
 
         return integrate(f, self.z(z), self._rows(spec, quantised), spec.solver.n_steps[self.block], combine, on_step)
+
+    def load_folded(self, source: OdeBlock) -> None:
+        for conv, target in zip(source.f.convolutions(), self.f.convolutions()):
+            _copy(conv, target)
+        if self.table is not None and source.table is not None:
+            self.table.knots.copy_(source.table.knots)
+        if self.table is not None and isinstance(source.norm, MeanPerEvaluationNorm):
+            gain = source.norm.gain()
+            self.f.pw1.weight.mul_(gain[:, None, None, None])
+            self.table.knots.add_(source.norm.bias - source.norm.running_mean * gain)
 
     def _rows(self, spec: Spec, quantised: bool) -> list[list[Any]]:
         solver = spec.solver
@@ -266,26 +303,9 @@ class DsODENet(nn.Module):
         if self.is_folded:
             return self
         source, result = self.eval(), DsODENet(self.spec, folded=True)
-        for name, module in source.sections.items():
-            target = result.sections[name]
-            if isinstance(module, OdeBlock):
-                for conv in ("dw1", "pw1", "dw2", "pw2"):
-                    _copy(getattr(module.f, conv), getattr(target.f, conv))
-                if module.table is not None:
-                    target.table.knots.copy_(module.table.knots)
-                if isinstance(module.norm, MeanPerEvaluationNorm):
-                    gain = module.norm.gain()
-                    target.f.pw1.weight.mul_(gain[:, None, None, None])
-                    target.table.knots.add_(module.norm.bias - module.norm.running_mean * gain)
-            else:
-                for conv in ("conv", "dw", "pw", "linear"):
-                    if hasattr(module, conv):
-                        _copy(getattr(module, conv), getattr(target, conv))
-                if isinstance(getattr(module, "norm", None), nn.BatchNorm2d):
-                    last = target.conv if name == "stem" else target.pw
-                    gain = module.norm.weight * torch.rsqrt(module.norm.running_var + module.norm.eps)
-                    last.weight.mul_(gain[:, None, None, None])
-                    last.bias.copy_((last.bias - module.norm.running_mean) * gain + module.norm.bias)
+        for name, section in source.sections.items():
+            target: Any = result.sections[name]  # the class of `section`
+            target.load_folded(section)
         return result.eval()
 
     def quantised(self, bit_width: int | None = None) -> DsODENet:
@@ -306,11 +326,20 @@ def pixels(images: Tensor, dtype: torch.dtype) -> Tensor:
     return images.to(dtype) / 256
 
 
-def _copy(source: nn.Module, target: nn.Module) -> None:
+def _copy(source: nn.Conv2d | nn.Linear, target: nn.Conv2d | nn.Linear) -> None:
     """Copy weight (as a parametrisation leaves it) and bias."""
     target.weight.copy_(source.weight)
-    if target.bias is not None:
+    if target.bias is not None and source.bias is not None:
         target.bias.copy_(source.bias)
+
+
+def _fold_batch_norm(norm: nn.Module, conv: nn.Conv2d) -> None:
+    """Move a BatchNorm behind `conv` into its weight and bias; nothing to do without one."""
+    if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None or norm.running_var is None or conv.bias is None:
+        return
+    gain = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    conv.weight.mul_(gain[:, None, None, None])
+    conv.bias.copy_((conv.bias - norm.running_mean) * gain + norm.bias)
 
 
 @torch.no_grad()

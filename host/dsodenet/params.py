@@ -158,7 +158,7 @@ class Params:
     def save(self, run: Path) -> None:
         """Write RUN/params.npz and RUN/spec.json, each beside its place and then renamed."""
         with atomic_file(run / PARAMS_FILE) as path, open(path, "wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **self.arrays)
+            np.savez_compressed(file, **self.arrays)
         text = json.dumps(self.spec.to_dict() | {"formats": self._formats_json(), "fingerprint": self.fingerprint}, indent=2)
         with atomic_file(run / SPEC_FILE) as path:
             path.write_text(text + "\n", encoding="utf-8")

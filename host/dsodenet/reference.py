@@ -106,12 +106,19 @@ class OdeBlock:
         self.z, self.k, frac_bits = params.update_formats(section.block)
         self.x = params.formats[section.layers[0].source]
         self.dw1, self.pw1, self.dw2, self.pw2 = (Convolution(params, layer) for layer in section.layers)
-        self.n_steps = params.spec.solver.n_steps[section.block]
         coeff = params.spec.quantisation.coeff
-        lsb = 2.0 ** (self.z.frac_bits - self.k.frac_bits - coeff.frac_bits)  # of coefficient * k, in LSBs of z
-        self.rows = [[entry * lsb for entry in row] for row in params.spec.coefficients(section.block)]
-        self.biases = self.pw1.scale_bias(params.bias_table(params.spec, section))
+        self.lsb = 2.0 ** (self.z.frac_bits - self.k.frac_bits - coeff.frac_bits)  # of coefficient * k, in LSBs of z
         self.exact_bits = frac_bits
+        solver = params.spec.solver
+        self.set_solver(
+            solver.n_steps[section.block], params.spec.coefficients(section.block), params.bias_table(params.spec, section)
+        )
+
+    def set_solver(self, n_steps: int, rows: list[list[int]], bias_table: NDArray[np.int32]) -> None:
+        """What a kernel gets at run time: steps, Spec.coefficients and Params.bias_table of this block."""
+        self.n_steps = n_steps
+        self.rows = [[entry * self.lsb for entry in row] for row in rows]
+        self.biases = self.pw1.scale_bias(bias_table)
 
     def f(self, z: Map, evaluation: int) -> Map:
         x = requantise(z * np.float32(2.0 ** (self.x.frac_bits - self.z.frac_bits)), self.x)

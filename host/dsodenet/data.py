@@ -1,0 +1,208 @@
+"""Images and labels as uint8 NumPy arrays, at the size and channel count that a network takes.
+
+A data set is an entry of DATASETS, or a folder: the standard files of CIFAR-10 or MNIST, or images in one subfolder per class.
+A folder is data from outside: its sizes are checked before memory is taken, nothing in it is executed, and no link leads out of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsodenet.data_files import MAX_IMAGE_BYTES, STANDARD_FILES, Part, inside
+from dsodenet.errors import InputError, ToolError
+from dsodenet.spec import Network
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Images = NDArray[np.uint8]  # (count, channels, height, width)
+Labels = NDArray[np.int64]  # (count,)
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+MAX_SIDE = 16384  # pixels of one side of an image file
+MAX_PIXELS = 1 << 26  # of one image file
+SPLIT_SEED = 2024
+TEST_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A training and a test split. Images are uint8 (count, channels, height, width), labels int64 (count,) from 0."""
+
+    name: str
+    train_images: Images
+    train_labels: Labels
+    test_images: Images
+    test_labels: Labels
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for split, images, labels in (
+            ("train", self.train_images, self.train_labels),
+            ("test", self.test_images, self.test_labels),
+        ):
+            if images.dtype != np.uint8 or images.ndim != 4 or labels.shape != images.shape[:1]:
+                raise InputError(f"{self.name}: {split} images {images.dtype}{images.shape} do not fit labels {labels.shape}")
+            if not len(images):
+                raise InputError(f"{self.name}: the {split} split has no images")
+            if labels.min() < 0 or labels.max() >= len(self.class_names):
+                raise InputError(
+                    f"{self.name}: {split} labels are {labels.min()} to {labels.max()}, but there are {len(self.class_names)} classes"
+                )
+        if self.train_images.shape[1:] != self.test_images.shape[1:]:
+            raise InputError(f"{self.name}: train images {self.train_images.shape} do not fit test images {self.test_images.shape}")
+
+
+def load_dataset(name_or_folder: str | Path, network: Network) -> Dataset:
+    """A data set of DATASETS by name, or a folder by path, at the network's size; InputError when it does not fit."""
+    name = str(name_or_folder)
+    if name in DATASETS:
+        data = DATASETS[name](network)
+    elif Path(name).is_dir():
+        data = _load_folder(Path(name), network)
+    else:
+        raise InputError(f"data is {name!r}, but it must be one of {', '.join(DATASETS)}, or a folder that is there")
+    if len(data.class_names) != network.num_classes:
+        raise InputError(f"{name} has {len(data.class_names)} classes, but the spec's network.num_classes is {network.num_classes}")
+    return data
+
+
+def load_digits(network: Network) -> Dataset:
+    """The 1,797 real 8x8 digits that come with scikit-learn; a fixed fifth of each class is the test split."""
+    try:
+        from sklearn import datasets
+    except ImportError:
+        raise ToolError("the digits data set needs scikit-learn; install dsodenet[train]") from None
+    grey, labels = datasets.load_digits(return_X_y=True)
+    images = np.rint(grey.reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
+    test = stratified_test_mask(labels.astype(np.int64))
+    parts = [(images[mask], labels[mask].astype(np.int64)) for mask in (~test, test)]
+    return _from_parts("digits", parts[0], parts[1], tuple("0123456789"), network)
+
+
+DATASETS: dict[str, Callable[[Network], Dataset]] = {"digits": load_digits}
+
+
+def stratified_test_mask(labels: Labels, share: float = TEST_SHARE, seed: int = SPLIT_SEED) -> NDArray[np.bool_]:
+    """True for the images of the test split: `share` of every class, at least one, always the same ones."""
+    random = np.random.RandomState(seed)  # its stream is frozen: the split is the same under every NumPy
+    mask = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        members = random.permutation(np.flatnonzero(labels == label))
+        mask[members[: max(1, round(share * len(members)))]] = True
+    return mask
+
+
+def fit_images(images: Images, network: Network) -> Images:
+    """Resize (bilinear, area-weighted when shrinking) and convert channels: uint8 (count, 1 or 3, h, w) -> the network's shape."""
+    shape = (len(images), *network.image_shape)
+    if images.shape == shape:
+        return images
+    _check_memory("the data set", shape)
+    out = np.empty(shape, np.uint8)
+    for i, image in enumerate(images):
+        out[i] = _fit(_to_pillow(image), network)
+    return out
+
+
+def _to_pillow(image: Images) -> Image:
+    """uint8 (1 or 3, height, width) -> a Pillow image."""
+    from PIL import Image as pillow
+
+    return pillow.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
+
+
+def _fit(image: Image, network: Network) -> Images:
+    """A Pillow image -> uint8 (channels, height, width). Grey is repeated over as many channels as the network has."""
+    from PIL.Image import Resampling
+
+    if network.in_channels == 3:
+        image = image.convert("RGB")
+    elif network.in_channels == 1 or image.mode == "L":
+        image = image.convert("L")
+    else:
+        raise InputError(f"the spec's network.in_channels is {network.in_channels}, but colour images have 1 or 3 channels")
+    pixels = np.asarray(image.resize((network.width, network.height), Resampling.BILINEAR))
+    planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    return np.broadcast_to(planes, network.image_shape)
+
+
+def _check_memory(what: str, shape: tuple[int, ...]) -> None:
+    size = int(np.prod(shape, dtype=np.int64))
+    if size > MAX_IMAGE_BYTES:
+        raise InputError(f"{what}: images of shape {shape} take {size} bytes, but at most {MAX_IMAGE_BYTES} are read")
+
+
+def _from_parts(name: str, train: Part, test: Part, classes: tuple[str, ...], network: Network) -> Dataset:
+    return Dataset(name, fit_images(train[0], network), train[1], fit_images(test[0], network), test[1], classes)
+
+
+def _load_folder(folder: Path, network: Network) -> Dataset:
+    for recognises, read in STANDARD_FILES:
+        found = recognises(folder)
+        if found is not None:
+            return _from_parts(folder.name, *read(found), network)
+    return _load_image_folder(folder, network)
+
+
+def _load_image_folder(folder: Path, network: Network) -> Dataset:
+    """One subfolder of png or jpg files per class, either in `train` and `test` or split by us."""
+    splits = [inside(folder, split) for split in ("train", "test")]
+    if all(split.is_dir() for split in splits):
+        classes = _class_names(splits[0])
+        if _class_names(splits[1]) != classes:
+            raise InputError(
+                f"{folder}: train has the classes {', '.join(classes)}, but test has {', '.join(_class_names(splits[1]))}"
+            )
+        train, test = (_read_classes(split, classes, network) for split in splits)
+        return Dataset(folder.name, *train, *test, classes)
+    classes = _class_names(folder)
+    images, labels = _read_classes(folder, classes, network)
+    mask = stratified_test_mask(labels)
+    return Dataset(folder.name, images[~mask], labels[~mask], images[mask], labels[mask], classes)
+
+
+def _class_names(folder: Path) -> tuple[str, ...]:
+    names = tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")))
+    if len(names) < 2:
+        raise InputError(
+            f"{folder}: not a data set: it needs the files of CIFAR-10 or MNIST, or a subfolder of images per class (found {len(names)})"
+        )
+    return names
+
+
+def _read_classes(folder: Path, classes: tuple[str, ...], network: Network) -> Part:
+    files: list[Path] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        found = sorted(path for path in inside(folder, name).iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+        if not found:
+            raise InputError(f"{folder / name}: no {', '.join(IMAGE_SUFFIXES)} file in this class")
+        files += found
+        labels += [label] * len(found)
+    shape = (len(files), *network.image_shape)
+    _check_memory(str(folder), shape)
+    images = np.empty(shape, np.uint8)
+    for i, file in enumerate(files):
+        images[i] = _read_image(inside(folder, file.relative_to(folder)), network)
+    return images, np.array(labels, np.int64)
+
+
+def _read_image(path: Path, network: Network) -> Images:
+    from PIL import Image as pillow
+
+    try:
+        with pillow.open(path, formats=("PNG", "JPEG")) as image:
+            if max(image.size) > MAX_SIDE or image.width * image.height > MAX_PIXELS:
+                raise InputError(f"{path}: {image.width} x {image.height} pixels are more than an image may have")
+            return _fit(image, network)
+    except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not a readable image ({error})") from None

@@ -1,0 +1,118 @@
+"""Trained Brevitas model -> integers and formats (params.npz, spec.json) and QONNX graphs. The last module that imports torch.
+
+    RUN/model.qonnx.onnx    the whole network, its solver loop unrolled: runs in qonnx; images in [0, 1] to logits
+    RUN/qonnx/<section>.onnx  stem, each f, downs, head: what `lower` hands to hls4ml
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dsodenet.errors import SpecError
+from dsodenet.files import atomic_file, atomic_folder
+from dsodenet.fixed_point import Format
+from dsodenet.layers import IMAGE_FORMAT, all_layers, sections, tensor_widths
+from dsodenet.model import DsODENet, OdeBlock
+from dsodenet.params import Params, bias_name
+
+MODEL_FILE, QONNX_FOLDER = "model.qonnx.onnx", "qonnx"
+OPSET = 17
+
+
+@torch.no_grad()
+def extract(model: DsODENet) -> Params:
+    """The integers and formats of a quantised model; SpecError when a scale is no power of two or a bound does not hold."""
+    if not model.quantised_arithmetic:
+        raise SpecError("a float model has no integers to export; train it with a bit width first")
+    model = copy.deepcopy(model).double().eval()
+    spec, formats, arrays = model.spec, {"image": IMAGE_FORMAT}, {}
+    rounding = spec.quantisation.rounding
+    for name, (bits, signed) in tensor_widths(spec).items():
+        if name.endswith(".weight"):
+            formats[name] = Format.from_scale(bits, float(model.layer(name.removesuffix(".weight")).quant_weight().scale))
+        elif name != "image":
+            formats[name] = Format.from_scale(bits, float(model.activation(name).act_quant.scale()), signed, rounding)
+    for layer in all_layers(spec.network):
+        module = model.layer(layer.name)
+        weight = module.quant_weight()
+        arrays[f"{layer.name}.weight"] = _integers(weight.value, float(weight.scale), np.int8).reshape(layer.weight_shape)
+        frac_bits = formats[layer.source].frac_bits + formats[f"{layer.name}.weight"].frac_bits
+        block = model.sections[layer.name.split(".")[0]]
+        bias = block.table.knots if layer.timed else module.bias
+        bound = 1 << (spec.quantisation.bias_bit_width - 1)
+        arrays[bias_name(layer)] = np.clip(np.rint(bias.numpy() * 2.0**frac_bits), -bound, bound - 1).astype(np.int32)
+    return Params(spec, formats, arrays)
+
+
+def _integers(values: Tensor, scale: float, dtype: type) -> NDArray[Any]:
+    """Values on a quantiser's grid as integers; SpecError if they are not on it."""
+    integers = values.numpy() / scale
+    if not np.array_equal(integers, np.rint(integers)):
+        raise SpecError("a quantised weight is not on its own grid")
+    return integers.astype(dtype)
+
+
+class _Piece(nn.Module):
+    """One section with the quantiser of the state behind it: what one hls4ml project computes."""
+
+    def __init__(self, body: nn.Module, state: nn.Module) -> None:
+        super().__init__()
+        self.body, self.state = body, state
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.state(self.body(*inputs))
+
+
+def pieces(model: DsODENet) -> Iterator[tuple[str, nn.Module, list[tuple[int, ...]]]]:
+    """(section, module, input shapes) of each piece. A timed f takes the bias of its evaluation as a map of its second input."""
+    network = model.spec.network
+    for section in sections(network):
+        first, last = section.layers[0], section.layers[-1]
+        module = model.sections[section.name]
+        shapes: list[tuple[int, ...]] = [(1, first.in_channels, *first.in_size)]
+        if isinstance(module, OdeBlock):
+            if section.layers[1].timed:
+                shapes.append(shapes[0])
+            yield section.name, module.f, shapes
+        elif section.kind == "head":
+            yield section.name, module, [(1, first.in_channels, *network.map_size(section.block))]
+        else:
+            yield section.name, _Piece(module, model.activation(last.dest)), shapes
+
+
+def write_qonnx(model: DsODENet, run: Path, progress: Callable[[str], None] = lambda name: None) -> None:
+    """Write every QONNX graph of the run; the folder of pieces appears whole or not at all."""
+    from brevitas.export import export_qonnx
+
+    model = copy.deepcopy(model).eval()
+
+    def write(module: nn.Module, shapes: list[tuple[int, ...]], path: Path) -> None:
+        arguments = tuple(torch.zeros(shape) for shape in shapes)
+        with _quiet():
+            export_qonnx(module, args=arguments, export_path=str(path), opset_version=OPSET, dynamo=False)
+
+    with atomic_folder(run / QONNX_FOLDER) as folder:
+        for name, module, shapes in pieces(model):
+            progress(name)
+            write(module, shapes, folder / f"{name}.onnx")
+    progress("model")
+    with atomic_file(run / MODEL_FILE) as path:
+        write(model, [(1, *model.spec.network.image_shape)], path)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """torch's exporter warns about its own deprecations and about shapes that are constants here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

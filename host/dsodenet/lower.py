@@ -1,0 +1,128 @@
+"""Exported run -> RUN/hls: HLS C++ of the whole kernel, and its C simulation as a shared library.
+
+    RUN/hls/<section>/          hls4ml's projects of stem, each f, downs and head, each in its own namespace
+    RUN/hls/include/            headers that the projects share, and the written half of the kernel (hls/*.h)
+    RUN/hls/kernel.h kernel.cpp types, chain and top function of this model
+    RUN/hls/manifest.json       the fingerprint of the model in it
+    RUN/hls/libdsodenet_csim.so
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from dsodenet import registers
+from dsodenet.errors import RunError, ToolError
+from dsodenet.files import atomic_folder, read_text
+from dsodenet.layers import sections
+from dsodenet.params import Params
+from dsodenet.sources import source_folder
+
+HLS_FOLDER, CSIM_LIBRARY, MANIFEST_FILE = "hls", "libdsodenet_csim.so", "manifest.json"
+QONNX_FOLDER = "qonnx"
+SHARED_HEADERS = ("nnet_utils", "ap_types")
+COMPILE_TIMEOUT_S = 1800
+# -O1 compiles twice as fast as -O2 and simulates nearly as fast; hls4ml's headers draw warnings that are not ours to mend.
+CXX_FLAGS = ("-O1", "-std=c++14", "-fPIC", "-w", "-fno-gnu-unique")
+
+
+def lower(run: str | Path, progress: Callable[[str], None] = lambda step: None) -> Path:
+    """Lower an exported run and compile its C simulation; returns RUN/hls, which appears whole or not at all."""
+    run = Path(run)
+    params = Params.load(run)
+    compiler = find_compiler()
+    missing = [s.name for s in sections(params.spec.network) if not (run / QONNX_FOLDER / f"{s.name}.onnx").is_file()]
+    if missing:
+        raise RunError(f"{run / QONNX_FOLDER}: the graph of {', '.join(missing)} is missing; run `dsodenet export {run}`")
+    with atomic_folder(run / HLS_FOLDER) as folder:
+        write_sources(params, run / QONNX_FOLDER, folder, progress)
+        compile_csim(params, compiler, folder, progress)
+        manifest = {"model": params.spec.name, "fingerprint": params.model_fingerprint}
+        (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    return run / HLS_FOLDER
+
+
+def csim_library(run: str | Path) -> Path:
+    """The C simulation of a lowered run; RunError when it is missing or was made from other integers."""
+    folder = Path(run) / HLS_FOLDER
+    library, manifest = folder / CSIM_LIBRARY, folder / MANIFEST_FILE
+    if not (library.is_file() and manifest.is_file()):
+        raise RunError(f"{folder}: no C simulation here; run `dsodenet lower {run}`")
+    try:
+        fingerprint = json.loads(read_text(manifest))["fingerprint"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise RunError(f"{manifest}: not a manifest; run `dsodenet lower {run}` again") from None
+    expected = Params.load(run).model_fingerprint
+    if fingerprint != expected:
+        raise RunError(
+            f"{folder}: was lowered from model {str(fingerprint)[:16]}, but the run holds {expected[:16]}; run `dsodenet lower {run}` again"
+        )
+    return library
+
+
+def find_compiler() -> str:
+    """The C++ compiler: $CXX, or g++."""
+    name = os.environ.get("CXX", "g++")
+    compiler = shutil.which(name)
+    if compiler is None:
+        raise ToolError(f"the C simulation needs a C++ compiler, but {name} is not on the PATH; install g++ or set CXX")
+    return compiler
+
+
+def write_sources(params: Params, qonnx: Path, folder: Path, progress: Callable[[str], None]) -> None:
+    """Write every C++ file of the kernel into `folder`."""
+    from dsodenet.hls4ml_graph import project, quiet, streaming_graph
+    from dsodenet.kernel_source import kernel_header, kernel_source
+
+    include = folder / "include"
+    include.mkdir()
+    for section in sections(params.spec.network):
+        progress(f"hls4ml {section.name}")
+        with quiet():
+            model = streaming_graph(qonnx / f"{section.name}.onnx")
+            project(params, section, model, folder / section.name).write()
+        firmware = folder / section.name / "firmware"
+        for name in SHARED_HEADERS:  # the same in every project: kept once
+            if not (include / name).exists():
+                shutil.move(firmware / name, include / name)
+            else:
+                shutil.rmtree(firmware / name)
+    shutil.copytree(source_folder("hls"), include, dirs_exist_ok=True)
+    (include / "contract.h").write_text(registers.cpp_header(), encoding="utf-8")
+    (folder / "kernel.h").write_text(kernel_header(params), encoding="utf-8")
+    (folder / "kernel.cpp").write_text(kernel_source(params), encoding="utf-8")
+
+
+def compile_csim(params: Params, compiler: str, folder: Path, progress: Callable[[str], None]) -> None:
+    """Compile the sources in `folder`, several at a time, into the C-simulation library."""
+    names = [f"{s.name}/firmware/{s.name}.cpp" for s in sections(params.spec.network)]
+    sources = [Path(name) for name in ("kernel.cpp", "include/csim/csim.cpp", *names)]
+    includes = [f"-I{path}" for path in (".", "include", "include/csim", "include/ap_types")]
+
+    def compile_one(source: Path) -> str:
+        target = source.with_suffix(".o")
+        _run([compiler, *CXX_FLAGS, *includes, "-c", str(source), "-o", str(target)], folder)
+        progress(f"g++ {source.stem}")
+        return str(target)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = list(pool.map(compile_one, sources))
+    _run([compiler, "-shared", *objects, "-o", CSIM_LIBRARY], folder)
+    for item in objects:
+        (folder / item).unlink()
+
+
+def _run(command: list[str], folder: Path) -> None:
+    """Run a compiler; ToolError with the first lines of what it said when it fails."""
+    try:
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=COMPILE_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        raise ToolError(f"{command[0]} did not finish {command[-3]} within {COMPILE_TIMEOUT_S} s") from None
+    if result.returncode:
+        raise ToolError(f"{' '.join(command)} failed: {' / '.join(result.stderr.strip().splitlines()[:5])}")

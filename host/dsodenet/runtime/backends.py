@@ -1,0 +1,262 @@
+"""What can run a model: one entry per backend. Whatever is heavy or optional is imported when the backend is opened."""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsodenet.errors import DeviceError, InputError, ToolError
+from dsodenet.params import Params
+from dsodenet.reference import Reference
+from dsodenet.registers import Kind
+from dsodenet.runtime.driver import MAX_BATCH_BYTES, KernelDriver, Transport
+
+if TYPE_CHECKING:
+    from dsodenet.runtime.engines import Engine
+
+TIMEOUT_S = 10.0
+
+
+class Backend(Protocol):
+    """pixels -> logits. `label` says whether its times are measured on what they are about, or of a simulation."""
+
+    label: str
+
+    @property
+    def batches(self) -> int:
+        """Commands of the last predict."""
+
+    @property
+    def cycles(self) -> int | None:
+        """Clock cycles of the last predict, where the kernel counts them."""
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int32]: ...
+
+    def set_solver(self, params: Params) -> None: ...
+
+    def close(self) -> None:
+        """Called once, and nothing after it."""
+
+
+class CpuBackend:
+    """The integer reference on this processor."""
+
+    label = "measured"
+    batches = 1
+    cycles: int | None = None
+
+    def __init__(self, params: Params, threads: int | None) -> None:
+        self._threads = threads
+        self._reference = Reference(params, threads)
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int32]:
+        return self._reference.predict(images)
+
+    def set_solver(self, params: Params) -> None:
+        self._reference = Reference(params, self._threads)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class KernelBackend:
+    """A kernel behind a transport; `clean_up` runs after the transport has closed."""
+
+    def __init__(
+        self, transport: Transport, params: Params, max_batch_bytes: int, clean_up: Callable[[], None] = lambda: None
+    ) -> None:
+        self.label = transport.label
+        self._clean_up = clean_up
+        try:
+            self._driver = KernelDriver(transport, params, max_batch_bytes)
+        except BaseException:
+            transport.close()
+            raise
+
+    @property
+    def batches(self) -> int:
+        return self._driver.batches
+
+    @property
+    def cycles(self) -> int | None:
+        return self._driver.cycles
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int32]:
+        return self._driver.predict(images)
+
+    def set_solver(self, params: Params) -> None:
+        self._driver.set_solver(params)
+
+    def close(self) -> None:
+        self._driver.close()
+        self._clean_up()
+
+
+def open_cpu(params: Params, run: Path | None, *, threads: int | None = None) -> Backend:
+    """threads: chunks of images computed at once, by default one per core."""
+    return CpuBackend(params, threads)
+
+
+def open_csim(
+    params: Params, run: Path | None, *, library: str | Path | None = None, max_batch_bytes: int = MAX_BATCH_BYTES
+) -> Backend:
+    """library: the C simulation of the hls kernel; by default the one that `dsodenet lower` made in the run folder."""
+    return _open_library(csim_library(run, library), params, max_batch_bytes)
+
+
+def open_rtl(
+    params: Params, run: Path | None, *, library: str | Path | None = None, max_batch_bytes: int = MAX_BATCH_BYTES
+) -> Backend:
+    """library: the compiled simulation of the rtl engine; by default built for the lanes of the spec."""
+    return _open_library(rtl_library(params, library), params, max_batch_bytes)
+
+
+def open_zcu104_sim(
+    params: Params,
+    run: Path | None,
+    *,
+    kernel: str = "csim",
+    library: str | Path | None = None,
+    device: Any = None,
+    timeout_s: float = TIMEOUT_S,
+    max_batch_bytes: int = MAX_BATCH_BYTES,
+) -> Backend:
+    """pynq on a simulated board. kernel: csim, rtl, or reference (needs no compiler); device: a SimulatedZcu104 to use."""
+    pynq = import_pynq()
+    from dsodenet.runtime import design
+    from dsodenet.runtime.hwh import write_overlay
+    from dsodenet.runtime.simdevice import SimulatedZcu104
+    from dsodenet.runtime.zcu104 import Zcu104Transport
+
+    if pynq.Clocks.device is not None and not isinstance(pynq.Clocks.device, SimulatedZcu104):
+        raise DeviceError("this process has used a real board, whose clocks pynq would still set: simulate in another process")
+    if device is None:
+        if kernel not in ENGINES:
+            raise InputError(f"kernel is {kernel!r}, but it must be one of {', '.join(ENGINES)}")
+        device = SimulatedZcu104(ENGINES[kernel](params, run, library))
+    folder = tempfile.TemporaryDirectory(prefix="dsodenet-")
+    try:
+        table = design.zcu104(params.spec.name, device.board.engine.kind, params.spec.kernel.clock_mhz)
+        bit = write_overlay(table, "kernel_0", Path(folder.name))
+        transport = Zcu104Transport(bit, device, "simulated", timeout_s)
+
+        def clean_up() -> None:
+            device.close()
+            folder.cleanup()
+
+        return KernelBackend(transport, params, max_batch_bytes, clean_up)
+    except BaseException:
+        device.close()
+        folder.cleanup()
+        raise
+
+
+def open_zcu104(
+    params: Params,
+    run: Path | None,
+    *,
+    bitfile: str | Path | None = None,
+    timeout_s: float = TIMEOUT_S,
+    max_batch_bytes: int = MAX_BATCH_BYTES,
+) -> Backend:
+    """The board this runs on. bitfile: by default RUN/<name>.bit, with its .hwh beside it."""
+    pynq = import_pynq()
+    if bitfile is None:
+        if run is None:
+            raise InputError("backend zcu104 needs bitfile=... when it is opened from Params instead of a run folder")
+        bitfile = run / f"{params.spec.name}.bit"
+    from dsodenet.runtime.zcu104 import Zcu104Transport
+
+    try:
+        device = pynq.Device.active_device
+    except RuntimeError as error:
+        raise DeviceError(f"pynq finds no board here ({error}); backend zcu104-sim simulates one") from None
+    if pynq.Clocks.device not in (None, device):
+        raise DeviceError("this process has used a simulated board, whose clocks pynq would set: start another process")
+    return KernelBackend(Zcu104Transport(Path(bitfile), device, "measured", timeout_s), params, max_batch_bytes)
+
+
+BACKENDS: dict[str, Callable[..., Backend]] = {
+    "cpu": open_cpu,
+    "csim": open_csim,
+    "rtl": open_rtl,
+    "zcu104-sim": open_zcu104_sim,
+    "zcu104": open_zcu104,
+}
+
+
+def open_backend(name: str, params: Params, run: Path | None, options: dict[str, Any]) -> Backend:
+    """Open a backend by name; InputError names the known backends and options."""
+    if name not in BACKENDS:
+        raise InputError(f"backend is {name!r}, but it must be one of {', '.join(BACKENDS)}")
+    allowed = [key for key, p in inspect.signature(BACKENDS[name]).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    if unknown := sorted(set(options) - set(allowed)):
+        raise InputError(f"backend {name} has no option {', '.join(unknown)}; it takes {', '.join(allowed)}")
+    return BACKENDS[name](params, run, **options)
+
+
+def csim_library(run: Path | None, library: str | Path | None) -> Path:
+    """The C simulation to use; RunError when `dsodenet lower` has not made it or the run has changed since."""
+    if library is not None:
+        return Path(library)
+    if run is None:
+        raise InputError("the csim kernel needs a run folder, or library=..., when it is opened from Params")
+    from dsodenet.lower import csim_library as lowered
+
+    path: Path = lowered(run)
+    return path
+
+
+def rtl_library(params: Params, library: str | Path | None) -> Path:
+    """The compiled simulation of the engine with the lanes of the spec; built on first use."""
+    if library is not None:
+        return Path(library)
+    from dsodenet.rtl import library as built
+
+    path: Path = built(params.spec.kernel)
+    return path
+
+
+def import_pynq() -> Any:
+    try:
+        import pynq
+    except ImportError as error:
+        raise ToolError(f"pynq is not installed ({error}); `pip install 'dsodenet[sim]'` brings it") from None
+    return pynq
+
+
+def _open_library(path: Path, params: Params, max_batch_bytes: int) -> Backend:
+    from dsodenet.runtime.library import LibraryTransport
+
+    return KernelBackend(LibraryTransport(path), params, max_batch_bytes)
+
+
+def _reference_engine(params: Params, run: Path | None, library: str | Path | None) -> Engine:
+    from dsodenet.runtime.engines import ReferenceEngine
+
+    return ReferenceEngine(params)
+
+
+def _csim_engine(params: Params, run: Path | None, library: str | Path | None) -> Engine:
+    from dsodenet.runtime.engines import LibraryEngine
+
+    return LibraryEngine(csim_library(run, library), params, Kind.HLS)
+
+
+def _rtl_engine(params: Params, run: Path | None, library: str | Path | None) -> Engine:
+    from dsodenet.runtime.engines import LibraryEngine
+
+    return LibraryEngine(rtl_library(params, library), params, Kind.RTL)
+
+
+ENGINES: dict[str, Callable[[Params, Path | None, str | Path | None], Engine]] = {
+    "csim": _csim_engine,
+    "rtl": _rtl_engine,
+    "reference": _reference_engine,
+}

@@ -1,0 +1,41 @@
+"""Images from a user, checked once and in words, as the pixels that every backend takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dsodenet.errors import InputError
+from dsodenet.spec import PIXEL_BITS, Network
+
+PIXEL_MAX = (1 << PIXEL_BITS) - 1
+
+
+def as_pixels(images: ArrayLike, network: Network) -> NDArray[np.uint8]:
+    """uint8, or float in [0, 1], (N, channels, height, width) -> uint8 of that shape; floats round half to even, as in training.
+
+    InputError says what was given and what is allowed.
+    """
+    try:
+        array: NDArray[Any] = np.asarray(images)
+    except ValueError as error:  # a ragged list
+        raise InputError(f"images are no array ({error})") from None
+    channels, height, width = network.image_shape
+    if array.ndim != 4 or array.shape[1:] != network.image_shape:
+        raise InputError(f"images have shape {array.shape}, but this model takes (N, {channels}, {height}, {width})")
+    if not len(array):
+        raise InputError("images are an empty batch, but at least one image is needed")
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind != "f":
+        raise InputError(f"images are {array.dtype}, but they must be uint8, or float in [0, 1]")
+    if not np.isfinite(array).all():
+        raise InputError("images hold NaN or infinite values, but floats must be in [0, 1]")
+    low, high = array.min(), array.max()
+    if low < 0 or high > 1:
+        hint = "; divide pixels by 255 or pass them as uint8" if high > 1 else ""
+        raise InputError(f"images reach {low:g} to {high:g}, but floats must be in [0, 1]{hint}")
+    wide = array.astype(np.float32) if array.itemsize < 4 else array  # x * 255 is not exact in float16
+    return np.rint(wide * PIXEL_MAX).astype(np.uint8)

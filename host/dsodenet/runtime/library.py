@@ -1,0 +1,122 @@
+"""A kernel compiled into a shared library (the C simulation of the HLS kernel, the Verilator model of the RTL engine), by ctypes.
+
+    void *dsodenet_open(void);
+    void dsodenet_close(void *);
+    int dsodenet_command(void *, uint32_t *registers, const uint8_t *in, uint64_t in_bytes,
+                         uint8_t *out, uint64_t out_bytes, uint64_t *written, uint64_t max_cycles);
+
+`registers` is the whole register file: arguments in, results out. `in` is whole beats, TLAST on the last. A result other than 0
+means that the command did not end in max_cycles.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsodenet.errors import DeviceError, ToolError
+from dsodenet.registers import ADDRESS_BITS, REGISTERS
+
+REGISTER_WORDS = (1 << ADDRESS_BITS) // 4
+STATUS_WORD = REGISTERS["STATUS"].offset // 4
+_U8 = np.ctypeslib.ndpointer(np.uint8, 1, flags="C_CONTIGUOUS")
+_U32 = np.ctypeslib.ndpointer(np.uint32, 1, shape=(REGISTER_WORDS,), flags="C_CONTIGUOUS")
+
+
+_idle: dict[tuple[str, int, int], list[ctypes.CDLL]] = {}  # loaded copies that nobody uses now
+
+
+class KernelLibrary:
+    """One simulated kernel, in its own copy of the library: the C simulation keeps its bias tables in static memory, and two
+    users of one copy would silently compute with each other's. A copy is used again, since Python cannot unload it.
+
+    A command that did not end leaves the kernel in an unknown state: the next one starts on a fresh instance.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            stat = path.stat()
+            self._key = (str(path.resolve()), stat.st_ino, stat.st_mtime_ns)
+            idle = _idle.setdefault(self._key, [])
+            self._library = idle.pop() if idle else _load_copy(path)
+            self._open, self._close, self._command = (self._library[f"dsodenet_{name}"] for name in ("open", "close", "command"))
+        except (OSError, AttributeError) as error:
+            raise ToolError(f"{path}: not the library of a simulated dsODENet kernel ({error})") from None
+        self._open.restype, self._open.argtypes = ctypes.c_void_p, []
+        self._close.restype, self._close.argtypes = None, [ctypes.c_void_p]
+        u64 = ctypes.c_uint64
+        self._command.restype = ctypes.c_int
+        self._command.argtypes = [ctypes.c_void_p, _U32, _U8, u64, _U8, u64, ctypes.POINTER(u64), u64]
+        self._handle: int | None = None
+
+    def command(self, registers: NDArray[np.uint32], data: NDArray[np.uint8], out: NDArray[np.uint8], max_cycles: int) -> int:
+        """Run what `registers` says on `data`, put the results into `registers` and `out`; the number of bytes written."""
+        if self._handle is None:
+            self._handle = self._open()
+            if not self._handle:
+                self._handle = None
+                raise DeviceError(f"{self.path}: the simulated kernel could not be opened")
+        written = ctypes.c_uint64()
+        result = self._command(self._handle, registers, data, data.size, out, out.size, ctypes.byref(written), max_cycles)
+        if result:
+            self._end()
+            raise DeviceError(f"{self.path}: the simulated kernel did not end in {max_cycles} cycles")
+        return written.value
+
+    def close(self) -> None:
+        """Give the copy back; called once, and nothing after it."""
+        self._end()
+        _idle[self._key].append(self._library)
+
+    def _end(self) -> None:
+        if self._handle is not None:
+            self._close(self._handle)
+            self._handle = None
+
+
+def _load_copy(path: Path) -> ctypes.CDLL:
+    with tempfile.TemporaryDirectory(prefix="dsodenet-") as folder:
+        return ctypes.CDLL(shutil.copy(path, folder))
+
+
+class LibraryTransport:
+    """The driver's transport straight into a library: no bus, no DMA."""
+
+    label = "simulated"
+    max_bytes = 1 << 30
+
+    def __init__(self, path: Path) -> None:
+        self.library = KernelLibrary(path)
+        self._registers = np.zeros(REGISTER_WORDS, np.uint32)
+        self._input = np.zeros(0, np.uint8)
+        self._output = np.zeros(0, np.uint8)
+
+    def input(self, num_bytes: int) -> NDArray[np.uint8]:
+        if self._input.size < num_bytes:
+            self._input = np.zeros(num_bytes, np.uint8)
+        return self._input[:num_bytes]
+
+    def write(self, offset: int, value: int) -> None:
+        self._registers[offset // 4] = value
+
+    def read(self, offset: int) -> int:
+        return int(self._registers[offset // 4])
+
+    def command(self, in_bytes: int, out_bytes: int, max_cycles: int) -> tuple[int, NDArray[np.uint8]]:
+        if self._output.size < out_bytes:
+            self._output = np.zeros(out_bytes, np.uint8)
+        out = self._output[:out_bytes]
+        written = self.library.command(self._registers, self.input(in_bytes), out, max_cycles)
+        status = int(self._registers[STATUS_WORD])
+        if status == 0 and written != out_bytes:
+            raise DeviceError(f"{self.library.path}: the simulated kernel sent {written} bytes, but {out_bytes} were expected")
+        return status, out
+
+    def close(self) -> None:
+        self.library.close()

@@ -1,0 +1,25 @@
+"""Random changes to a batch of training images, as torch operations on uint8."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def random_shift(images: Tensor, pixels: int) -> Tensor:
+    """Shift each image by up to `pixels` in both directions over a black border. images: (batch, channels, height, width)."""
+    if not pixels:
+        return images
+    batch, _, height, width = images.shape
+    padded = F.pad(images, (pixels,) * 4)
+    dy, dx = torch.randint(0, 2 * pixels + 1, (2, batch, 1))
+    rows, columns = dy + torch.arange(height), dx + torch.arange(width)
+    image = torch.arange(batch)[:, None, None]
+    return padded.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def random_flip(images: Tensor) -> Tensor:
+    """Mirror each image left to right with probability 1/2. images: (batch, channels, height, width)."""
+    flip = torch.rand(len(images), 1, 1, 1) < 0.5
+    return torch.where(flip, images.flip(3), images)

@@ -1,0 +1,492 @@
+"""The ZCU104 backend on the simulated board: real pynq classes, the reference in the kernel's place, faults on purpose."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from runtime_models import MODELS, model
+
+from dsodenet.errors import DeviceError
+from dsodenet.params import Params
+from dsodenet.reference import Reference
+from dsodenet.registers import IDENTITY, REGISTERS, Command, Kind, Status, beats
+from dsodenet.runtime import Accelerator
+from dsodenet.runtime.engines import ReferenceEngine, get, put
+from dsodenet.runtime.packing import bias_program, image_bytes, logits_bytes, pack_images
+from dsodenet.synthetic import random_images, random_params
+
+pynq = pytest.importorskip("pynq")
+
+from dsodenet.runtime import design, hwh  # noqa: E402
+from dsodenet.runtime.simboard import PAGE_BYTES, STALE, BusError, Ddr  # noqa: E402
+from dsodenet.runtime.simdevice import SimulatedZcu104  # noqa: E402
+from dsodenet.runtime.zcu104 import DsodenetKernel, Zcu104Transport  # noqa: E402
+
+PARAMS = MODELS["time_bias"]
+IMAGES = random_images(PARAMS.spec, 5, 3)
+EXPECTED = Reference(PARAMS).predict(IMAGES)
+TIMEOUT_S = 0.1
+
+
+@dataclasses.dataclass
+class Setup:
+    device: SimulatedZcu104
+    accelerator: Accelerator
+
+
+@pytest.fixture
+def setup() -> Iterator[Setup]:
+    device = SimulatedZcu104(ReferenceEngine(PARAMS))
+    with Accelerator(PARAMS, "zcu104-sim", device=device, timeout_s=TIMEOUT_S) as accelerator:
+        yield Setup(device, accelerator)
+
+
+def open_device(params: Params = PARAMS, **options: Any) -> SimulatedZcu104:
+    return SimulatedZcu104(ReferenceEngine(params), **options)
+
+
+# the same integers
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_equals_the_reference(name: str) -> None:
+    params = MODELS[name]
+    images = random_images(params.spec, 7, 11)
+    limit = 3 * max(image_bytes(params.spec.network), logits_bytes(params.spec.network))
+    with Accelerator(params, "zcu104-sim", kernel="reference", max_batch_bytes=limit) as accelerator:
+        expected = Reference(params).predict(images)
+        for _ in range(2):
+            np.testing.assert_array_equal(accelerator.predict(images), expected)
+        call = accelerator.last_call
+        assert call is not None
+        assert (call.label, call.batches, call.images, call.cycles) == ("simulated", 3, 7, None)
+        np.testing.assert_array_equal(accelerator.predict(images[:1]), expected[:1])
+        for method, n_steps in (("rk4", 3), ("euler", 1), ("midpoint", 2), (None, 5)):
+            accelerator.set_solver(method, n_steps)
+            np.testing.assert_array_equal(
+                accelerator.predict(images), Reference(accelerator.params).predict(images), f"{method} {n_steps}"
+            )
+
+
+def test_the_engine_believes_the_host_not_its_own_solver() -> None:
+    """Else a driver that wrote no coefficients or tables would pass."""
+    device = open_device(PARAMS.with_solver("euler", 9))
+    with Accelerator(PARAMS, "zcu104-sim", device=device) as accelerator:
+        np.testing.assert_array_equal(accelerator.predict(IMAGES), EXPECTED)
+
+
+# the bus
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_batch_takes_at_most_eight_register_accesses(setup: Setup, count: int) -> None:
+    setup.accelerator.predict(IMAGES[:count])
+    setup.device.board.accesses = accesses = []
+    setup.accelerator.predict(IMAGES[:count])
+    assert 5 <= len(accesses) <= 8
+    accesses.clear()
+    setup.accelerator.predict(IMAGES[: count + 1 if count == 1 else count - 1])
+    assert len(accesses) <= 8, "another number of frames is one more write"
+
+
+def test_a_slow_kernel_is_slept_for_not_polled(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second command of a size sleeps about as long as the first took; under another solver nothing is known."""
+    naps: list[float] = []
+    monkeypatch.setattr(time, "sleep", lambda seconds, sleep=time.sleep: (naps.append(seconds), sleep(seconds)))
+    board = setup.device.board
+    setup.accelerator.predict(IMAGES)
+    assert naps == []
+    board.faults.busy_reads = 12
+    setup.accelerator.predict(IMAGES)
+    polled_s = sum(naps)
+    assert len(naps) == 12
+    naps.clear()
+    board.accesses = accesses = []
+    setup.accelerator.predict(IMAGES)
+    assert len(accesses) <= 8
+    assert len(naps) == 1
+    assert 0.5 * polled_s < naps[0] < TIMEOUT_S
+    setup.accelerator.set_solver(n_steps=1)
+    naps.clear()
+    setup.accelerator.predict(IMAGES)
+    assert naps == []
+
+
+def test_registers_are_written_only_when_they_change(setup: Setup) -> None:
+    setup.accelerator.predict(IMAGES)
+    setup.device.board.accesses = accesses = []
+    setup.accelerator.set_solver("rk4", (2, 1, 4))  # one block changes
+    setup.accelerator.predict(IMAGES)
+    base = design.zcu104("x", Kind.HLS, 200).windows[1].base
+    first = REGISTERS["COEFF"].offset + 2 * (REGISTERS["COEFF"].words // 3) * 4
+    written = {address - base for kind, address, _ in accesses if kind == "w" and address >= base}
+    assert REGISTERS["N_STEPS_3"].offset in written
+    assert written & {REGISTERS[name].offset for name in ("NUM_STAGES", "N_STEPS_1", "N_STEPS_2", "FRAMES")} == set()
+    assert all(offset >= first for offset in written if offset >= REGISTERS["COEFF"].offset)
+
+
+def test_the_dma_is_waited_for_after_the_kernel(setup: Setup) -> None:
+    setup.accelerator.predict(IMAGES)
+    board = setup.device.board
+    (base,) = (window.base for window in design.zcu104("x", Kind.HLS, 200).windows if window.instance == "axi_dma_0")
+    for change, status in ((False, base + 0x34), (True, base + 0x04)):  # a run ends with a write to memory, a load with a read
+        if change:
+            setup.accelerator.set_solver("rk4", (2, 1, 4))
+        board.faults.late_idle_reads = 3
+        board.accesses = accesses = []
+        logits = setup.accelerator.predict(IMAGES)
+        np.testing.assert_array_equal(logits, Reference(setup.accelerator.params).predict(IMAGES))
+        assert [address for kind, address, _ in accesses if kind == "r"].count(status) == 4
+    board.faults.late_idle_reads = 1 << 30
+    with pytest.raises(DeviceError, match=r"the kernel is done, but the DMA is not in 0\.1 s"):
+        setup.accelerator.predict(IMAGES)
+    board.faults.late_idle_reads = 0
+    setup.accelerator.predict(IMAGES)
+
+
+@pytest.mark.parametrize("method", ["flush", "invalidate"])
+def test_a_missing_flush_or_invalidate_shows(setup: Setup, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    monkeypatch.setattr(SimulatedZcu104, method, lambda *args: None)
+    assert (setup.accelerator.predict(IMAGES) != EXPECTED).any()
+
+
+def test_buffers_are_kept_and_given_back(setup: Setup) -> None:
+    live = setup.device.board.ddr.live
+    setup.accelerator.predict(IMAGES)
+    first = dict(live)
+    for count in (1, 5, 3, 5):
+        np.testing.assert_array_equal(setup.accelerator.predict(IMAGES[:count]), EXPECTED[:count])
+    assert dict(live) == first
+    setup.accelerator.close()
+    assert not live
+
+
+# faults: a clear text, in time, and the next call works
+
+
+def _hang(setup: Setup) -> None:
+    setup.device.board.faults.kernel_hangs = 1
+
+
+def _mm2s(setup: Setup) -> None:
+    setup.device.board.faults.mm2s_error = 0x40
+
+
+def _s2mm(setup: Setup) -> None:
+    setup.device.board.faults.s2mm_error = 0x20
+
+
+def _short(setup: Setup) -> None:
+    setup.device.board.faults.short_packets = 1
+
+
+def _memory(setup: Setup) -> None:
+    setup.device.board.faults.allocations = 1
+
+
+def _configuration_lost(setup: Setup) -> None:
+    """The kernel forgets what was loaded, as after a reset."""
+    engine = setup.device.board.engine
+    assert isinstance(engine, ReferenceEngine)
+    engine.tables = None
+
+
+FAULTS = {
+    "hang": (
+        _hang,
+        r"no answer in 0.1 s: kernel CTRL 0x1 \(AP_START\), STATUS 0, MM2S DMASR .* S2MM DMASR 0x1000 \(interrupt on completion\)",
+    ),
+    "mm2s": (_mm2s, r"DMA reports decode error.*kernel CTRL 0x1 \(AP_START\).*MM2S DMASR 0x1041 \(halted, decode error"),
+    "s2mm": (_s2mm, r"DMA reports slave error.*S2MM DMASR 0x1021 \(halted, slave error,"),
+    "short": (_short, "the kernel sent 224 bytes, but 240 were expected"),
+    "memory": (_memory, "no contiguous memory for a buffer of 8192 bytes .*smaller max_batch_bytes"),
+    "not loaded": (_configuration_lost, "refused RUN with status 7: no program was loaded"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_raises_in_time_and_the_next_call_works(setup: Setup, name: str) -> None:
+    inject, message = FAULTS[name]
+    setup.accelerator.predict(IMAGES[:1])
+    images = np.repeat(IMAGES, 5, axis=0) if name == "memory" else IMAGES  # a larger buffer than before
+    for _ in range(2):
+        inject(setup)
+        start = time.perf_counter()
+        with pytest.raises(DeviceError, match=message):
+            setup.accelerator.predict(images)
+        assert time.perf_counter() - start < TIMEOUT_S + 0.5
+        np.testing.assert_array_equal(setup.accelerator.predict(IMAGES), EXPECTED)
+
+
+def test_an_interrupt_stops_the_transfers_and_the_next_call_works(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    board = setup.device.board
+    board.faults.kernel_hangs = 1
+
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "sleep", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            setup.accelerator.predict(IMAGES)
+    assert not board.dma.armed, "the DMA could still write into memory that is reused"
+    np.testing.assert_array_equal(setup.accelerator.predict(IMAGES), EXPECTED)
+
+
+def test_a_device_that_stays_dead_is_refused_each_time(setup: Setup) -> None:
+    setup.device.board.faults.kernel_hangs = 10
+    for _ in range(2):
+        with pytest.raises(DeviceError, match="no answer"):
+            setup.accelerator.predict(IMAGES)
+    setup.device.board.faults.results["CTRL"] = 0
+    with pytest.raises(DeviceError, match=r"does not come back after a new configuration: kernel CTRL 0x0 \(no bit set\)"):
+        setup.accelerator.predict(IMAGES)
+    setup.accelerator.close()
+    with pytest.raises(DeviceError, match="closed"):
+        setup.accelerator.predict(IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("register", "value", "message"),
+    [
+        ("IDENTITY", 0xDEADBEEF, f"identity 0xdeadbeef, but a dsODENet kernel answers {IDENTITY:#x}"),
+        ("VERSION", 1 << 16 | 9, "contract version 9, but this package has 1"),
+        ("VERSION", 5 << 16 | 1, "of kind 5, but this package knows 1 hls, 2 rtl"),
+        ("FINGERPRINT_LO", 7, "built for model [0-9a-f]{8}00000007, but the run holds model"),
+        ("FINGERPRINT_HI", 7, "built for model 00000007[0-9a-f]{8}, but the run holds model"),
+        ("CAP_CHANNELS", 31, "needs 32 channels, but the kernel takes at most 31"),
+        ("CAP_PIXELS", 255, "needs 256 pixels in a map, but the kernel takes at most 255"),
+        ("CAP_STEPS", 2, "needs 3 solver steps, but the kernel takes at most 2"),
+    ],
+)
+def test_a_kernel_that_does_not_fit_is_refused(register: str, value: int, message: str) -> None:
+    device = open_device()
+    device.board.faults.results[register] = value
+    with pytest.raises(DeviceError, match=message):
+        Accelerator(PARAMS, "zcu104-sim", device=device)
+
+
+def test_a_failed_open_gives_everything_back() -> None:
+    device = open_device()
+    device.board.faults.results["STATUS"] = 5
+    with pytest.raises(DeviceError, match="refused IDENTIFY with status 5: its input ended before the last beat"):
+        Accelerator(PARAMS, "zcu104-sim", device=device)
+    device.board.faults.results.clear()
+    engine = device.board.engine
+    assert isinstance(engine, ReferenceEngine)
+    engine.network = dataclasses.replace(engine.network, time="none")  # takes no program
+    with pytest.raises(DeviceError, match="refused LOAD with status 8: the program does not fit") as error:
+        Accelerator(PARAMS, "zcu104-sim", device=device)
+    assert not device.board.ddr.live, f"although {error.value.__traceback__} still holds the driver"
+
+
+def test_a_solver_over_the_limit_leaves_the_old_one(setup: Setup) -> None:
+    setup.device.board.faults.results["CAP_STEPS"] = 3
+    setup.accelerator.predict(IMAGES)
+    fresh = Accelerator(PARAMS, "zcu104-sim", device=setup.device, timeout_s=TIMEOUT_S)
+    with pytest.raises(DeviceError, match="needs 4 solver steps, but the kernel takes at most 3"):
+        fresh.set_solver(n_steps=4)
+    np.testing.assert_array_equal(fresh.predict(IMAGES), EXPECTED)
+
+
+def test_another_overlay_on_the_device_is_noticed(setup: Setup) -> None:
+    with Accelerator(PARAMS, "zcu104-sim", device=setup.device) as second:
+        with pytest.raises(DeviceError, match="another overlay was loaded"):
+            setup.accelerator.predict(IMAGES)
+        np.testing.assert_array_equal(second.predict(IMAGES), EXPECTED)
+
+
+def test_wrong_part_wrong_ip_and_missing_files_are_refused(tmp_path: Path) -> None:
+    good = design.zcu104("good", Kind.HLS, 200)
+
+    def load(table: design.Design, device: SimulatedZcu104) -> None:
+        Zcu104Transport(hwh.write_overlay(table, "kernel_0", tmp_path), device, "simulated", 1.0)
+
+    with pytest.raises(DeviceError, match=r"is for xc7z020-clg400-1, but the ZCU104 has xczu7ev-ffvc1156-2-e"):
+        load(dataclasses.replace(good, name="part", part="xc7z020-clg400-1"), open_device())
+    with pytest.raises(DeviceError, match="is for xczu7ev-ffvc1156-2-e, but the board has xczu9eg"):
+        load(good, open_device(part="xczu9eg-ffvb1156-2-e"))
+    with pytest.raises(DeviceError, match=r"kernel_0 is a dsodenet:kernel:dsodenet_rtl:1.0, but the simulated board holds"):
+        load(design.zcu104("rtl", Kind.RTL, 200), open_device())
+    with pytest.raises(DeviceError, match=r"needs it beside absent\.bit"):
+        Zcu104Transport(tmp_path / "absent.bit", open_device(), "simulated", 1.0)
+    (tmp_path / "good.bit").write_bytes(b"rubbish")
+    with pytest.raises(DeviceError, match=r"good\.bit: not a \.bit file"):
+        Zcu104Transport(tmp_path / "good.bit", open_device(), "simulated", 1.0)
+    dma_only = dataclasses.replace(
+        good, name="dma_only", instances=tuple(i for i in good.instances if i.name != "kernel_0"),
+        windows=good.windows[:1], buses=tuple(b for b in good.buses if "kernel_0" not in (b[0][0], b[1][0])),
+    )  # fmt: skip
+    with pytest.raises(DeviceError, match=r"has 0 dsODENet kernels .* it has axi_dma_0"):
+        load(dma_only, open_device())
+
+
+def test_memory_that_runs_out_says_what_helps() -> None:
+    device = open_device(memory_bytes=8 * PAGE_BYTES)
+    with Accelerator(PARAMS, "zcu104-sim", device=device) as accelerator:
+        with pytest.raises(DeviceError, match="smaller max_batch_bytes"):
+            accelerator.predict(np.repeat(IMAGES, 20, axis=0))
+        np.testing.assert_array_equal(accelerator.predict(IMAGES), EXPECTED)
+
+
+def test_a_laptop_is_no_board() -> None:
+    if pynq.Device.devices:
+        pytest.skip("pynq finds a board here")
+    with pytest.raises(DeviceError, match=r"finds no board here .*; backend zcu104-sim simulates one"):
+        Accelerator(PARAMS, "zcu104", bitfile="overlay.bit")
+
+
+def test_a_process_that_used_a_board_does_not_simulate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pynq.Clocks, "device", object())
+    with pytest.raises(DeviceError, match="this process has used a real board"):
+        Accelerator(PARAMS, "zcu104-sim", kernel="reference")
+
+
+# the overlay files, as the real pynq reads them
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_pynq_reads_the_generated_hand_off(kind: Kind, tmp_path: Path) -> None:
+    table = design.zcu104("overlay", kind, 187.5)
+    bit = hwh.write_overlay(table, "kernel_0", tmp_path)
+    parser = open_device().get_bitfile_metadata(str(bit))
+    for window in table.windows:
+        ip = parser.ip_dict[window.instance]
+        assert (ip["phys_addr"], ip["addr_range"]) == (window.base, window.size)
+        assert ip["type"] == table.instance(window.instance).vlnv
+    registers = parser.ip_dict["kernel_0"]["registers"]
+    assert {name: entry["address_offset"] for name, entry in registers.items()} == {r.name: r.offset for r in REGISTERS.values()}
+    assert registers["CTRL"]["fields"]["AP_IDLE"]["bit_offset"] == 2
+    assert parser.ip_dict["axi_dma_0"]["parameters"]["c_sg_length_width"] == "26"
+    assert parser.clock_dict[0]["enable"] == 1
+    assert parser.clock_dict[0]["frequency"] == pytest.approx(187.5, rel=1e-4)
+    other = hwh.write_overlay(dataclasses.replace(table, clock_mhz=100.0), "kernel_0", tmp_path / "other")
+    assert bit.read_bytes() != other.read_bytes(), "pynq caches a parsed .hwh by its .bit"
+
+
+def test_pynq_binds_its_classes(setup: Setup) -> None:
+    overlay = pynq.Overlay(
+        str(hwh.write_overlay(design.zcu104("b", Kind.HLS, 200), "kernel_0", Path(setup.device.bitfile_name).parent)),
+        device=setup.device,
+    )
+    assert type(overlay.kernel_0) is DsodenetKernel
+    assert type(overlay.axi_dma_0) is pynq.lib.dma.DMA
+    assert overlay.axi_dma_0.buffer_max_size == (1 << 26) - 1
+    assert overlay.kernel_0.register_map.CTRL.AP_IDLE == 1
+    assert pynq.Clocks.fclk0_mhz == pytest.approx(187.5, rel=1e-4), "the fastest clock not over 200 MHz"
+
+
+def test_every_interface_of_the_design_is_connected_once() -> None:
+    table = design.zcu104("b", Kind.RTL, 200)
+    pins = [pin for bus in table.buses for pin in bus]
+    assert len(set(pins)) == len(pins)
+    assert set(pins) == {(instance.name, interface.name) for instance in table.instances for interface in instance.interfaces}
+    for master, slave in table.buses:
+        ends = [table.instance(name).interface(interface) for name, interface in (master, slave)]
+        assert [end.master for end in ends] == [True, False]
+        assert ends[0].protocol == ends[1].protocol
+
+
+# the models of the board themselves
+
+
+def test_memory_joins_what_is_freed_and_refuses_strangers() -> None:
+    ddr = Ddr(4 * PAGE_BYTES)
+    bases = [ddr.allocate(PAGE_BYTES - 1) for _ in range(4)]
+    with pytest.raises(MemoryError):
+        ddr.allocate(1)
+    assert (ddr.view(bases[0], 16) == STALE).all()
+    for base in (bases[2], bases[0], bases[3], bases[1]):
+        ddr.return_pointer(base)
+    base = ddr.allocate(4 * PAGE_BYTES)
+    for address, size in ((base - 1, 1), (base + 4 * PAGE_BYTES - 8, 9)):
+        with pytest.raises(BusError):
+            ddr.view(address, size)
+
+
+def _program(steps: int) -> bytes:
+    return bias_program(PARAMS.with_solver("rk4", steps))
+
+
+@pytest.mark.parametrize(
+    ("command", "changes", "data", "status"),
+    [
+        (9, {}, "run", Status.BAD_COMMAND),
+        (Command.RUN, {"N_STEPS_2": 0}, "run", Status.BAD_STEPS),
+        (Command.RUN, {"N_STEPS_1": 65}, "run", Status.BAD_STEPS),
+        (Command.RUN, {"NUM_STAGES": 5}, "run", Status.BAD_STAGES),
+        (Command.RUN, {"FRAMES": 0}, "run", Status.BAD_FRAMES),
+        (Command.RUN, {"FRAMES": 2}, "run", Status.SHORT_INPUT),
+        (Command.RUN, {}, "run run", Status.LONG_INPUT),
+        (Command.RUN, {"N_STEPS_1": 3}, "run", Status.NOT_LOADED),
+        (Command.LOAD, {}, "short", Status.SHORT_INPUT),
+        (Command.LOAD, {}, "long", Status.LONG_INPUT),
+        (Command.RUN, {}, "run", Status.OK),
+        (Command.LOAD, {}, "load", Status.OK),
+    ],
+)
+def test_the_reference_kernel_keeps_the_contract(command: int, changes: dict[str, int], data: str, status: Status) -> None:
+    engine = ReferenceEngine(PARAMS)
+    words = np.zeros(128, np.uint32)
+    for name, value in {"NUM_STAGES": 4, "FRAMES": 1, "N_STEPS_1": 2, "N_STEPS_2": 2, "N_STEPS_3": 2}.items():
+        put(words, name, value)
+    put(words, "COMMAND", Command.RUN)
+    image = np.zeros(image_bytes(PARAMS.spec.network), np.uint8)
+    pack_images(IMAGES[:1], image)
+    assert engine.command(words, image.tobytes()) == b""
+    assert get(words, "STATUS") == Status.NOT_LOADED
+    put(words, "COMMAND", Command.LOAD)
+    assert engine.command(words, _program(2)) == b""
+    assert get(words, "STATUS") == Status.OK
+    packets = {
+        "run": image.tobytes(),
+        "run run": 2 * image.tobytes(),
+        "load": _program(2),
+        "short": _program(1),
+        "long": _program(3),
+    }
+    put(words, "COMMAND", command)
+    for name, value in changes.items():
+        put(words, name, value)
+    out = engine.command(words, packets[data])
+    assert Status(get(words, "STATUS")) == status
+    ran = command == Command.RUN and status == Status.OK
+    assert len(out) == 16 * beats(4 * PARAMS.spec.network.num_classes) * ran
+    assert get(words, "FRAMES_DONE") == ran
+
+
+def test_a_load_for_a_model_without_tables_is_refused() -> None:
+    engine = ReferenceEngine(MODELS["plain"])
+    words = np.zeros(128, np.uint32)
+    for name in ("NUM_STAGES", "N_STEPS_1", "N_STEPS_2", "N_STEPS_3", "COMMAND"):
+        put(words, name, 1)
+    engine.command(words, b"\0" * 16)
+    assert get(words, "STATUS") == Status.BAD_PROGRAM
+
+
+def test_a_write_while_the_kernel_runs_is_ignored_and_reported(setup: Setup) -> None:
+    """The driver never does it; the model of the kernel must notice if it did."""
+    board = setup.device.board
+    (base,) = (window.base for window in design.zcu104("x", Kind.HLS, 200).windows if window.instance == "kernel_0")
+    setup.accelerator.predict(IMAGES)
+    frames = base + REGISTERS["FRAMES"].offset
+    board.write(base, 1)  # starts a run whose input has not come
+    board.write(frames, 99)
+    assert board.read(frames) == len(IMAGES)
+    with pytest.raises(BusError, match="where nothing answers"):
+        board.read(0xB000_0000)
+
+
+def test_random_models_and_many_calls_agree() -> None:
+    params = random_params(model("again", "rk3", 2, time="bias", in_channels=3).spec, 77)
+    images = random_images(params.spec, 40, 1)
+    with Accelerator(params, "zcu104-sim", kernel="reference", max_batch_bytes=10 * image_bytes(params.spec.network)) as board:
+        expected = Reference(params).predict(images)
+        for start in range(0, 40, 7):
+            np.testing.assert_array_equal(board.predict(images[start:]), expected[start:])
