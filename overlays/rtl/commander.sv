@@ -58,20 +58,20 @@ module commander
   assign last_frame_o = frames_done_o + 1'b1 == frames_i;
   assign drain_ready_o = state_q == Drain || (state_q == Idle && discard_q);
 
+  // Later assignments win: steps, stages, program, frames, as the other kernel checks them.
   always_comb begin
-    logic wrong_table;
     bad_argument = STATUS_OK;
-    wrong_table = 1'b0;
+    if (frames_i == 0) bad_argument = STATUS_BAD_FRAMES;
     for (int unsigned b = 0; b < MAX_BLOCKS; b++) begin
-      if (b < 32'(blocks_i)) begin
-        if (n_steps_i[b] == 0 || n_steps_i[b] > MAX_STEPS) bad_argument = STATUS_BAD_STEPS;
-        if (evaluations_i[b] != 0 && 32'(evaluations_i[b]) != 32'(n_steps_i[b][7:0]) * 32'(num_stages_i[2:0])) wrong_table = 1'b1;
+      if (evaluations_i[b] != 0 && 32'(evaluations_i[b]) != 32'(n_steps_i[b][7:0]) * 32'(num_stages_i[2:0])) begin
+        bad_argument = STATUS_NOT_LOADED;  // a time table for another number of evaluations is none for this
       end
     end
-    if (bad_argument == STATUS_OK && wrong_table) bad_argument = STATUS_BAD_PROGRAM;
-    if (num_stages_i == 0 || num_stages_i > MAX_STAGES) bad_argument = STATUS_BAD_STAGES;
-    if (frames_i == 0) bad_argument = STATUS_BAD_FRAMES;
     if (!loaded_q) bad_argument = STATUS_NOT_LOADED;
+    if (num_stages_i == 0 || num_stages_i > MAX_STAGES) bad_argument = STATUS_BAD_STAGES;
+    for (int unsigned b = 0; b < MAX_BLOCKS; b++) begin
+      if (loaded_q && b < 32'(blocks_i) && (n_steps_i[b] == 0 || n_steps_i[b] > MAX_STEPS)) bad_argument = STATUS_BAD_STEPS;
+    end
   end
 
   // What the state does this cycle: end the command, or end it with an error after draining its input.

@@ -103,9 +103,9 @@ int dsodenet_command(void *handle, uint32_t *registers, const uint8_t *in, uint6
   kernel.top->m_axis_tready = 1;
   for (uint32_t address = 0; address < 1u << ADDRESS_BITS; address += 4)
     if (is_argument(address)) kernel.write(address, registers[address / 4]);
+  kernel.write(REG_CTRL, 1);  // before the stream: what comes before it may be the rest of a packet that is thrown away
   kernel.in = in;
   kernel.in_left = in_bytes - in_bytes % BEAT_BYTES;
-  kernel.write(REG_CTRL, 1);
   const uint64_t end = kernel.cycles + max_cycles;
   bool done = false;
   while (!done && kernel.cycles < end) done = kernel.read(REG_CTRL) & 2;
