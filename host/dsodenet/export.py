@@ -1,7 +1,7 @@
 """Trained Brevitas model -> integers and formats (params.npz, spec.json) and QONNX graphs. The last module that imports torch.
 
-RUN/model.qonnx.onnx    the whole network, its solver loop unrolled: runs in qonnx; images in [0, 1] to logits
-RUN/qonnx/<section>.onnx  stem, each f, downs, head: what `lower` hands to hls4ml
+    RUN/model.qonnx.onnx    the whole network, its solver loop unrolled: runs in qonnx; images in [0, 1] to logits
+    RUN/qonnx/<section>.onnx  stem, each f, downs, head: what `lower` hands to hls4ml
 """
 
 from __future__ import annotations

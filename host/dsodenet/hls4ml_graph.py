@@ -181,11 +181,7 @@ def project(params: Params, section: Section, model: ModelWrapper, folder: Path)
     kernel = params.spec.kernel
     with quiet():
         config = hls4ml.utils.config_from_onnx_model(
-            model,
-            granularity="name",
-            backend=BACKEND,
-            default_precision=f"fixed<{ACCUMULATOR_BITS},16>",
-            default_reuse_factor=kernel.reuse_factor,
+            model, granularity="name", backend=BACKEND, default_precision=f"fixed<{ACCUMULATOR_BITS},16>", default_reuse_factor=kernel.reuse_factor
         )
         config["Model"]["Strategy"] = "Latency" if kernel.reuse_factor == 1 else "Resource"
         for tensor, fmt in zip(model.graph.input, input_formats(params, section)):
@@ -194,9 +190,7 @@ def project(params: Params, section: Section, model: ModelWrapper, folder: Path)
             config["LayerName"][node.name]["Precision"] = dict.fromkeys(("result", "accum"), average_type(params, section))
         if section.kind == "f" and section.layers[1].timed:
             # Its bias is the second input; without this hls4ml allots it 32 bits and the accumulator with it.
-            config["LayerName"][model.get_nodes_by_op_type("Conv")[1].name]["Precision"]["bias"] = hls4ml_type(
-                bias_format(params, section)
-            )
+            config["LayerName"][model.get_nodes_by_op_type("Conv")[1].name]["Precision"]["bias"] = hls4ml_type(bias_format(params, section))
         for layer in config["LayerName"].values():
             layer["Strategy"] = config["Model"]["Strategy"]
         return hls4ml.converters.convert_from_onnx_model(

@@ -1,10 +1,10 @@
 """Exported run -> RUN/hls: HLS C++ of the whole kernel, and its C simulation as a shared library.
 
-RUN/hls/<section>/          hls4ml's projects of stem, each f, downs and head, each in its own namespace
-RUN/hls/include/            headers that the projects share, and the written half of the kernel (hls/*.h)
-RUN/hls/kernel.h kernel.cpp types, chain and top function of this model
-RUN/hls/manifest.json       the fingerprint of the model in it
-RUN/hls/libdsodenet_csim.so
+    RUN/hls/<section>/          hls4ml's projects of stem, each f, downs and head, each in its own namespace
+    RUN/hls/include/            headers that the projects share, and the written half of the kernel (hls/*.h)
+    RUN/hls/kernel.h kernel.cpp types, chain and top function of this model
+    RUN/hls/manifest.json       the fingerprint of the model in it
+    RUN/hls/libdsodenet_csim.so
 """
 
 from __future__ import annotations
