@@ -73,32 +73,10 @@ module average
   end
 
   for (genvar c = 0; c < INPUT_LANES; c++) begin : g_channel
-    logic [Bits-1:0] rest_q;
-    logic [31:0] magnitude;
-    logic [QuotientBits-1:0] quotient_q;
-    logic negative_q, fits, carry;
-    logic signed [QuotientBits+1:0] rounded, signed_result;
-    assign magnitude = old_sums[c][31] ? -old_sums[c] : old_sums[c];
-    assign fits = rest_q >= divisor_q;
-    always_ff @(posedge clk_i) begin
-      if (cycle_q == 0) begin
-        rest_q <= Bits'(magnitude) << up;
-        negative_q <= old_sums[c][31];
-        quotient_q <= '0;
-      end else if (!last_cycle) begin
-        if (fits) rest_q <= rest_q - divisor_q;
-        quotient_q <= {quotient_q[QuotientBits-2:0], fits};
-      end
-    end
-    always_comb begin
-      if (truncate_i) carry = negative_q && rest_q != 0;
-      else carry = {rest_q, 1'b0} > (Bits + 1)'(divisor) || ({rest_q, 1'b0} == (Bits + 1)'(divisor) && quotient_q[0]);
-      rounded = (QuotientBits + 2)'(quotient_q) + (QuotientBits + 2)'(carry);
-      signed_result = negative_q ? -rounded : rounded;
-      if (signed_result > (QuotientBits + 2)'(max_i)) result_o[c] = max_i;
-      else if (signed_result < (QuotientBits + 2)'(min_i)) result_o[c] = min_i;
-      else result_o[c] = signed_result[7:0];
-    end
+    divide_lane #(.BITS(Bits), .QUOTIENT_BITS(QuotientBits)) u_lane (
+        .clk_i, .load_i(cycle_q == 0), .step_i(!last_cycle), .sum_i(old_sums[c]), .up_i(up), .divisor_i(divisor),
+        .shifted_divisor_i(divisor_q), .truncate_i, .min_i, .max_i, .result_o(result_o[c])
+    );
   end
 
   logic unused;

@@ -18,33 +18,16 @@ module depthwise #(
     input  logic signed [7:0]                                        max_i,
     output logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][7:0]             result_o
 );
-  logic signed [23:0] bias_q[INPUT_LANES], bias_qq[INPUT_LANES];
-  always_ff @(posedge clk_i) begin
-    for (int unsigned c = 0; c < INPUT_LANES; c++) bias_q[c] <= weight_i[c][95:72];
-    bias_qq <= bias_q;
-  end
-
   for (genvar p = 0; p < PIXEL_LANES; p++) begin : g_pixel
     logic [8:0] in_map;
     assign in_map = {{right_i[p], 1'b1, left_i[p]} & {3{below_i[p]}}, right_i[p], 1'b1, left_i[p],
                      {right_i[p], 1'b1, left_i[p]} & {3{above_i[p]}}};
-
     for (genvar c = 0; c < INPUT_LANES; c++) begin : g_channel
-      logic signed [16:0] product_q[9];
-      logic signed [18:0] row_q[3];
-      logic signed [25:0] sum_q;
-      always_ff @(posedge clk_i) begin
-        for (int unsigned t = 0; t < 9; t++) begin
-          logic signed [8:0] tap;
-          tap = {window_i[t/3][p+t%3][c][7] & !unsigned_i, window_i[t/3][p+t%3][c]};
-          if (!in_map[t]) tap = '0;
-          product_q[t] <= tap * $signed(weight_i[c][8*t+:8]);
-        end
-        for (int unsigned r = 0; r < 3; r++) row_q[r] <= 19'(product_q[3*r]) + 19'(product_q[3*r+1]) + 19'(product_q[3*r+2]);
-        sum_q <= 26'(row_q[0]) + 26'(row_q[1]) + 26'(row_q[2]) + 26'(bias_qq[c]);
-      end
-      requantise #(.IN_BITS(32), .OUT_BITS(8)) u_requantise (
-          .clk_i, .truncate_i, .shift_i, .min_i, .max_i, .value_i(32'(sum_q)), .value_o(result_o[p][c])
+      logic [8:0][7:0] tap;
+      always_comb for (int unsigned t = 0; t < 9; t++) tap[t] = window_i[t/3][p+t%3][c];
+      depthwise_lane u_lane (
+          .clk_i, .tap_i(tap), .in_map_i(in_map), .weight_i(weight_i[c]), .unsigned_i, .truncate_i, .shift_i, .min_i, .max_i,
+          .result_o(result_o[p][c])
       );
     end
   end

@@ -91,67 +91,25 @@ module output_stage
     for (int unsigned j = 0; j < MAX_STAGES; j++) coeff_q[j] <= j <= 32'(stage_i) ? coeff_i[j] : '0;
   end
 
-  logic truncate;
   logic signed [6:0] x_shift;
-  assign truncate = pass_i.truncate[0];
   assign x_shift = last_evaluation_i ? pass_i.x_shift_last[6:0] : pass_i.x_shift[6:0];
 
   for (genvar p = 0; p < PIXEL_LANES; p++) begin : g_pixel
     for (genvar c = 0; c < INPUT_LANES; c++) begin : g_channel
-      // bias and requantisation
-      logic signed [AccBits-1:0] value_q, sum_q;
-      logic signed [15:0] out;
-      always_ff @(posedge clk_i) begin
-        value_q <= tile_q[p][c];
-        sum_q <= value_q + $signed(bias_i[c]);
-      end
-      requantise #(.IN_BITS(AccBits), .OUT_BITS(16)) u_out (
-          .clk_i, .truncate_i(truncate), .shift_i(pass_i.out_shift[6:0]), .min_i(pass_i.out_min), .max_i(pass_i.out_max),
-          .value_i(sum_q), .value_o(out)
+      logic [MAX_STAGES-2:0][7:0] slope;
+      logic [31:0] sum;
+      always_comb for (int unsigned j = 0; j + 1 < MAX_STAGES; j++) slope[j] = slope_i[p][j][c];
+      output_lane u_lane (
+          .clk_i, .pass_i, .stage_i, .x_shift_i(x_shift), .coeff_i(coeff_q), .acc_i(tile_q[p][c]), .bias_i(bias_i[c]),
+          .state_i(state_i[p][c]), .slope_i(slope), .sum_o(sum), .slope_o(slope_o[p][c]), .state_o(state_o[p][c]),
+          .map_o(map_o[p][c])
       );
       if (p == 0) begin : g_logits
-        assign logits_o[c] = sum_q;
+        assign logits_o[c] = sum;
+      end else begin : g_no_logits
+        logic unused_sum;
+        assign unused_sum = ^sum;
       end
-
-      // state update in exact arithmetic
-      logic signed [25:0] product_q[MAX_STAGES];
-      logic signed [15:0] state_q, updated;
-      logic signed [47:0] total_q;
-      logic [3:0][15:0] out_q;
-      always_ff @(posedge clk_i) begin
-        for (int unsigned j = 0; j < MAX_STAGES; j++) begin
-          logic signed [7:0] slope;
-          slope = out[7:0];
-          if (j < MAX_STAGES - 1) slope = j == 32'(stage_i) ? out[7:0] : slope_i[p][j%(MAX_STAGES-1)][c];
-          product_q[j] <= $signed(coeff_q[j]) * slope;
-        end
-        state_q <= state_i[p][c];
-        total_q <= (48'(state_q) <<< pass_i.z_shift[4:0])
-                 + ((48'(product_q[0]) + 48'(product_q[1]) + 48'(product_q[2]) + 48'(product_q[3])) <<< pass_i.k_shift[5:0]);
-        out_q <= {out_q[2:0], out};
-      end
-      requantise #(.IN_BITS(48), .OUT_BITS(16)) u_update (
-          .clk_i, .truncate_i(truncate), .shift_i(pass_i.z_shift[6:0]), .min_i(pass_i.state_min), .max_i(pass_i.state_max),
-          .value_i(total_q), .value_o(updated)
-      );
-
-      // the 8-bit copy
-      logic signed [15:0] state;
-      logic signed [7:0] copy;
-      logic [1:0][15:0] state_delay_q;
-      logic [1:0][7:0] low_delay_q;
-      assign state = kind == KindSlope ? updated : out_q[3];
-      requantise #(.IN_BITS(32), .OUT_BITS(8)) u_copy (
-          .clk_i, .truncate_i(truncate), .shift_i(x_shift), .min_i(pass_i.x_min[7:0]), .max_i(pass_i.x_max[7:0]),
-          .value_i(32'(state)), .value_o(copy)
-      );
-      always_ff @(posedge clk_i) begin
-        state_delay_q <= {state_delay_q[0], state};
-        low_delay_q <= {low_delay_q[0], out_q[3][7:0]};
-      end
-      assign state_o[p][c] = state_delay_q[1];
-      assign slope_o[p][c] = low_delay_q[1];
-      assign map_o[p][c] = kind == KindHidden ? low_delay_q[1] : copy;
     end
   end
 

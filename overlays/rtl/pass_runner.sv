@@ -25,7 +25,7 @@ module pass_runner
 
   // ---- position of each pixel of the group at the centre of the window
   logic [15:0] x_q[PIXEL_LANES], y_q[PIXEL_LANES], x_next[PIXEL_LANES];
-  logic centre, stride2, active, issue;
+  logic centre, stride2, active, issue, fetch;
   logic [MaxPixelLanes-1:0] lanes;
   assign stride2 = pass_i.stride2[0];
   assign centre = group_q >= pass_i.lead_groups;
@@ -37,6 +37,7 @@ module pass_runner
     end
   end
   assign active = |lanes;
+  assign fetch = issue && output_q == 0 && rep_q == 0;
   assign issue = running_q && input_q <= pass_i.inputs_last;
   assign input_end = input_q == (active ? pass_i.slot_last : pass_i.inputs_last);
   assign group_end = input_end && (!active || output_q == pass_i.outputs_last);
@@ -65,7 +66,7 @@ module pass_runner
       else if (rep_q == pass_i.reps_last) tile_q <= tile_q + 1'b1;
       if (input_end) output_q <= group_end ? '0 : output_q + 1'b1;
       if (group_end) group_q <= group_q + 1'b1;
-      if (token_o_fetch) fetch_addr_q <= fetch_addr_q + 1'b1;
+      if (fetch) fetch_addr_q <= fetch_addr_q + 1'b1;
       if (group_end) pw_addr_q <= pass_i.pw_base;
       else if (issue && active) pw_addr_q <= pw_addr_q + 1'b1;
     end
@@ -117,12 +118,10 @@ module pass_runner
   end
 
   // ---- the token
-  logic token_o_fetch;
-  assign token_o_fetch = issue && output_q == 0 && rep_q == 0;
   token_t token;
   always_comb begin
     token = '0;
-    token.fetch = token_o_fetch;
+    token.fetch = fetch;
     token.fetch_addr = fetch_addr_q;
     token.tile = tile_q;
     token.valid = issue && active;

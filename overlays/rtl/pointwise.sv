@@ -1,8 +1,5 @@
 // The multiply-accumulate array: PIXEL_LANES x INPUT_LANES x OUTPUT_LANES products per cycle.
 //
-// Two weights that share an activation share a multiplier: (w1 << 18) + w0 times a leaves w0*a, of 16 bits, in the low 18 bits.
-// Four such products may be added before the halves are taken apart: 4 * 2**14 is less than 2**17.
-//
 // Latency: data_i belongs to valid_i in the same cycle, weight_i comes one cycle later, acc_o is complete five cycles later.
 module pointwise
   import engine_pkg::*;
@@ -22,8 +19,6 @@ module pointwise
     output logic signed [PIXEL_LANES-1:0][OUTPUT_LANES-1:0][AccBits-1:0]     acc_o
 );
   localparam int unsigned IndexBits = $clog2(MAX_INPUTS);
-  localparam int unsigned Pairs = OUTPUT_LANES / 2;
-  localparam int unsigned Chains = INPUT_LANES / 4;
 
   // The words of this pixel group, for its second and later output tiles.
   (* ram_style = "distributed" *) logic [PIXEL_LANES*INPUT_LANES*8-1:0] repeated[MAX_INPUTS];
@@ -41,54 +36,14 @@ module pointwise
     first_q <= {first_q[2:0], first_i};
   end
 
-  logic signed [34:0] product_q[PIXEL_LANES][Pairs][INPUT_LANES];
-  logic signed [36:0] chain_q[PIXEL_LANES][Pairs][Chains];
-  logic signed [AccBits-1:0] sum_q[PIXEL_LANES][OUTPUT_LANES];
-
-  always_ff @(posedge clk_i) begin
-    for (int unsigned o = 0; o < Pairs; o++) begin
-      for (int unsigned i = 0; i < INPUT_LANES; i++) begin
-        logic signed [26:0] packed_weights;
-        packed_weights = (27'($signed(weight_i[2*o+1][i])) <<< 18) + 27'($signed(weight_i[2*o][i]));
-        for (int unsigned p = 0; p < PIXEL_LANES; p++) product_q[p][o][i] <= packed_weights * act_q[p][i];
-      end
-    end
-  end
-
-  always_ff @(posedge clk_i) begin
-    for (int unsigned p = 0; p < PIXEL_LANES; p++) begin
-      for (int unsigned o = 0; o < Pairs; o++) begin
-        for (int unsigned c = 0; c < Chains; c++) begin
-          chain_q[p][o][c] <= 37'(product_q[p][o][4*c]) + 37'(product_q[p][o][4*c+1])
-                            + 37'(product_q[p][o][4*c+2]) + 37'(product_q[p][o][4*c+3]);
-        end
-      end
-    end
-  end
-
-  always_ff @(posedge clk_i) begin
-    for (int unsigned p = 0; p < PIXEL_LANES; p++) begin
-      for (int unsigned o = 0; o < Pairs; o++) begin
-        logic signed [AccBits-1:0] low, high;
-        low = '0;
-        high = '0;
-        for (int unsigned c = 0; c < Chains; c++) begin
-          low = low + AccBits'($signed(chain_q[p][o][c][17:0]));
-          // A negative low half has borrowed one from the high half.
-          high = high + AccBits'($signed(chain_q[p][o][c][36:18])) + AccBits'(chain_q[p][o][c][17]);
-        end
-        sum_q[p][2*o] <= low;
-        sum_q[p][2*o+1] <= high;
-      end
-    end
-  end
-
-  always_ff @(posedge clk_i) begin
-    if (valid_q[3]) begin
-      for (int unsigned p = 0; p < PIXEL_LANES; p++) begin
-        for (int unsigned o = 0; o < OUTPUT_LANES; o++) acc_o[p][o] <= (first_q[3] ? '0 : acc_o[p][o]) + sum_q[p][o];
-      end
-    end
+  for (genvar o = 0; o < OUTPUT_LANES; o += 2) begin : g_pair
+    logic signed [PIXEL_LANES-1:0][1:0][AccBits-1:0] acc;
+    pointwise_pair #(
+        .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES)
+    ) u_pair (
+        .clk_i, .act_i(act_q), .weight_i(weight_i[o+:2]), .valid_i(valid_q[3]), .first_i(first_q[3]), .acc_o(acc)
+    );
+    always_comb for (int unsigned p = 0; p < PIXEL_LANES; p++) acc_o[p][o+:2] = acc[p];
   end
 
   logic unused;
