@@ -1,5 +1,4 @@
-// One channel of one pixel: nine products, bias, requantisation; five cycles. Its multipliers are meant for LUTs: the pointwise
-// array takes the DSPs.
+// One channel of one pixel: nine products, bias, requantisation; five cycles.
 module depthwise_lane (
     input  logic              clk_i,
     input  logic [8:0][7:0]   tap_i,
@@ -12,18 +11,20 @@ module depthwise_lane (
     input  logic signed [7:0] max_i,
     output logic [7:0]        result_o
 );
-  (* use_dsp = "no" *) logic signed [16:0] product_q[9];
+  logic signed [16:0] product_q[9];
   logic signed [18:0] row_q[3];
   logic signed [23:0] bias_q, bias_qq;
   logic signed [25:0] sum_q;
 
+  for (genvar t = 0; t < 9; t++) begin : g_tap
+    logic signed [8:0] tap;
+    assign tap = in_map_i[t] ? {tap_i[t][7] & !unsigned_i, tap_i[t]} : '0;
+    lut_product #(.A_BITS(9), .B_BITS(8)) u_product (
+        .clk_i, .a_i(tap), .b_i(weight_i[8*t+:8]), .product_o(product_q[t])
+    );
+  end
+
   always_ff @(posedge clk_i) begin
-    for (int unsigned t = 0; t < 9; t++) begin
-      logic signed [8:0] tap;
-      tap = {tap_i[t][7] & !unsigned_i, tap_i[t]};
-      if (!in_map_i[t]) tap = '0;
-      product_q[t] <= tap * $signed(weight_i[8*t+:8]);
-    end
     bias_q <= weight_i[95:72];
     bias_qq <= bias_q;
     for (int unsigned r = 0; r < 3; r++) row_q[r] <= 19'(product_q[3*r]) + 19'(product_q[3*r+1]) + 19'(product_q[3*r+2]);

@@ -36,11 +36,10 @@ module output_lane
       .value_i(sum_q), .value_o(out)
   );
 
-  // ---- state update in exact arithmetic. Half of its products are meant for LUTs: with the pointwise array they would
-  // be more DSPs than the device has.
+  // ---- state update in exact arithmetic. Half of its products are built of LUTs: with the pointwise array they would be more
+  // DSPs than the device has.
   logic signed [7:0] slope[MAX_STAGES];
-  logic signed [25:0] product_q[2];
-  (* use_dsp = "no" *) logic signed [25:0] lut_product_q[2];
+  logic signed [25:0] product_q[MAX_STAGES];
   logic signed [15:0] state_q, updated;
   logic signed [47:0] total_q;
   logic [3:0][15:0] out_q;
@@ -50,14 +49,16 @@ module output_lane
       if (j < MAX_STAGES - 1 && j != 32'(stage_i)) slope[j] = slope_i[j%(MAX_STAGES-1)];
     end
   end
+  for (genvar j = 2; j < MAX_STAGES; j++) begin : g_product
+    lut_product #(.A_BITS(18), .B_BITS(8)) u_product (
+        .clk_i, .a_i(coeff_i[j]), .b_i(slope[j]), .product_o(product_q[j])
+    );
+  end
   always_ff @(posedge clk_i) begin
-    for (int unsigned j = 0; j < 2; j++) begin
-      product_q[j] <= $signed(coeff_i[j]) * slope[j];
-      lut_product_q[j] <= $signed(coeff_i[j+2]) * slope[j+2];
-    end
+    for (int unsigned j = 0; j < 2; j++) product_q[j] <= $signed(coeff_i[j]) * slope[j];
     state_q <= state_i;
     total_q <= (48'(state_q) <<< pass_i.z_shift[4:0])
-             + ((48'(product_q[0]) + 48'(product_q[1]) + 48'(lut_product_q[0]) + 48'(lut_product_q[1])) <<< pass_i.k_shift[5:0]);
+             + ((48'(product_q[0]) + 48'(product_q[1]) + 48'(product_q[2]) + 48'(product_q[3])) <<< pass_i.k_shift[5:0]);
     out_q <= {out_q[2:0], out};
   end
   requantise #(.IN_BITS(48), .OUT_BITS(16)) u_update (
