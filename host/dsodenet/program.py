@@ -382,18 +382,21 @@ class Builder:
         ):
             _check(what, len(part), limit)
         body = b"".join(part.tobytes() for part in parts)
-        checksum = int(np.frombuffer(body, "<u4").sum(dtype=np.uint64)) & 0xFFFFFFFF
         header = np.zeros(12, "<u4")
         header[:4] = PROGRAM_MAGIC, engine.lanes_word, *fingerprint_words(self.params.model_fingerprint)
-        header[4] = checksum
         header[5:].view("<u2")[:5] = *(len(part) for part in parts), len(self.network.channels)
         header[8:].view("<u2")[:MAX_BLOCKS] = self.evaluations
+        header[4] = (_sum(header.tobytes()) + _sum(body)) & 0xFFFFFFFF  # of all words but this one
         return header.tobytes() + body
 
 
 def program(params: Params, engine: Engine) -> bytes:
     """The bytes of the LOAD command; SpecError when the model does not fit the engine."""
     return Builder(params, engine).build()
+
+
+def _sum(data: bytes) -> int:
+    return int(np.frombuffer(data, "<u4").sum(dtype=np.uint64))
 
 
 def _check(what: str, value: int, limit: int) -> None:

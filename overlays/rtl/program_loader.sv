@@ -38,7 +38,8 @@ module program_loader
   assign fire = s_axis_tvalid && busy_o;
   assign last_beat = body && 32'(part_q) == LoadParts - 1 && word_q + 1'b1 == words_q[part_q]
                      && column_q + 1'b1 == COLUMNS[part_q];
-  assign sum = sum_q + s_axis_tdata[31:0] + s_axis_tdata[63:32] + s_axis_tdata[95:64] + s_axis_tdata[127:96];
+  assign sum = sum_q + (stage_q == 1 ? '0 : s_axis_tdata[31:0])  // the checksum itself
+             + s_axis_tdata[63:32] + s_axis_tdata[95:64] + s_axis_tdata[127:96];
 
   always_comb begin
     bad_header = 1'b0;
@@ -64,6 +65,7 @@ module program_loader
       fingerprint_o <= '0;
     end else if (fire) begin
       ended_o <= s_axis_tlast;
+      sum_q <= sum;
       if (bad_header || s_axis_tlast || last_beat) begin
         busy_o <= 1'b0;
         done_o <= 1'b1;
@@ -81,7 +83,6 @@ module program_loader
         end
         2: evaluations_o <= s_axis_tdata[MAX_BLOCKS*16-1:0];
         default: begin
-          sum_q <= sum;
           we_o[part_q] <= 1'b1;
           column_q <= column_q + 1'b1;
           if (column_q + 1'b1 == COLUMNS[part_q]) begin

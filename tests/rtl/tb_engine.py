@@ -282,7 +282,7 @@ async def bad_programs(dut) -> None:
     bench = await started(dut)
     good = program(MODEL, Engine.of(MODEL.spec.kernel))
     await bench.arguments(MODEL, 1)
-    for place in (0, 4, 16, 21, 23, 25, 27, 29, 50, len(good) // 2, len(good) - 1):
+    for place in (0, 4, 8, 16, 21, 23, 25, 27, 29, 32, 50, len(good) // 2, len(good) - 1):
         broken = bytearray(good)
         broken[place] ^= 0x40
         assert await bench.command(Command.LOAD, bytes(broken)) == Status.BAD_PROGRAM, place
