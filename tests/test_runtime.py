@@ -222,10 +222,11 @@ LIBRARY_SOURCE = r"""
 #include <cstring>
 #include "contract.h"
 using namespace dsodenet;
+static int live = 0;
 static uint32_t first_steps = 0;  // as the C simulation keeps its bias tables
 extern "C" {
-void *dsodenet_open() { return new bool(false); }
-void dsodenet_close(void *p) { delete static_cast<bool *>(p); }
+void *dsodenet_open() { ++live; return new bool(false); }
+void dsodenet_close(void *p) { --live; delete static_cast<bool *>(p); }
 // Logits that tell the bytes of the image apart: class 0 is their sum, class 1 the number of steps of the first block.
 int dsodenet_command(void *p, uint32_t *r, const uint8_t *in, uint64_t in_bytes, uint8_t *out, uint64_t out_bytes,
                      uint64_t *written, uint64_t max_cycles) {
@@ -251,6 +252,7 @@ int dsodenet_command(void *p, uint32_t *r, const uint8_t *in, uint64_t in_bytes,
         for (uint64_t i = 0; i < in_bytes / frames; ++i) logits[0] += in[f * (in_bytes / frames) + i];
         logits[1] = steps;
         logits[2] = first_steps;
+        logits[3] = live;
     }
     *written = out_bytes;
     return 0;
@@ -302,7 +304,9 @@ def test_two_users_of_a_library_do_not_share_its_static_memory(library: Path, tm
         assert second.predict(IMAGES)[0, 2] == 5
     with Accelerator(PLAIN, "csim", library=own) as third:  # a copy is used again: nothing grows
         third.set_solver(n_steps=7)
-        assert third.predict(IMAGES)[0, 2] in (2, 5)
+        logits = third.predict(IMAGES)
+        assert logits[0, 2] in (2, 5)
+        assert logits[0, 3] == 1, "kernels left open"
 
 
 def test_a_library_of_another_model_or_none_is_refused(library: Path, tmp_path: Path) -> None:

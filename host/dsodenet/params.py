@@ -6,9 +6,11 @@ Files are data from outside: no pickle, sizes checked before memory is taken, ev
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import zipfile
+import zlib
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -174,6 +176,8 @@ class Params:
             raise RunError(f"{run}: {' and '.join(missing)} is missing; run `dsodenet export {run}`")
         try:
             data = json.loads(read_text(run / SPEC_FILE))
+            if not isinstance(data, dict):
+                raise RunError(f"{run / SPEC_FILE}: not the JSON of an exported run (it holds no object)")
             formats = {name: strict_from_json(Format, fmt, f"formats.{name}") for name, fmt in data.pop("formats").items()}
             fingerprint = data.pop("fingerprint")
             spec = Spec.from_dict(data)
@@ -215,7 +219,7 @@ def knot_positions(spec: Spec, block: int) -> tuple[NDArray[np.int64], NDArray[n
 
 def _read_arrays(path: Path, spec: Spec) -> dict[str, NDArray[Any]]:
     """Read the arrays that the spec names, and no others; the size of each is known before it is read."""
-    expected = array_shapes(spec)
+    expected, arrays = array_shapes(spec), {}
     try:
         with zipfile.ZipFile(path) as archive:
             for item in archive.infolist():
@@ -225,7 +229,19 @@ def _read_arrays(path: Path, spec: Spec) -> dict[str, NDArray[Any]]:
                 shape, dtype = expected[name]
                 if item.file_size > math.prod(shape) * np.dtype(dtype).itemsize + 4096:
                     raise RunError(f"{path}: array {name} has {item.file_size} bytes, more than its shape {shape} takes")
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+                arrays[name] = _read_array(archive.read(item))
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise RunError(f"{path}: not a params file ({error})") from None
+    return arrays
+
+
+def _read_array(data: bytes) -> NDArray[Any]:
+    """The array of a .npy file, whose header must not promise more than the file holds: NumPy takes memory by the header."""
+    file = io.BytesIO(data)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("an array is of another version of the .npy format than 1.0")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    if math.prod(shape) * dtype.itemsize != len(data) - file.tell():
+        raise ValueError(f"the header of an array says {dtype}{shape}, but {len(data) - file.tell()} bytes follow")
+    file.seek(0)
+    return np.load(file, allow_pickle=False)
