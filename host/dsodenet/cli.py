@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -47,7 +47,8 @@ def parse_steps(text: str) -> int | tuple[int, ...]:
     try:
         numbers = tuple(int(word) for word in text.split(","))
     except ValueError:
-        raise InputError(f"n-steps is {text!r}, but it must be a number, or one number per ODE block such as 4,4,8") from None
+        message = f"n-steps is {text!r}, but it must be a number, or one number per ODE block such as 4,4,8"
+        raise argparse.ArgumentTypeError(message) from None
     return numbers if len(numbers) > 1 else numbers[0]
 
 
@@ -229,10 +230,15 @@ COMMANDS = {
 }
 
 
+class Parser(argparse.ArgumentParser):
+    """Wrong words are bad input like any other: one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
-        prog="dsodenet", description="Neural ODE image networks from training to the ZCU104, bit for bit."
-    )
+    top = Parser(prog="dsodenet", description="Neural ODE image networks from training to the ZCU104, bit for bit.")
     top.add_argument("--version", action="version", version=f"dsodenet {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
