@@ -33,6 +33,11 @@ SEED = 20260  # of the random specs
 RANDOM_SPECS = 32  # on each engine
 MAX_CYCLES = 20_000_000
 
+try:
+    rtl.verilator()
+except ToolError as error:
+    pytest.skip(str(error), allow_module_level=True)
+
 
 def on(params: Params, lanes: str) -> Params:
     """The same model for an engine with these lanes."""

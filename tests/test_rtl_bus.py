@@ -10,9 +10,14 @@ import pytest
 from rtl_models import kernel
 
 from dsodenet import rtl
+from dsodenet.errors import ToolError
 from dsodenet.program import Engine
 
 runner_module = pytest.importorskip("cocotb_tools.runner", reason="cocotb is not installed")
+try:
+    rtl.verilator()
+except ToolError as error:
+    pytest.skip(str(error), allow_module_level=True)
 HERE = Path(__file__).parent
 LANES = "1x4x8"
 TESTS = re.findall(r"async def (\w+)\(dut", (HERE / "rtl" / "tb_engine.py").read_text(encoding="utf-8"))
