@@ -22,6 +22,7 @@ from dsodenet.files import atomic_file
 from dsodenet.params import Params
 from dsodenet.spec import SIZES, Spec
 from dsodenet.tables import table
+from dsodenet.verify import LADDER, as_dict, load_images, read_images, verify
 
 Result = dict[str, Any]
 EXTRAS = {"torch": "train", "brevitas": "train", "sklearn": "train", "PIL": "train", "onnx": "train", "qonnx": "lower"}
@@ -87,8 +88,6 @@ def command_lower(args: argparse.Namespace) -> Result:
 
 
 def command_verify(args: argparse.Namespace) -> Result:
-    from dsodenet.verify import as_dict, load_images, verify
-
     params = Params.load(args.run)
     backends = args.backends.split(",")
     images, source = load_images(args.images, args.run, params)
@@ -107,7 +106,6 @@ def command_verify(args: argparse.Namespace) -> Result:
 
 def command_run(args: argparse.Namespace) -> Result:
     from dsodenet.runtime import Accelerator
-    from dsodenet.verify import read_images
 
     params = Params.load(args.run).with_solver(args.solver, args.n_steps)
     images = read_images(args.input, params.spec.network)
@@ -206,10 +204,10 @@ COMMANDS = {
     "verify": Command(
         command_verify,
         "compare every backend with the integer reference, word for word",
-        "dsodenet verify build/digits --backends torch,cpu,csim,zcu104-sim --images 64",
+        "dsodenet verify build/digits --backends torch,cpu,csim,rtl,zcu104-sim --images 64",
         (
             RUN,
-            _argument("--backends", default="torch,cpu,csim,zcu104-sim", metavar="A,B", help="rungs (default %(default)s)"),
+            _argument("--backends", default=",".join(LADDER), metavar="A,B", help="rungs (default %(default)s)"),
             _argument("--images", default="16", metavar="N|FILE", help="number of test images, or a .npy file (default 16)"),
             *SOLVER,
         ),
