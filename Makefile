@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := train,lower,rtl,sim,test,dev
 
-.PHONY: help setup demo test lint csim bench clean
+.PHONY: help setup demo test lint csim bench cycles synth-rtl clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "%-10s %s\n", $$1, $$2}'
@@ -35,6 +35,12 @@ csim: setup  ## the bit-exact ladder over a grid of specs, solvers and step coun
 
 bench: setup  ## speed of the integer reference against plain sgemm
 	$(BIN)/python -m dsodenet.bench.reference --spec l
+
+cycles: setup  ## simulate s, m, l on the full engines, cycle by cycle (minutes)
+	$(BIN)/python overlays/rtl/measure.py s m l --lanes 1x32x64 3x16x64
+
+synth-rtl: setup  ## resources of the small and the full engines by Yosys (minutes)
+	$(BIN)/python overlays/rtl/synth.py --lanes 1x4x8 1x32x64 3x16x64 --json build/rtl/resources.json
 
 clean:  ## remove what was built, but not .venv
 	rm -rf build dist

@@ -53,6 +53,14 @@ def parse_steps(text: str) -> int | tuple[int, ...]:
     return numbers if len(numbers) > 1 else numbers[0]
 
 
+def parse_lanes(text: str) -> tuple[int, ...]:
+    """PxIxO: pixel, input and output lanes."""
+    words = text.split("x")
+    if len(words) != 3 or not all(word.isdecimal() for word in words):
+        raise argparse.ArgumentTypeError(f"lanes are {text!r}, but they must be pixels x inputs x outputs, such as 1x32x64")
+    return tuple(map(int, words))
+
+
 def command_spec(args: argparse.Namespace) -> Result:
     return Spec.load(args.spec).to_dict()
 
@@ -130,6 +138,33 @@ def command_run(args: argparse.Namespace) -> Result:
     with atomic_file(args.output.with_suffix(".json")) as path:
         path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return result | {"output": str(args.output)}
+
+
+def command_estimate(args: argparse.Namespace) -> Result:
+    from dsodenet.estimate import estimate, of_spec
+    from dsodenet.layers import macs, parameter_comparison, parameters
+
+    is_run = Path(args.model).is_dir()
+    if is_run:
+        params = Params.load(args.model).with_solver(args.solver, args.n_steps)
+        spec = params.spec
+    else:
+        spec = Spec.load(args.model).with_solver(args.solver, args.n_steps)
+    if args.lanes is not None:
+        lanes = dict(zip(("pixel_lanes", "input_lanes", "output_lanes"), args.lanes))
+        spec = dataclasses.replace(spec, kernel=dataclasses.replace(spec.kernel, **lanes))
+    result = estimate(dataclasses.replace(params, spec=spec)) if is_run else of_spec(spec)
+    sizes = {"parameters": parameters(spec), "macs_per_section": macs(spec), "parameters_compared": parameter_comparison(spec)}
+    return result.to_dict() | sizes | {"table": result.table()}
+
+
+def show_estimate(result: Result) -> str:
+    total, compared = sum(result["parameters"].values()), result["parameters_compared"]
+    return (
+        f"{result['model']}, {result['lanes']} lanes of the rtl kernel; estimated by a closed form that equals its simulation\n"
+        f"{result['table']}\n{result['macs']:,} multiply-accumulates; {total:,} parameters; without stem and head "
+        f"{compared['dsodenet']:,}, against {compared['full']:,} with full convolutions and {compared['residual']:,} unshared"
+    )
 
 
 def show_rungs(result: Result) -> str:
@@ -224,6 +259,17 @@ COMMANDS = {
             _argument("--output", required=True, type=Path, metavar="Y.npy", help="int32 logits; their scale goes to Y.json"),
             *SOLVER,
         ),
+    ),
+    "estimate": Command(
+        command_estimate,
+        "cycles, latency, multiply-accumulates and parameters, with no tool and no build",
+        "dsodenet estimate l --lanes 3x16x64",
+        (
+            _argument("model", metavar="RUN|SPEC", help=f"run folder, {SPEC_HELP}"),
+            _argument("--lanes", type=parse_lanes, metavar="PxIxO", help="lanes of the rtl kernel instead of the spec's"),
+            *SOLVER,
+        ),
+        show_estimate,
     ),
 }
 
