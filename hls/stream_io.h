@@ -86,7 +86,8 @@ Logits:
         for (unsigned j = 0; j < per_beat; j++) {
             if (first + j < pack_t::size) {
                 typedef typename pack_t::value_type logit_t;
-                ap_int<32> word = logits[first + j].range(logit_t::width - 1, 0);
+                const ap_int<logit_t::width> integer = logits[first + j].range(logit_t::width - 1, 0);
+                const ap_int<32> word = integer; // sign-extended
                 beat.data.range(32 * j + 31, 32 * j) = word;
             }
         }

@@ -15,18 +15,18 @@ from runtime_models import MODELS, model
 from dsodenet.errors import DeviceError
 from dsodenet.params import Params
 from dsodenet.reference import Reference
-from dsodenet.registers import IDENTITY, REGISTERS, Command, Kind, Status, beats
+from dsodenet.registers import IDENTITY, REGISTERS, Kind
 from dsodenet.runtime import Accelerator
-from dsodenet.runtime.engines import ReferenceEngine, get, put
-from dsodenet.runtime.packing import bias_program, image_bytes, logits_bytes, pack_images
+from dsodenet.runtime.engines import ReferenceEngine
+from dsodenet.runtime.packing import image_bytes, logits_bytes
 from dsodenet.synthetic import random_images, random_params
 
 pynq = pytest.importorskip("pynq")
 
 from dsodenet.runtime import design, hwh  # noqa: E402
-from dsodenet.runtime.simboard import PAGE_BYTES, STALE, BusError, Ddr  # noqa: E402
+from dsodenet.runtime.simboard import PAGE_BYTES  # noqa: E402
 from dsodenet.runtime.simdevice import SimulatedZcu104  # noqa: E402
-from dsodenet.runtime.zcu104 import DsodenetKernel, Zcu104Transport  # noqa: E402
+from dsodenet.runtime.zcu104 import Zcu104Transport  # noqa: E402
 
 PARAMS = MODELS["time_bias"]
 IMAGES = random_images(PARAMS.spec, 5, 3)
@@ -81,6 +81,15 @@ def test_the_engine_believes_the_host_not_its_own_solver() -> None:
         np.testing.assert_array_equal(accelerator.predict(IMAGES), EXPECTED)
 
 
+def test_random_models_and_many_calls_agree() -> None:
+    params = random_params(model("again", "rk3", 2, time="bias", in_channels=3).spec, 77)
+    images = random_images(params.spec, 40, 1)
+    with Accelerator(params, "zcu104-sim", kernel="reference", max_batch_bytes=10 * image_bytes(params.spec.network)) as board:
+        expected = Reference(params).predict(images)
+        for start in range(0, 40, 7):
+            np.testing.assert_array_equal(board.predict(images[start:]), expected[start:])
+
+
 # the bus
 
 
@@ -129,6 +138,25 @@ def test_registers_are_written_only_when_they_change(setup: Setup) -> None:
     assert REGISTERS["N_STEPS_3"].offset in written
     assert written & {REGISTERS[name].offset for name in ("NUM_STAGES", "N_STEPS_1", "N_STEPS_2", "FRAMES")} == set()
     assert all(offset >= first for offset in written if offset >= REGISTERS["COEFF"].offset)
+
+
+def test_the_dma_is_waited_for_after_the_kernel(setup: Setup) -> None:
+    setup.accelerator.predict(IMAGES)
+    board = setup.device.board
+    (base,) = (window.base for window in design.zcu104("x", Kind.HLS, 200).windows if window.instance == "axi_dma_0")
+    for change, status in ((False, base + 0x34), (True, base + 0x04)):  # a run ends with a write to memory, a load with a read
+        if change:
+            setup.accelerator.set_solver("rk4", (2, 1, 4))
+        board.faults.late_idle_reads = 3
+        board.accesses = accesses = []
+        logits = setup.accelerator.predict(IMAGES)
+        np.testing.assert_array_equal(logits, Reference(setup.accelerator.params).predict(IMAGES))
+        assert [address for kind, address, _ in accesses if kind == "r"].count(status) == 4
+    board.faults.late_idle_reads = 1 << 30
+    with pytest.raises(DeviceError, match=r"the kernel is done, but the DMA is not in 0\.1 s"):
+        setup.accelerator.predict(IMAGES)
+    board.faults.late_idle_reads = 0
+    setup.accelerator.predict(IMAGES)
 
 
 @pytest.mark.parametrize("method", ["flush", "invalidate"])
@@ -251,7 +279,20 @@ def test_a_kernel_that_does_not_fit_is_refused(register: str, value: int, messag
     device.board.faults.results[register] = value
     with pytest.raises(DeviceError, match=message):
         Accelerator(PARAMS, "zcu104-sim", device=device)
-    assert not device.board.ddr.live
+
+
+def test_a_failed_open_gives_everything_back() -> None:
+    device = open_device()
+    device.board.faults.results["STATUS"] = 5
+    with pytest.raises(DeviceError, match="refused IDENTIFY with status 5: its input ended before the last beat"):
+        Accelerator(PARAMS, "zcu104-sim", device=device)
+    device.board.faults.results.clear()
+    engine = device.board.engine
+    assert isinstance(engine, ReferenceEngine)
+    engine.network = dataclasses.replace(engine.network, time="none")  # takes no program
+    with pytest.raises(DeviceError, match="refused LOAD with status 8: the program does not fit") as error:
+        Accelerator(PARAMS, "zcu104-sim", device=device)
+    assert not device.board.ddr.live, f"although {error.value.__traceback__} still holds the driver"
 
 
 def test_a_solver_over_the_limit_leaves_the_old_one(setup: Setup) -> None:
@@ -314,147 +355,3 @@ def test_a_process_that_used_a_board_does_not_simulate(monkeypatch: pytest.Monke
     monkeypatch.setattr(pynq.Clocks, "device", object())
     with pytest.raises(DeviceError, match="this process has used a real board"):
         Accelerator(PARAMS, "zcu104-sim", kernel="reference")
-
-
-# the overlay files, as the real pynq reads them
-
-
-@pytest.mark.parametrize("kind", Kind)
-def test_pynq_reads_the_generated_hand_off(kind: Kind, tmp_path: Path) -> None:
-    table = design.zcu104("overlay", kind, 187.5)
-    bit = hwh.write_overlay(table, "kernel_0", tmp_path)
-    parser = open_device().get_bitfile_metadata(str(bit))
-    for window in table.windows:
-        ip = parser.ip_dict[window.instance]
-        assert (ip["phys_addr"], ip["addr_range"]) == (window.base, window.size)
-        assert ip["type"] == table.instance(window.instance).vlnv
-    registers = parser.ip_dict["kernel_0"]["registers"]
-    assert {name: entry["address_offset"] for name, entry in registers.items()} == {r.name: r.offset for r in REGISTERS.values()}
-    assert registers["CTRL"]["fields"]["AP_IDLE"]["bit_offset"] == 2
-    assert parser.ip_dict["axi_dma_0"]["parameters"]["c_sg_length_width"] == "26"
-    assert parser.clock_dict[0]["enable"] == 1
-    assert parser.clock_dict[0]["frequency"] == pytest.approx(187.5, rel=1e-4)
-    other = hwh.write_overlay(dataclasses.replace(table, clock_mhz=100.0), "kernel_0", tmp_path / "other")
-    assert bit.read_bytes() != other.read_bytes(), "pynq caches a parsed .hwh by its .bit"
-
-
-def test_pynq_binds_its_classes(setup: Setup) -> None:
-    overlay = pynq.Overlay(
-        str(hwh.write_overlay(design.zcu104("b", Kind.HLS, 200), "kernel_0", Path(setup.device.bitfile_name).parent)),
-        device=setup.device,
-    )
-    assert type(overlay.kernel_0) is DsodenetKernel
-    assert type(overlay.axi_dma_0) is pynq.lib.dma.DMA
-    assert overlay.axi_dma_0.buffer_max_size == (1 << 26) - 1
-    assert overlay.kernel_0.register_map.CTRL.AP_IDLE == 1
-    assert pynq.Clocks.fclk0_mhz == pytest.approx(187.5, rel=1e-4), "the fastest clock not over 200 MHz"
-
-
-def test_every_interface_of_the_design_is_connected_once() -> None:
-    table = design.zcu104("b", Kind.RTL, 200)
-    pins = [pin for bus in table.buses for pin in bus]
-    assert len(set(pins)) == len(pins)
-    assert set(pins) == {(instance.name, interface.name) for instance in table.instances for interface in instance.interfaces}
-    for master, slave in table.buses:
-        ends = [table.instance(name).interface(interface) for name, interface in (master, slave)]
-        assert [end.master for end in ends] == [True, False]
-        assert ends[0].protocol == ends[1].protocol
-
-
-# the models of the board themselves
-
-
-def test_memory_joins_what_is_freed_and_refuses_strangers() -> None:
-    ddr = Ddr(4 * PAGE_BYTES)
-    bases = [ddr.allocate(PAGE_BYTES - 1) for _ in range(4)]
-    with pytest.raises(MemoryError):
-        ddr.allocate(1)
-    assert (ddr.view(bases[0], 16) == STALE).all()
-    for base in (bases[2], bases[0], bases[3], bases[1]):
-        ddr.return_pointer(base)
-    base = ddr.allocate(4 * PAGE_BYTES)
-    for address, size in ((base - 1, 1), (base + 4 * PAGE_BYTES - 8, 9)):
-        with pytest.raises(BusError):
-            ddr.view(address, size)
-
-
-def _program(steps: int) -> bytes:
-    return bias_program(PARAMS.with_solver("rk4", steps))
-
-
-@pytest.mark.parametrize(
-    ("command", "changes", "data", "status"),
-    [
-        (9, {}, "run", Status.BAD_COMMAND),
-        (Command.RUN, {"N_STEPS_2": 0}, "run", Status.BAD_STEPS),
-        (Command.RUN, {"N_STEPS_1": 65}, "run", Status.BAD_STEPS),
-        (Command.RUN, {"NUM_STAGES": 5}, "run", Status.BAD_STAGES),
-        (Command.RUN, {"FRAMES": 0}, "run", Status.BAD_FRAMES),
-        (Command.RUN, {"FRAMES": 2}, "run", Status.SHORT_INPUT),
-        (Command.RUN, {}, "run run", Status.LONG_INPUT),
-        (Command.RUN, {"N_STEPS_1": 3}, "run", Status.BAD_PROGRAM),
-        (Command.LOAD, {}, "short", Status.SHORT_INPUT),
-        (Command.LOAD, {}, "long", Status.LONG_INPUT),
-        (Command.RUN, {}, "run", Status.OK),
-        (Command.LOAD, {}, "load", Status.OK),
-    ],
-)
-def test_the_reference_kernel_keeps_the_contract(command: int, changes: dict[str, int], data: str, status: Status) -> None:
-    engine = ReferenceEngine(PARAMS)
-    words = np.zeros(128, np.uint32)
-    for name, value in {"NUM_STAGES": 4, "FRAMES": 1, "N_STEPS_1": 2, "N_STEPS_2": 2, "N_STEPS_3": 2}.items():
-        put(words, name, value)
-    put(words, "COMMAND", Command.RUN)
-    image = np.zeros(image_bytes(PARAMS.spec.network), np.uint8)
-    pack_images(IMAGES[:1], image)
-    assert engine.command(words, image.tobytes()) == b""
-    assert get(words, "STATUS") == Status.NOT_LOADED
-    put(words, "COMMAND", Command.LOAD)
-    assert engine.command(words, _program(2)) == b""
-    assert get(words, "STATUS") == Status.OK
-    packets = {
-        "run": image.tobytes(),
-        "run run": 2 * image.tobytes(),
-        "load": _program(2),
-        "short": _program(1),
-        "long": _program(3),
-    }
-    put(words, "COMMAND", command)
-    for name, value in changes.items():
-        put(words, name, value)
-    out = engine.command(words, packets[data])
-    assert Status(get(words, "STATUS")) == status
-    ran = command == Command.RUN and status == Status.OK
-    assert len(out) == 16 * beats(4 * PARAMS.spec.network.num_classes) * ran
-    assert get(words, "FRAMES_DONE") == ran
-
-
-def test_a_load_for_a_model_without_tables_is_refused() -> None:
-    engine = ReferenceEngine(MODELS["plain"])
-    words = np.zeros(128, np.uint32)
-    for name in ("NUM_STAGES", "N_STEPS_1", "N_STEPS_2", "N_STEPS_3", "COMMAND"):
-        put(words, name, 1)
-    engine.command(words, b"\0" * 16)
-    assert get(words, "STATUS") == Status.BAD_PROGRAM
-
-
-def test_a_write_while_the_kernel_runs_is_ignored_and_reported(setup: Setup) -> None:
-    """The driver never does it; the model of the kernel must notice if it did."""
-    board = setup.device.board
-    (base,) = (window.base for window in design.zcu104("x", Kind.HLS, 200).windows if window.instance == "kernel_0")
-    setup.accelerator.predict(IMAGES)
-    frames = base + REGISTERS["FRAMES"].offset
-    board.write(base, 1)  # starts a run whose input has not come
-    board.write(frames, 99)
-    assert board.read(frames) == len(IMAGES)
-    with pytest.raises(BusError, match="where nothing answers"):
-        board.read(0xB000_0000)
-
-
-def test_random_models_and_many_calls_agree() -> None:
-    params = random_params(model("again", "rk3", 2, time="bias", in_channels=3).spec, 77)
-    images = random_images(params.spec, 40, 1)
-    with Accelerator(params, "zcu104-sim", kernel="reference", max_batch_bytes=10 * image_bytes(params.spec.network)) as board:
-        expected = Reference(params).predict(images)
-        for start in range(0, 40, 7):
-            np.testing.assert_array_equal(board.predict(images[start:]), expected[start:])

@@ -16,8 +16,8 @@ from dsodenet.errors import DeviceError, InputError, RunError, SpecError, ToolEr
 from dsodenet.layers import sections
 from dsodenet.reference import Reference
 from dsodenet.registers import BEAT_BYTES, cpp_header
-from dsodenet.runtime import Accelerator
-from dsodenet.runtime.backends import open_backend
+from dsodenet.runtime import BACKENDS, Accelerator
+from dsodenet.runtime.backends import CpuBackend, open_backend
 from dsodenet.runtime.images import as_pixels
 from dsodenet.runtime.packing import (
     bias_program,
@@ -56,7 +56,8 @@ def test_floats_round_half_to_even_like_training() -> None:
     for dtype in (np.float32, np.float64, ">f4"):
         np.testing.assert_array_equal(as_pixels(images.astype(dtype), network), expected)
     every = np.resize(np.arange(256) / 255, (1, *network.image_shape))
-    np.testing.assert_array_equal(as_pixels(every.astype(np.float16), network).ravel()[:256], np.arange(256))
+    halves = np.resize(np.arange(0x3C01, dtype=np.uint16).view(np.float16), (61, *network.image_shape))  # all of [0, 1]
+    np.testing.assert_array_equal(as_pixels(halves, network), np.rint(halves.astype(np.float64) * 255))
     np.testing.assert_array_equal(as_pixels(every.tolist(), network).ravel()[:256], np.arange(256))
 
 
@@ -173,7 +174,6 @@ def test_a_run_folder_works_and_a_broken_one_says_so(tmp_path: Path) -> None:
         ("gpu", {}, InputError, "backend is 'gpu', but it must be one of cpu, csim, rtl, zcu104-sim, zcu104"),
         ("cpu", {"bitfile": "x.bit"}, InputError, "backend cpu has no option bitfile; it takes threads"),
         ("csim", {}, InputError, "needs a run folder, or library="),
-        ("rtl", {}, InputError, "needs library="),
         ("zcu104", {}, InputError, "needs bitfile="),
         ("zcu104-sim", {"kernel": "vhdl"}, InputError, "kernel is 'vhdl', but it must be one of csim, rtl, reference"),
     ],
@@ -183,6 +183,20 @@ def test_bad_backends_are_refused_in_words(backend: str, options: dict[str, str]
         pytest.importorskip("pynq")
     with pytest.raises(error, match=message):
         open_backend(backend, PLAIN, None, options)
+
+
+def test_a_backend_is_an_entry_and_is_closed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[int] = []
+
+    class Counting(CpuBackend):
+        def close(self) -> None:
+            closed.append(1)
+
+    monkeypatch.setitem(BACKENDS, "counting", lambda params, run, *, threads=1: Counting(params, threads))
+    with Accelerator(PLAIN, "counting", threads=2) as accelerator:
+        accelerator.close()
+    accelerator.close()
+    assert closed == [1]
 
 
 def test_threads_take_turns() -> None:
@@ -208,14 +222,16 @@ LIBRARY_SOURCE = r"""
 #include <cstring>
 #include "contract.h"
 using namespace dsodenet;
-namespace { int live = 0; }
+static int live = 0;
+static uint32_t first_steps = 0;  // as the C simulation keeps its bias tables
 extern "C" {
-int live_kernels() { return live; }
-void *dsodenet_open() { ++live; return new int(0); }
-void dsodenet_close(void *p) { --live; delete static_cast<int *>(p); }
+void *dsodenet_open() { ++live; return new bool(false); }
+void dsodenet_close(void *p) { --live; delete static_cast<bool *>(p); }
 // Logits that tell the bytes of the image apart: class 0 is their sum, class 1 the number of steps of the first block.
 int dsodenet_command(void *p, uint32_t *r, const uint8_t *in, uint64_t in_bytes, uint8_t *out, uint64_t out_bytes,
                      uint64_t *written, uint64_t max_cycles) {
+    bool &hung = *static_cast<bool *>(p);
+    if (hung) return 1;
     *written = 0;
     r[REG_STATUS / 4] = STATUS_OK;
     if (r[REG_COMMAND / 4] == COMMAND_IDENTIFY) {
@@ -225,15 +241,18 @@ int dsodenet_command(void *p, uint32_t *r, const uint8_t *in, uint64_t in_bytes,
         return 0;
     }
     uint32_t frames = r[REG_FRAMES / 4], steps = r[REG_N_STEPS_1 / 4];
-    if (steps == 63) return 1;
+    if (steps == 63) { hung = true; return 1; }
     if (steps == 62) { r[REG_STATUS / 4] = STATUS_BAD_STEPS; return 0; }
     if (steps == 61) { r[REG_STATUS / 4] = 77; return 0; }
     if (steps == 60) return 0;
     memset(out, 0, out_bytes);
+    if (!first_steps) first_steps = steps;
     for (uint32_t f = 0; f < frames; ++f) {
         int32_t *logits = reinterpret_cast<int32_t *>(out + f * (out_bytes / frames));
         for (uint64_t i = 0; i < in_bytes / frames; ++i) logits[0] += in[f * (in_bytes / frames) + i];
         logits[1] = steps;
+        logits[2] = first_steps;
+        logits[3] = live;
     }
     *written = out_bytes;
     return 0;
@@ -275,6 +294,19 @@ def test_a_library_gets_the_bytes_and_errors_come_back_in_words(library: Path) -
                 accelerator.predict(IMAGES)
             accelerator.set_solver(n_steps=5)
             assert accelerator.predict(IMAGES)[0, 1] == 5
+
+
+def test_two_users_of_a_library_do_not_share_its_static_memory(library: Path, tmp_path: Path) -> None:
+    own = Path(shutil.copy(library, tmp_path))
+    with Accelerator(PLAIN, "csim", library=own) as first, Accelerator(PLAIN, "csim", library=own) as second:
+        second.set_solver(n_steps=5)
+        assert first.predict(IMAGES)[0, 2] == 2
+        assert second.predict(IMAGES)[0, 2] == 5
+    with Accelerator(PLAIN, "csim", library=own) as third:  # a copy is used again: nothing grows
+        third.set_solver(n_steps=7)
+        logits = third.predict(IMAGES)
+        assert logits[0, 2] in (2, 5)
+        assert logits[0, 3] == 1, "kernels left open"
 
 
 def test_a_library_of_another_model_or_none_is_refused(library: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import io
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,15 @@ with warnings.catch_warnings():
     from qonnx.transformation.gemm_to_matmul import GemmToMatMul
     from qonnx.util.cleanup import cleanup_model
 
+from dsodenet.errors import SpecError
 from dsodenet.fixed_point import Format
-from dsodenet.layers import Section
+from dsodenet.layers import Layer, Section
 from dsodenet.params import ACCUMULATOR_BITS, Params
 from dsodenet.spec import PART
 
 BACKEND = "Vitis"
+STREAM_DEPTH = 2
+MULTIPLYING_CLASSES = ("Conv2D", "DepthwiseConv2D", "PointwiseConv2D", "Dense")
 
 
 class DepthwiseLayout(OptimizerPass):
@@ -78,7 +81,7 @@ class AveragePool_v1(MaxPool_v1):
 
     def execute_node(self, context: dict[str, Any], graph: Any) -> None:
         kernel, strides = (self.get_nodeattr(name) for name in ("kernel_shape", "strides"))
-        windows = np.lib.stride_tricks.sliding_window_view(context[self.onnx_node.input[0]], tuple(kernel), axis=(1, 2))
+        windows = np.lib.stride_tricks.sliding_window_view(context[self.onnx_node.input[0]], tuple(kernel), (1, 2))  # type: ignore[call-overload]
         windows = windows[:, :: strides[0], :: strides[1]].astype(np.float64)
         context[self.onnx_node.output[0]] = windows.mean(axis=(-1, -2)).astype(np.float32)
 
@@ -178,22 +181,31 @@ def bias_format(params: Params, section: Section) -> Format:
 
 def project(params: Params, section: Section, model: ModelWrapper, folder: Path) -> Any:
     """The hls4ml model of one section, in namespace and project `section.name`, not yet written."""
-    kernel = params.spec.kernel
+    return convert(params, (section,), model, folder, section.name, namespace=section.name)
+
+
+def convert(
+    params: Params, parts: Sequence[Section], model: ModelWrapper, folder: Path, name: str, namespace: str | None = None
+) -> Any:
+    """Convert a streaming graph that holds the layers of `parts`, in their order, with the formats of the run."""
+    kernel, layers = params.spec.kernel, [layer for part in parts for layer in part.layers]
     with quiet():
         config = hls4ml.utils.config_from_onnx_model(
-            model, granularity="name", backend=BACKEND, default_precision=f"fixed<{ACCUMULATOR_BITS},16>", default_reuse_factor=kernel.reuse_factor
+            model, granularity="name", backend=BACKEND, default_precision=f"fixed<{ACCUMULATOR_BITS},16>"
         )
         config["Model"]["Strategy"] = "Latency" if kernel.reuse_factor == 1 else "Resource"
-        for tensor, fmt in zip(model.graph.input, input_formats(params, section)):
+        for tensor, fmt in zip(model.graph.input, input_formats(params, parts[0])):
             config["LayerName"][tensor.name]["Precision"]["result"] = hls4ml_type(fmt)
         for node in model.get_nodes_by_op_type("AveragePool"):
-            config["LayerName"][node.name]["Precision"] = dict.fromkeys(("result", "accum"), average_type(params, section))
-        if section.kind == "f" and section.layers[1].timed:
-            # Its bias is the second input; without this hls4ml allots it 32 bits and the accumulator with it.
-            config["LayerName"][model.get_nodes_by_op_type("Conv")[1].name]["Precision"]["bias"] = hls4ml_type(bias_format(params, section))
-        for layer in config["LayerName"].values():
-            layer["Strategy"] = config["Model"]["Strategy"]
-        return hls4ml.converters.convert_from_onnx_model(
+            config["LayerName"][node.name]["Precision"] = dict.fromkeys(("result", "accum"), average_type(params, parts[-1]))
+        for layer, node in zip(layers, multiplying_nodes(model), strict=True):
+            config["LayerName"][node.name]["ReuseFactor"] = reuse_factor(layer, kernel.reuse_factor)
+            if layer.timed:
+                # Its bias is the second input; without this hls4ml allots it 32 bits and the accumulator with it.
+                config["LayerName"][node.name]["Precision"]["bias"] = hls4ml_type(bias_format(params, parts[0]))
+        for options in config["LayerName"].values():
+            options["Strategy"] = config["Model"]["Strategy"]
+        result = hls4ml.converters.convert_from_onnx_model(
             model,
             hls_config=config,
             backend=BACKEND,
@@ -201,10 +213,40 @@ def project(params: Params, section: Section, model: ModelWrapper, folder: Path)
             part=PART,
             clock_period=1000 / kernel.clock_mhz,
             output_dir=str(folder),
-            project_name=section.name,
-            namespace=section.name,
+            project_name=name,
             write_weights_txt=False,
+            namespace=namespace,
         )
+    check_accumulators(params, layers, result)
+    for variable in result.output_vars.values():
+        if "pragma" in vars(variable):
+            # A chain needs no more than a slot between neighbours; hls4ml would allot a whole map.
+            variable.pragma = ("stream", STREAM_DEPTH)
+    return result
+
+
+def multiplying_nodes(model: ModelWrapper) -> list[Any]:
+    """The nodes of a graph that hold the weights of the section's layers, in their order."""
+    return [node for node in model.graph.node if node.op_type in ("Conv", "MatMul")]
+
+
+def reuse_factor(layer: Layer, limit: int) -> int:
+    """The largest factor up to the limit that divides the inputs of one output: hls4ml 1.3.0 has no kernel for some others."""
+    inputs = math.prod(layer.weight_shape[1:])
+    return max(factor for factor in range(1, min(limit, inputs) + 1) if inputs % factor == 0)
+
+
+def check_accumulators(params: Params, layers: list[Layer], model: Any) -> None:
+    """SpecError unless the accumulators that hls4ml chose hold the bounds computed from the weights."""
+    nodes = [node for node in model.get_layers() if node.class_name in MULTIPLYING_CLASSES]
+    for layer, node in zip(layers, nodes, strict=True):
+        chosen = node.get_attr("accum_t").precision
+        frac_bits, bound = params.accumulator_frac_bits(layer), params.accumulator_bound(layer)
+        needed = 1 + (bound - 1).bit_length() - frac_bits  # integer bits, sign included
+        if chosen.fractional < frac_bits or chosen.integer < needed:
+            raise SpecError(
+                f"{layer.name}: hls4ml chose the accumulator {chosen}, but exact sums need {frac_bits} fraction and {needed} integer bits"
+            )
 
 
 def average_type(params: Params, section: Section) -> str:

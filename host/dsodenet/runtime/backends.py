@@ -40,7 +40,8 @@ class Backend(Protocol):
 
     def set_solver(self, params: Params) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Called once, and nothing after it."""
 
 
 class CpuBackend:
@@ -112,8 +113,8 @@ def open_csim(
 def open_rtl(
     params: Params, run: Path | None, *, library: str | Path | None = None, max_batch_bytes: int = MAX_BATCH_BYTES
 ) -> Backend:
-    """library: the compiled simulation of the rtl engine."""
-    return _open_library(rtl_library(library), params, max_batch_bytes)
+    """library: the compiled simulation of the rtl engine; by default built for the lanes of the spec."""
+    return _open_library(rtl_library(params, library), params, max_batch_bytes)
 
 
 def open_zcu104_sim(
@@ -212,10 +213,14 @@ def csim_library(run: Path | None, library: str | Path | None) -> Path:
     return path
 
 
-def rtl_library(library: str | Path | None) -> Path:
-    if library is None:
-        raise InputError("the rtl kernel needs library=..., the compiled simulation of the engine")
-    return Path(library)
+def rtl_library(params: Params, library: str | Path | None) -> Path:
+    """The compiled simulation of the engine with the lanes of the spec; built on first use."""
+    if library is not None:
+        return Path(library)
+    from dsodenet.rtl import library as built
+
+    path: Path = built(params.spec.kernel)
+    return path
 
 
 def import_pynq() -> Any:
@@ -247,7 +252,7 @@ def _csim_engine(params: Params, run: Path | None, library: str | Path | None) -
 def _rtl_engine(params: Params, run: Path | None, library: str | Path | None) -> Engine:
     from dsodenet.runtime.engines import LibraryEngine
 
-    return LibraryEngine(rtl_library(library), params, Kind.RTL)
+    return LibraryEngine(rtl_library(params, library), params, Kind.RTL)
 
 
 ENGINES: dict[str, Callable[[Params, Path | None, str | Path | None], Engine]] = {

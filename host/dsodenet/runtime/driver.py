@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -10,7 +9,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dsodenet.errors import DeviceError, InputError, ToolError
+from dsodenet.errors import DeviceError, InputError
 from dsodenet.layers import macs
 from dsodenet.params import Params
 from dsodenet.registers import (
@@ -66,7 +65,7 @@ class Transport(Protocol):
         """
 
     def close(self) -> None:
-        """Give everything back; nothing may be called after it."""
+        """Give everything back; called once, and nothing after it."""
 
 
 @dataclass(frozen=True)
@@ -129,12 +128,14 @@ def _hls_program(params: Params, identity: Identity) -> bytes:
 
 
 def _rtl_program(params: Params, identity: Identity) -> bytes:
-    try:
-        module = importlib.import_module("dsodenet.program")
-    except ImportError:
-        raise ToolError("this installation has no dsodenet.program, which writes the programs of the rtl kernel") from None
-    program: bytes = module.image(params, identity.lanes)
-    return program
+    from dsodenet.program import Engine, program
+
+    engine = Engine.of(params.spec.kernel)
+    lanes = tuple(engine.lanes_word.to_bytes(4, "big"))
+    if lanes != identity.lanes:
+        raise DeviceError(f"the kernel has {identity.lanes} pixel, depthwise, input and output lanes, but the spec says {lanes}")
+    data: bytes = program(params, engine)
+    return data
 
 
 ProgramBytes = Callable[[Params, Identity], bytes]  # empty: no LOAD needed

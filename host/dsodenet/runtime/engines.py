@@ -116,14 +116,12 @@ class ReferenceEngine:
         return Status.OK
 
     def _run(self, words: Words, steps: Sequence[int], stages: int, data: bytes) -> tuple[Status, bytes]:
+        tables = self._constant_tables(steps, stages) if not self.network.has_time_table else self.tables
+        if tables is None or [len(table) for table in tables] != [stages * n_steps for n_steps in steps]:
+            return Status.NOT_LOADED, b""  # a table for another number of evaluations is none for this
         frames = get(words, "FRAMES")
         if not frames:
             return Status.BAD_FRAMES, b""
-        tables = self._constant_tables(steps, stages) if not self.network.has_time_table else self.tables
-        if tables is None:
-            return Status.NOT_LOADED, b""
-        if [len(table) for table in tables] != [stages * n_steps for n_steps in steps]:
-            return Status.BAD_PROGRAM, b""
         if status := _length_status(data, frames * image_bytes(self.network)):
             return status, b""
         for index, (block, n_steps, table) in enumerate(zip(self.blocks, steps, tables)):

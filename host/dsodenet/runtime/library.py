@@ -12,6 +12,8 @@ means that the command did not end in max_cycles.
 from __future__ import annotations
 
 import ctypes
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +28,24 @@ _U8 = np.ctypeslib.ndpointer(np.uint8, 1, flags="C_CONTIGUOUS")
 _U32 = np.ctypeslib.ndpointer(np.uint32, 1, shape=(REGISTER_WORDS,), flags="C_CONTIGUOUS")
 
 
+_idle: dict[tuple[str, int, int], list[ctypes.CDLL]] = {}  # loaded copies that nobody uses now
+
+
 class KernelLibrary:
-    """One simulated kernel. A command that did not end leaves it in an unknown state: the next one starts on a fresh instance."""
+    """One simulated kernel, in its own copy of the library: the C simulation keeps its bias tables in static memory, and two
+    users of one copy would silently compute with each other's. A copy is used again, since Python cannot unload it.
+
+    A command that did not end leaves the kernel in an unknown state: the next one starts on a fresh instance.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            library = ctypes.CDLL(str(path.resolve()))
-            self._open, self._close, self._command = (library[f"dsodenet_{name}"] for name in ("open", "close", "command"))
+            stat = path.stat()
+            self._key = (str(path.resolve()), stat.st_ino, stat.st_mtime_ns)
+            idle = _idle.setdefault(self._key, [])
+            self._library = idle.pop() if idle else _load_copy(path)
+            self._open, self._close, self._command = (self._library[f"dsodenet_{name}"] for name in ("open", "close", "command"))
         except (OSError, AttributeError) as error:
             raise ToolError(f"{path}: not the library of a simulated dsODENet kernel ({error})") from None
         self._open.restype, self._open.argtypes = ctypes.c_void_p, []
@@ -53,14 +65,24 @@ class KernelLibrary:
         written = ctypes.c_uint64()
         result = self._command(self._handle, registers, data, data.size, out, out.size, ctypes.byref(written), max_cycles)
         if result:
-            self.close()
+            self._end()
             raise DeviceError(f"{self.path}: the simulated kernel did not end in {max_cycles} cycles")
         return written.value
 
     def close(self) -> None:
+        """Give the copy back; called once, and nothing after it."""
+        self._end()
+        _idle[self._key].append(self._library)
+
+    def _end(self) -> None:
         if self._handle is not None:
             self._close(self._handle)
             self._handle = None
+
+
+def _load_copy(path: Path) -> ctypes.CDLL:
+    with tempfile.TemporaryDirectory(prefix="dsodenet-") as folder:
+        return ctypes.CDLL(shutil.copy(path, folder))
 
 
 class LibraryTransport:

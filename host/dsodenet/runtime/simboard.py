@@ -18,7 +18,7 @@ from dsodenet.registers import ADDRESS_BITS, AP_DONE, AP_IDLE, AP_READY, AP_STAR
 from dsodenet.runtime.design import DMA_VLNV, KERNEL_VLNVS
 from dsodenet.runtime.engines import Engine, get, put
 
-DDR_BASE = 0x6000_0000
+DDR_BASE = 0x8_0000_0000  # the high window of the processor's memory map: addresses need both words
 PAGE_BYTES = 4096
 STALE = 0xA5  # what fresh DDR holds: a missing flush sends it, a missing invalidate hides what came
 # Processor registers that pynq touches when it loads an overlay: clocks, port widths.
@@ -36,6 +36,7 @@ class Faults:
 
     allocations: int = 0  # next allocations fail
     busy_reads: int = 0  # next reads of CTRL still find the kernel running
+    late_idle_reads: int = 0  # next reads of a DMA status do not show idle yet
     kernel_hangs: int = 0  # next commands never end; only a new configuration ends them
     mm2s_error: int = 0  # DMASR error bits of the next transfer to the kernel ...
     s2mm_error: int = 0  # ... and from it
@@ -109,10 +110,13 @@ class AxiDma:
         self.sending = self.armed = False
 
     def read(self, offset: int) -> int:
+        if offset % self.S2MM == self.STATUS and self.board.faults.late_idle_reads:
+            self.board.faults.late_idle_reads -= 1
+            return self.words[offset] & ~self.IDLE
         return self.words.get(offset, 0)
 
     def write(self, offset: int, value: int) -> None:
-        channel, register = (self.S2MM if offset >= self.S2MM else self.MM2S), offset % 0x30
+        channel, register = (self.S2MM if offset >= self.S2MM else self.MM2S), offset % self.S2MM
         status = channel + self.STATUS
         if register == self.CONTROL:
             if value & 4:
@@ -124,6 +128,8 @@ class AxiDma:
             self.words[status] &= ~(value & 0x7000)
         else:
             self.words[offset] = value & (self.length_mask if register == self.LENGTH else 0xFFFFFFFF)
+            if register == self.LENGTH and (self.armed if channel else self.sending):
+                raise BusError(f"DMA register {offset:#x} written while the transfer before it runs")
             if register == self.LENGTH and not self.words[status] & self.HALTED:
                 self.words[status] &= ~self.IDLE
                 self._start(channel)

@@ -84,28 +84,25 @@ class Zcu104Transport:
         self._inputs, self._outputs = BufferPool(device), BufferPool(device)
         self._addresses: dict[int, int] = {}  # what each channel of the DMA holds
         self._expected_s: dict[tuple[int, int], float] = {}  # how long a command of this size took
-        self._broken = True  # until the first reset, which also ends what an earlier process left running
-        self._closed = False
+        self._broken = True  # until the first command resets the DMA and sets it running
 
     def input(self, num_bytes: int) -> NDArray[np.uint8]:
-        self._check_open()
-        view: NDArray[np.uint8] = self._inputs.get(num_bytes)[:num_bytes]
+        view: NDArray[np.uint8] = self._inputs.get(num_bytes)[:num_bytes].view(np.ndarray)  # a slice of PynqBuffer is slow
         return view
 
     def write(self, offset: int, value: int) -> None:
-        self._check_open()
+        self._check_loaded()
         self._recover()
         if offset not in (COMMAND, FRAMES):
             self._expected_s.clear()  # another solver takes another time
         self._kernel.write(offset, int(value))
 
     def read(self, offset: int) -> int:
-        self._check_open()
         return int(self._kernel.read(offset))
 
     def command(self, in_bytes: int, out_bytes: int, max_cycles: int) -> tuple[int, NDArray[np.uint8]]:
         """max_cycles is for simulators that count cycles; here timeout_s bounds the command."""
-        self._check_open()
+        self._check_loaded()
         self._recover()
         try:
             return self._command(in_bytes, out_bytes)
@@ -115,47 +112,44 @@ class Zcu104Transport:
             raise
 
     def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            if self._overlay.is_loaded():
-                self._reset_dma()  # before its buffers go
-            self._inputs.close()
-            self._outputs.close()
+        if self._overlay.is_loaded():
+            self._reset_dma()  # before its buffers go
+        self._inputs.close()
+        self._outputs.close()
 
     def _command(self, in_bytes: int, out_bytes: int) -> tuple[int, NDArray[np.uint8]]:
         start = time.monotonic()
-        received = self._outputs.get(max(out_bytes, 1))
+        received: Any = np.zeros(0, np.uint8)
         if out_bytes:
-            self._transfer(S2MM, received, out_bytes)
+            received = self._outputs.get(out_bytes)[:out_bytes]
+            self._transfer(S2MM, received)
         self._kernel.write(CTRL, AP_START)
         if in_bytes:
-            sent = self._inputs.get(in_bytes)
-            sent[:in_bytes].flush()
-            self._transfer(MM2S, sent, in_bytes)
+            sent = self._inputs.get(in_bytes)[:in_bytes]
+            sent.flush()
+            self._transfer(MM2S, sent)
         self._wait_done(start, (in_bytes, out_bytes))
         status = self.read(STATUS)
-        if status != Status.OK:  # the kernel has drained its input; only the receiving channel still waits
-            self._broken = bool(out_bytes)
-            return status, np.zeros(0, np.uint8)
+        if status != Status.OK:
+            self._broken = bool(out_bytes)  # the kernel has drained its input, but the receiving channel still waits
         # The kernel is done, the DMA a few clocks later: after a run its write to memory, after a load its last read.
-        view: NDArray[np.uint8] = received[:out_bytes]
-        if out_bytes:
+        elif out_bytes:
             self._wait_idle(start, S2MM)
             if (count := int(self._dma.read(S2MM + LENGTH))) != out_bytes:
                 raise DeviceError(f"the kernel sent {count} bytes, but {out_bytes} were expected")
-            received[:out_bytes].invalidate()
+            received.invalidate()
         elif in_bytes:
             self._wait_idle(start, MM2S)
-        return status, view
+        return status, received.view(np.ndarray)
 
-    def _transfer(self, channel: int, buffer: Any, num_bytes: int) -> None:
+    def _transfer(self, channel: int, buffer: Any) -> None:
         """Start a transfer; the address registers keep their value, so a buffer used again costs one write."""
         address = int(buffer.physical_address)
         if self._addresses.get(channel) != address:
             self._dma.write(channel + ADDRESS, address & 0xFFFFFFFF)
             self._dma.write(channel + ADDRESS_MSB, address >> 32)
             self._addresses[channel] = address
-        self._dma.write(channel + LENGTH, num_bytes)
+        self._dma.write(channel + LENGTH, buffer.nbytes)
 
     def _wait_done(self, start: float, size: tuple[int, int]) -> None:
         """Sleep as long as the last command of this size took, then poll; a read costs microseconds, and the budget is small."""
@@ -181,6 +175,7 @@ class Zcu104Transport:
                 self._raise_dma_errors()
             if time.monotonic() - start > self.timeout_s:
                 raise DeviceError(f"the kernel is done, but the DMA is not in {self.timeout_s:g} s: {self._describe()}")
+            time.sleep(FIRST_POLL_S)
 
     def _raise_dma_errors(self) -> None:
         for channel in (MM2S, S2MM):
@@ -219,9 +214,7 @@ class Zcu104Transport:
                 return False
         return True
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise DeviceError("the device is closed")
+    def _check_loaded(self) -> None:
         if not self._overlay.is_loaded():
             raise DeviceError(f"another overlay was loaded over {self.bitfile}: close this one and open it again")
 
