@@ -9,10 +9,11 @@ from torchdiffeq import odeint
 
 from dsodenet.errors import SpecError
 from dsodenet.layers import parameters, sections
-from dsodenet.model import DsODENet, MeanPerEvaluationNorm, OdeBlock, calibrate, pixels
+from dsodenet.model import DsODENet, OdeBlock, calibrate, pixels
 from dsodenet.solvers import TABLEAUS
 from dsodenet.spec import Spec
 from dsodenet.synthetic import random_images
+from dsodenet.time_modules import MeanPerEvaluationNorm
 
 TORCHDIFFEQ = {"euler": "euler", "midpoint": "midpoint", "heun": "heun2", "rk4_38": "rk4"}
 FOLDING = ["none", "weight", "spectral", "batch"]

@@ -65,8 +65,13 @@ def test_training_learns(spec, data, tmp_path):
 
 def test_the_seed_decides(trained, spec, data, tmp_path):
     run, _ = trained
-    state = torch.random.get_rng_state()
-    train(spec, data, tmp_path / "again", OPTIONS)
+    state, threads = torch.random.get_rng_state(), torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        train(spec, data, tmp_path / "again", OPTIONS)
+        assert torch.get_num_threads() == threads + 1
+    finally:
+        torch.set_num_threads(threads)
     assert torch.equal(torch.random.get_rng_state(), state)
     train(spec, data, tmp_path / "other", Options(epochs=2, qat_epochs=1, batch_size=16, seed=1, progress=False))
     first, again, other = (load_checkpoint(path)[0].state_dict() for path in (run, tmp_path / "again", tmp_path / "other"))
