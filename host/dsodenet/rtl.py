@@ -102,7 +102,7 @@ def _build(command: str, engine: Engine, folder: Path) -> None:
     verilate += [f"-G{name}={value}" for name, value in parameters(engine).items()]
     _run([*verilate, *map(str, files)], folder)
     jobs = str(os.cpu_count() or 1)
-    _run(["make", "-C", str(objects), "-f", "Vengine.mk", "-j", jobs, "OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2",
+    _run(["make", "-C", str(objects), "-f", "Vengine.mk", "-j", jobs, "OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1",
           "Vengine__ALL.a", "libverilated.a"], folder)  # fmt: skip
     roots = (Path(command).resolve().parent.parent / part for part in ("include", "share/verilator/include"))
     root = next((path for path in roots if (path / "verilated.h").is_file()), None)

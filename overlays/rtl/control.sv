@@ -119,16 +119,26 @@ module control
 
   // ---- arguments
   logic [31:0] scalar_q[Scalars], coeff_q[Coeffs];
-  logic [8:0] scalar_offset, coeff_offset;
-  assign scalar_offset = awaddr_q - REG_COMMAND[8:0];
-  assign coeff_offset = awaddr_q - REG_COEFF[8:0];
+  logic [6:0] write_scalar, write_coeff, read_scalar, read_coeff;  // words from the first one; scalars take two
+  assign write_scalar = awaddr_q[8:2] - REG_COMMAND[8:2];
+  assign write_coeff = awaddr_q[8:2] - REG_COEFF[8:2];
+  assign read_scalar = s_axi_control_araddr[8:2] - REG_COMMAND[8:2];
+  assign read_coeff = s_axi_control_araddr[8:2] - REG_COEFF[8:2];
+
+  function automatic logic is_scalar(logic [6:0] word);
+    return !word[0] && 32'(word[6:1]) < Scalars;
+  endfunction
+  function automatic logic is_coeff(logic [6:0] word);
+    return 32'(word) < Coeffs;
+  endfunction
+
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       for (int unsigned i = 0; i < Scalars; i++) scalar_q[i] <= '0;
       for (int unsigned i = 0; i < Coeffs; i++) coeff_q[i] <= '0;
     end else if (argument_write && !busy_q && !start_q) begin
-      for (int unsigned i = 0; i < Scalars; i++) if (32'(scalar_offset[8:2]) == 2 * i) scalar_q[i] <= merge(scalar_q[i]);
-      for (int unsigned i = 0; i < Coeffs; i++) if (32'(coeff_offset[8:2]) == i) coeff_q[i] <= merge(coeff_q[i]);
+      if (is_scalar(write_scalar)) scalar_q[write_scalar[3:1]] <= merge(scalar_q[write_scalar[3:1]]);
+      if (is_coeff(write_coeff)) coeff_q[write_coeff[4:0]] <= merge(coeff_q[write_coeff[4:0]]);
     end
   end
   assign command_o = scalar_q[0];
@@ -143,9 +153,6 @@ module control
 
   // ---- read channel
   logic [31:0] rdata;
-  logic [8:0] read_scalar, read_coeff;
-  assign read_scalar = s_axi_control_araddr - REG_COMMAND[8:0];
-  assign read_coeff = s_axi_control_araddr - REG_COEFF[8:0];
   always_comb begin
     rdata = '0;
     case ({s_axi_control_araddr[8:2], 2'b00})
@@ -167,8 +174,8 @@ module control
       REG_STALLS_IN[8:0]: rdata = stalls_in_i;
       REG_STALLS_OUT[8:0]: rdata = stalls_out_i;
       default: begin
-        for (int unsigned i = 0; i < Scalars; i++) if (32'(read_scalar[8:2]) == 2 * i) rdata = scalar_q[i];
-        for (int unsigned i = 0; i < Coeffs; i++) if (32'(read_coeff[8:2]) == i) rdata = coeff_q[i];
+        if (is_scalar(read_scalar)) rdata = scalar_q[read_scalar[3:1]];
+        if (is_coeff(read_coeff)) rdata = coeff_q[read_coeff[4:0]];
       end
     endcase
   end
@@ -182,5 +189,5 @@ module control
   end
 
   logic unused;
-  assign unused = ^{scalar_offset, coeff_offset, read_scalar, read_coeff, s_axi_control_araddr, awaddr_q};
+  assign unused = ^{s_axi_control_araddr, awaddr_q};
 endmodule
