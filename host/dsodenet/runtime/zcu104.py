@@ -18,6 +18,7 @@ from pynq.pl_server.embedded_device import parse_bit_header
 from dsodenet.errors import DeviceError
 from dsodenet.registers import AP_DONE, AP_IDLE, AP_START, BEAT_BYTES, CTRL_FIELDS, REGISTERS, Status
 from dsodenet.runtime.design import DMA_VLNV, KERNEL_VLNVS
+from dsodenet.runtime.stages import Stages
 from dsodenet.spec import PART
 
 CTRL, STATUS, COMMAND, FRAMES = (REGISTERS[name].offset for name in ("CTRL", "STATUS", "COMMAND", "FRAMES"))
@@ -69,7 +70,7 @@ class Zcu104Transport:
     """One overlay on one pynq device. `timeout_s` bounds every command."""
 
     def __init__(self, bitfile: Path, device: pynq.Device, label: str, timeout_s: float) -> None:
-        self.label, self.timeout_s, self.bitfile = label, timeout_s, bitfile
+        self.label, self.timeout_s, self.bitfile, self.stages = label, timeout_s, bitfile, Stages()
         check_files(bitfile)
         try:
             self._overlay = pynq.Overlay(str(bitfile.resolve()), device=device)
@@ -81,6 +82,7 @@ class Zcu104Transport:
         dma = self._one_ip("AXI DMA", (DMA_VLNV,))
         self._dma = dma.mmio
         self.max_bytes = dma.buffer_max_size // BEAT_BYTES * BEAT_BYTES
+        self.clock_mhz: float | None = float(pynq.Clocks.fclk0_mhz)  # as the processor's registers have it now
         self._inputs, self._outputs = BufferPool(device), BufferPool(device)
         self._addresses: dict[int, int] = {}  # what each channel of the DMA holds
         self._expected_s: dict[tuple[int, int], float] = {}  # how long a command of this size took
@@ -111,6 +113,14 @@ class Zcu104Transport:
             self._reset_dma()
             raise
 
+    def memory_round_trip(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """uint8 (N,) -> the same as it comes back from the memory that the fabric sees, the processor's cache left out."""
+        buffer = self._inputs.get(data.size)
+        buffer[: data.size] = data
+        buffer.flush()
+        buffer.invalidate()
+        return np.array(buffer[: data.size])
+
     def close(self) -> None:
         if self._overlay.is_loaded():
             self._reset_dma()  # before its buffers go
@@ -127,8 +137,11 @@ class Zcu104Transport:
         if in_bytes:
             sent = self._inputs.get(in_bytes)[:in_bytes]
             sent.flush()
+            self.stages.lap("flush")
             self._transfer(MM2S, sent)
+        self.stages.lap("start")
         self._wait_done(start, (in_bytes, out_bytes))
+        self.stages.lap("compute")
         status = self.read(STATUS)
         if status != Status.OK:
             self._broken = bool(out_bytes)  # the kernel has drained its input, but the receiving channel still waits
@@ -137,7 +150,9 @@ class Zcu104Transport:
             self._wait_idle(start, S2MM)
             if (count := int(self._dma.read(S2MM + LENGTH))) != out_bytes:
                 raise DeviceError(f"the kernel sent {count} bytes, but {out_bytes} were expected")
+            self.stages.lap("finish")
             received.invalidate()
+            self.stages.lap("invalidate")
         elif in_bytes:
             self._wait_idle(start, MM2S)
         return status, received.view(np.ndarray)
