@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -24,9 +25,10 @@ from dsodenet.fixed_point import Format
 from dsodenet.layers import IMAGE_FORMAT, all_layers, sections, tensor_widths
 from dsodenet.model import DsODENet, OdeBlock
 from dsodenet.params import Params, bias_name
+from dsodenet.qonnx_join import OPSET, QONNX_FOLDER, load_pieces, seal_pieces, unrolled
 
-MODEL_FILE, QONNX_FOLDER = "model.qonnx.onnx", "qonnx"
-OPSET = 17
+MODEL_FILE = "model.qonnx.onnx"
+TORCH_BATCH = 64  # images
 
 
 @torch.no_grad()
@@ -45,7 +47,7 @@ def extract(model: DsODENet) -> Params:
     for layer in all_layers(spec.network):
         module = source.layer(layer.name)
         weight = module.quant_weight()
-        arrays[f"{layer.name}.weight"] = _integers(weight.value, float(weight.scale), np.int8).reshape(layer.weight_shape)
+        arrays[f"{layer.name}.weight"] = _integers(weight.value.numpy(), float(weight.scale), np.int8).reshape(layer.weight_shape)
         frac_bits = formats[layer.source].frac_bits + formats[f"{layer.name}.weight"].frac_bits
         block = source.sections[layer.name.split(".")[0]]
         bias = block.table.knots if layer.timed else module.bias
@@ -54,11 +56,11 @@ def extract(model: DsODENet) -> Params:
     return Params(spec, formats, arrays)
 
 
-def _integers(values: Tensor, scale: float, dtype: type) -> NDArray[Any]:
+def _integers(values: NDArray[Any], scale: float, dtype: type) -> NDArray[Any]:
     """Values on a quantiser's grid as integers; SpecError if they are not on it."""
-    integers = values.numpy() / scale
+    integers = values / scale
     if not np.array_equal(integers, np.rint(integers)):
-        raise SpecError("a quantised weight is not on its own grid")
+        raise SpecError(f"a quantised tensor has values that are no multiples of its scale {scale:g}")
     return integers.astype(dtype)
 
 
@@ -90,24 +92,45 @@ def pieces(model: DsODENet) -> Iterator[tuple[str, nn.Module, list[tuple[int, ..
             yield section.name, _Piece(module, model.activation(last.dest)), shapes
 
 
-def write_qonnx(model: DsODENet, run: Path, progress: Callable[[str], None] = lambda name: None) -> None:
+def export(run: str | Path, progress: Callable[[str], None] = lambda step: None) -> Params:
+    """Export a trained run: RUN/params.npz, RUN/spec.json and the QONNX graphs."""
+    from dsodenet.train.checkpoint import load_checkpoint
+
+    run = Path(run)
+    model, _, _ = load_checkpoint(run)
+    progress("integers")
+    params = extract(model)
+    write_qonnx(model, params, run, progress)
+    params.save(run)
+    return params
+
+
+@torch.no_grad()
+def torch_logits(model: DsODENet, images: NDArray[np.uint8], scale: float) -> NDArray[np.int32]:
+    """Integer logits of a quantised model as torch computes them: in float64, where every product and sum is exact.
+
+    images: uint8 (batch, channels, height, width); scale: Params.logits_scale. Returns int32 (batch, num_classes).
+    """
+    exact = copy.deepcopy(model).double().eval()
+    parts = [exact(torch.from_numpy(images[i : i + TORCH_BATCH])).numpy() for i in range(0, len(images), TORCH_BATCH)]
+    return _integers(np.concatenate(parts), scale, np.int32)
+
+
+def write_qonnx(model: DsODENet, params: Params, run: Path, progress: Callable[[str], None] = lambda step: None) -> None:
     """Write every QONNX graph of the run; the folder of pieces appears whole or not at all."""
     from brevitas.export import export_qonnx
 
     model = copy.deepcopy(model).eval()
-
-    def write(module: nn.Module, shapes: list[tuple[int, ...]], path: Path) -> None:
-        arguments = tuple(torch.zeros(shape) for shape in shapes)
-        with _quiet():
-            export_qonnx(module, args=arguments, export_path=str(path), opset_version=OPSET, dynamo=False)
-
     with atomic_folder(run / QONNX_FOLDER) as folder:
         for name, module, shapes in pieces(model):
             progress(name)
-            write(module, shapes, folder / f"{name}.onnx")
+            arguments = tuple(torch.zeros(shape) for shape in shapes)
+            with _quiet():
+                export_qonnx(module, args=arguments, export_path=str(folder / f"{name}.onnx"), opset_version=OPSET, dynamo=False)
+        seal_pieces(params, folder)
     progress("model")
     with atomic_file(run / MODEL_FILE) as path:
-        write(model, [(1, *model.spec.network.image_shape)], path)
+        onnx.save(unrolled(params, load_pieces(params, run / QONNX_FOLDER)), path)
 
 
 @contextmanager

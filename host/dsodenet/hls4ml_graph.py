@@ -13,7 +13,7 @@ import io
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -181,23 +181,30 @@ def bias_format(params: Params, section: Section) -> Format:
 
 def project(params: Params, section: Section, model: ModelWrapper, folder: Path) -> Any:
     """The hls4ml model of one section, in namespace and project `section.name`, not yet written."""
-    kernel = params.spec.kernel
+    return convert(params, (section,), model, folder, section.name, namespace=section.name)
+
+
+def convert(
+    params: Params, parts: Sequence[Section], model: ModelWrapper, folder: Path, name: str, namespace: str | None = None
+) -> Any:
+    """Convert a streaming graph that holds the layers of `parts`, in their order, with the formats of the run."""
+    kernel, layers = params.spec.kernel, [layer for part in parts for layer in part.layers]
     with quiet():
         config = hls4ml.utils.config_from_onnx_model(
             model, granularity="name", backend=BACKEND, default_precision=f"fixed<{ACCUMULATOR_BITS},16>"
         )
         config["Model"]["Strategy"] = "Latency" if kernel.reuse_factor == 1 else "Resource"
-        for tensor, fmt in zip(model.graph.input, input_formats(params, section)):
+        for tensor, fmt in zip(model.graph.input, input_formats(params, parts[0])):
             config["LayerName"][tensor.name]["Precision"]["result"] = hls4ml_type(fmt)
         for node in model.get_nodes_by_op_type("AveragePool"):
-            config["LayerName"][node.name]["Precision"] = dict.fromkeys(("result", "accum"), average_type(params, section))
-        for layer, node in zip(section.layers, multiplying_nodes(model), strict=True):
+            config["LayerName"][node.name]["Precision"] = dict.fromkeys(("result", "accum"), average_type(params, parts[-1]))
+        for layer, node in zip(layers, multiplying_nodes(model), strict=True):
             config["LayerName"][node.name]["ReuseFactor"] = reuse_factor(layer, kernel.reuse_factor)
             if layer.timed:
                 # Its bias is the second input; without this hls4ml allots it 32 bits and the accumulator with it.
-                config["LayerName"][node.name]["Precision"]["bias"] = hls4ml_type(bias_format(params, section))
-        for layer in config["LayerName"].values():
-            layer["Strategy"] = config["Model"]["Strategy"]
+                config["LayerName"][node.name]["Precision"]["bias"] = hls4ml_type(bias_format(params, parts[0]))
+        for options in config["LayerName"].values():
+            options["Strategy"] = config["Model"]["Strategy"]
         result = hls4ml.converters.convert_from_onnx_model(
             model,
             hls_config=config,
@@ -206,11 +213,11 @@ def project(params: Params, section: Section, model: ModelWrapper, folder: Path)
             part=PART,
             clock_period=1000 / kernel.clock_mhz,
             output_dir=str(folder),
-            project_name=section.name,
-            namespace=section.name,
+            project_name=name,
             write_weights_txt=False,
+            namespace=namespace,
         )
-    check_accumulators(params, section, result)
+    check_accumulators(params, layers, result)
     for variable in result.output_vars.values():
         if "pragma" in vars(variable):
             # A chain needs no more than a slot between neighbours; hls4ml would allot a whole map.
@@ -229,10 +236,10 @@ def reuse_factor(layer: Layer, limit: int) -> int:
     return max(factor for factor in range(1, min(limit, inputs) + 1) if inputs % factor == 0)
 
 
-def check_accumulators(params: Params, section: Section, model: Any) -> None:
+def check_accumulators(params: Params, layers: list[Layer], model: Any) -> None:
     """SpecError unless the accumulators that hls4ml chose hold the bounds computed from the weights."""
     nodes = [node for node in model.get_layers() if node.class_name in MULTIPLYING_CLASSES]
-    for layer, node in zip(section.layers, nodes, strict=True):
+    for layer, node in zip(layers, nodes, strict=True):
         chosen = node.get_attr("accum_t").precision
         frac_bits, bound = params.accumulator_frac_bits(layer), params.accumulator_bound(layer)
         needed = 1 + (bound - 1).bit_length() - frac_bits  # integer bits, sign included

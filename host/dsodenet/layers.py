@@ -147,3 +147,23 @@ def parameters(spec: Spec) -> dict[str, int]:
         )
         for section in sections(spec.network)
     }
+
+
+def parameter_comparison(spec: Spec) -> dict[str, int]:
+    """Parameters without stem and head: this network, the same with full 3x3 convolutions, and as a residual network.
+
+    `full` replaces each depthwise-pointwise pair by one 3x3 convolution from its input to its output channels. `residual` also
+    gives every evaluation of f weights of its own, as a network without shared blocks has.
+    """
+    own = parameters(spec)
+    result = dict.fromkeys(("dsodenet", "full", "residual"), 0)
+    for section in sections(spec.network):
+        if section.kind in ("stem", "head"):
+            continue
+        pairs = zip(section.layers[::2], section.layers[1::2])
+        full = sum(9 * dw.in_channels * pw.out_channels + pw.out_channels for dw, pw in pairs)
+        copies = len(spec.solver.times(section.block)) if section.kind == "f" else 1
+        result["dsodenet"] += own[section.name]
+        result["full"] += full
+        result["residual"] += full * copies
+    return result

@@ -25,7 +25,6 @@ from dsodenet.params import Params
 from dsodenet.sources import source_folder
 
 HLS_FOLDER, CSIM_LIBRARY, MANIFEST_FILE = "hls", "libdsodenet_csim.so", "manifest.json"
-QONNX_FOLDER = "qonnx"
 SHARED_HEADERS = ("nnet_utils", "ap_types")
 COMPILE_TIMEOUT_S = 1800
 # -O1 compiles twice as fast as -O2 and simulates nearly as fast; hls4ml's headers draw warnings that are not ours to mend.
@@ -37,11 +36,11 @@ def lower(run: str | Path, progress: Callable[[str], None] = lambda step: None) 
     run = Path(run)
     params = Params.load(run)
     compiler = find_compiler()
-    missing = [s.name for s in sections(params.spec.network) if not (run / QONNX_FOLDER / f"{s.name}.onnx").is_file()]
-    if missing:
-        raise RunError(f"{run / QONNX_FOLDER}: the graph of {', '.join(missing)} is missing; run `dsodenet export {run}`")
+    from dsodenet.qonnx_join import check_pieces
+
+    pieces = check_pieces(params, run)
     with atomic_folder(run / HLS_FOLDER) as folder:
-        write_sources(params, run / QONNX_FOLDER, folder, progress)
+        write_sources(params, pieces, folder, progress)
         compile_csim(params, compiler, folder, progress)
         manifest = {"model": params.spec.name, "fingerprint": params.model_fingerprint}
         (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")

@@ -6,9 +6,11 @@ Files are data from outside: no pickle, sizes checked before memory is taken, ev
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import zipfile
+import zlib
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -179,21 +181,24 @@ class Params:
             data = json.loads(read_text(run / SPEC_FILE))
         except (json.JSONDecodeError, RecursionError) as error:
             raise RunError(f"{run / SPEC_FILE}: not the JSON of an exported run ({error})") from None
-        return cls.from_parts(data, run / PARAMS_FILE, str(run))
+        return cls.from_parts(data, run / PARAMS_FILE, str(run / SPEC_FILE), str(run))
 
     @classmethod
-    def from_parts(cls, data: Any, archive: Path | IO[bytes], where: str) -> Params:
-        """data: what to_dict returned; archive: the npz. RunError names `where` they are from when they do not fit together."""
+    def from_parts(cls, data: Any, archive: Path | IO[bytes], source: str, where: str) -> Params:
+        """data: decoded JSON as to_dict returns it; archive: the npz. RunError names `source`, where the JSON is from, or `where`
+        both are from."""
+        if not isinstance(data, dict):
+            raise RunError(f"{source}: not the JSON of an exported run (it holds no object)")
         try:
             rest = dict(data)
             formats = {name: strict_from_json(Format, fmt, f"formats.{name}") for name, fmt in rest.pop("formats").items()}
             fingerprint = rest.pop("fingerprint")
             spec = Spec.from_dict(rest)
             params = cls(spec, formats, _read_arrays(archive, str(archive) if isinstance(archive, Path) else where, spec))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            if isinstance(error, SpecError):
-                raise RunError(f"{where}: {error}") from None
-            raise RunError(f"{where}: not the JSON of an exported run ({type(error).__name__}: {error})") from None
+        except (RecursionError, AttributeError, KeyError) as error:
+            raise RunError(f"{source}: not the JSON of an exported run ({type(error).__name__}: {error})") from None
+        except SpecError as error:
+            raise RunError(f"{where}: {error}") from None
         if params.fingerprint != fingerprint:
             raise RunError(
                 f"{where}: the files were edited or mixed: their fingerprint is {params.fingerprint[:16]}, but the JSON says "
@@ -227,7 +232,7 @@ def knot_positions(spec: Spec, block: int) -> tuple[NDArray[np.int64], NDArray[n
 
 def _read_arrays(archive: Path | IO[bytes], where: str, spec: Spec) -> dict[str, NDArray[Any]]:
     """Read the arrays that the spec names, and no others; the size of each is known before it is read."""
-    expected = array_shapes(spec)
+    expected, arrays = array_shapes(spec), {}
     try:
         with zipfile.ZipFile(archive) as container:
             for item in container.infolist():
@@ -237,9 +242,19 @@ def _read_arrays(archive: Path | IO[bytes], where: str, spec: Spec) -> dict[str,
                 shape, dtype = expected[name]
                 if item.file_size > math.prod(shape) * np.dtype(dtype).itemsize + 4096:
                     raise RunError(f"{where}: array {name} has {item.file_size} bytes, more than its shape {shape} takes")
-        if not isinstance(archive, Path):
-            archive.seek(0)
-        with np.load(archive, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+                arrays[name] = _read_array(container.read(item))
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise RunError(f"{where}: not a params file ({error})") from None
+    return arrays
+
+
+def _read_array(data: bytes) -> NDArray[Any]:
+    """The array of a .npy file, whose header must not promise more than the file holds: NumPy takes memory by the header."""
+    file = io.BytesIO(data)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("an array is of another version of the .npy format than 1.0")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    if math.prod(shape) * dtype.itemsize != len(data) - file.tell():
+        raise ValueError(f"the header of an array says {dtype}{shape}, but {len(data) - file.tell()} bytes follow")
+    file.seek(0)
+    return np.load(file, allow_pickle=False)

@@ -285,7 +285,7 @@ def strict_from_json(cls: type, data: Any, where: str) -> Any:
 def _convert(hint: Any, value: Any, where: str) -> Any:
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return strict_from_json(hint, value, where)
-    if isinstance(hint, types.GenericAlias) and isinstance(value, list):
+    if isinstance(hint, types.GenericAlias) and isinstance(value, (list, tuple)):
         return tuple(_convert(hint.__args__[0], item, where) for item in value)
     if hint is float and type(value) in (int, float):
         return float(value)

@@ -61,7 +61,7 @@ def read_manifest(bitfile: Path) -> tuple[Params, dict[str, Any]]:
         if data["format"] != FORMAT:
             raise RunError(f"{path}: has format {data['format']!r}, but this package reads {FORMAT}")
         archive = io.BytesIO(base64.b64decode(data.pop("arrays_npz_base64"), validate=True))
-        params = Params.from_parts(data.pop("model"), archive, str(path))
+        params = Params.from_parts(data.pop("model"), archive, str(path), str(path))
         hashes = {suffix: data["sha256"][suffix] for suffix in HASHED}
     except (json.JSONDecodeError, RecursionError, KeyError, TypeError, AttributeError, binascii.Error) as error:
         raise RunError(f"{path}: not the JSON of an overlay ({type(error).__name__}: {error})") from None

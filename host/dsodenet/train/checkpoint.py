@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import pickle
 import platform
 import zipfile
 from importlib.metadata import version
@@ -77,11 +76,14 @@ def _read(run: Path) -> tuple[dict[str, Any], Spec, dict[str, Any]]:
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(item.file_size for item in archive.infolist())
-        if size > MAX_CHECKPOINT_BYTES:
-            raise RunError(f"{path}: {size} bytes, but at most {MAX_CHECKPOINT_BYTES} are read")
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise RunError(f"{path}: not a checkpoint ({error})") from None
+    if size > MAX_CHECKPOINT_BYTES:
+        raise RunError(f"{path}: {size} bytes, but at most {MAX_CHECKPOINT_BYTES} are read")
+    try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise RunError(f"{path}: not a checkpoint ({str(error).splitlines()[0]})") from None
+    except Exception as error:  # torch raises whatever a damaged file leads it to
+        raise RunError(f"{path}: not a checkpoint ({type(error).__name__}: {' '.join(str(error).split())[:200]})") from None
     if not isinstance(content, dict) or set(content) != CHECKPOINT_KEYS:
         raise RunError(f"{path}: not a checkpoint of dsodenet; it must hold {', '.join(sorted(CHECKPOINT_KEYS))}")
     try:

@@ -1,0 +1,162 @@
+"""The bit-exact ladder: the same images through every rung, each compared word for word with the integer reference."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsodenet.errors import InputError, RunError
+from dsodenet.params import Params
+from dsodenet.runtime import BACKENDS, Accelerator
+from dsodenet.runtime.images import as_pixels
+from dsodenet.spec import Network
+from dsodenet.synthetic import random_images
+
+LADDER = ("torch", "cpu", "csim", "zcu104-sim")
+RUNGS = ("torch", *BACKENDS)
+IMAGE_SEED = 1
+
+
+@dataclass(frozen=True)
+class Rung:
+    """What one backend did with the images."""
+
+    backend: str
+    label: str  # measured or simulated, as in runtime.CallInfo
+    images: int
+    words: int  # logits compared
+    differing: int
+    seconds: float
+    cycles: int | None
+
+
+def verify(
+    run: str | Path,
+    backends: Sequence[str] = LADDER,
+    images: NDArray[np.uint8] | None = None,
+    limits: dict[str, int] | None = None,
+    method: str | None = None,
+    n_steps: int | tuple[int, ...] | None = None,
+    progress: Callable[[str], None] = lambda backend: None,
+) -> list[Rung]:
+    """Run each backend on the images (at most limits[backend] of them) and compare its logits with the reference's.
+
+    All backends are opened before any computes, so that what is missing shows at once.
+    """
+    unknown = [name for name in backends if name not in RUNGS]
+    if unknown or not backends:
+        raise InputError(f"backend is {', '.join(unknown) or 'empty'}, but it must be some of {', '.join(RUNGS)}")
+    params = Params.load(run).with_solver(method, n_steps)
+    if images is None:
+        images = random_images(params.spec, 16, IMAGE_SEED)
+    opened: dict[str, _Opened] = {}
+    try:
+        for name in backends:
+            opened[name] = _Torch(run, params) if name == "torch" else _Runtime(run, name, params)
+        truth = Accelerator(params, "cpu").predict(images)
+        rungs = []
+        for name, backend in opened.items():
+            progress(name)
+            part = images[: (limits or {}).get(name)]
+            start = time.perf_counter()
+            logits = backend.predict(part)
+            seconds = time.perf_counter() - start
+            differing = int((logits != truth[: len(part)]).sum())
+            rungs.append(Rung(name, backend.label, len(part), logits.size, differing, seconds, backend.cycles))
+        return rungs
+    finally:
+        for backend in opened.values():
+            backend.close()
+
+
+class _Torch:
+    label = "measured"
+    cycles = None
+
+    def __init__(self, run: str | Path, params: Params) -> None:
+        from dsodenet.export import extract
+        from dsodenet.train.checkpoint import load_checkpoint
+
+        self._model, _, _ = load_checkpoint(run)
+        found = extract(self._model).model_fingerprint
+        if found != params.model_fingerprint:
+            raise RunError(
+                f"{run}: was trained again after its export: the checkpoint holds model {found[:16]}, the export "
+                f"{params.model_fingerprint[:16]}; run `dsodenet export {run}`"
+            )
+        self._model.spec, self._scale = params.spec, params.logits_scale
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int32]:
+        from dsodenet.export import torch_logits
+
+        return torch_logits(self._model, images, self._scale)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class _Runtime:
+    def __init__(self, run: str | Path, name: str, params: Params) -> None:
+        self._accelerator = Accelerator(run, name)
+        self._accelerator.set_solver(params.spec.solver.method, params.spec.solver.n_steps)
+        self.label = self._accelerator.label
+
+    @property
+    def cycles(self) -> int | None:
+        call = self._accelerator.last_call
+        return None if call is None else call.cycles
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int32]:
+        return self._accelerator.predict(images)
+
+    def close(self) -> None:
+        self._accelerator.close()
+
+
+_Opened = _Torch | _Runtime
+
+
+def load_images(source: str, run: Path, params: Params) -> tuple[NDArray[np.uint8], str]:
+    """(images, what they are): FILE.npy, or a number of images of the run's test split, generated ones beyond it."""
+    if source.endswith(".npy"):
+        return read_images(Path(source), params.spec.network), source
+    if not source.isdecimal() or int(source) < 1:
+        raise InputError(f"images is {source!r}, but it must be a number from 1 up or a .npy file")
+    count, name = int(source), _data_name(run)
+    if name is not None:
+        from dsodenet.data import DATASETS, load_dataset
+
+        if name in DATASETS:
+            test = load_dataset(name, params.spec.network).test_images
+            if count <= len(test):
+                return test[:count], f"{count} of the {name} test split"
+    return random_images(params.spec, count, IMAGE_SEED), f"{count} generated, seed {IMAGE_SEED}"
+
+
+def _data_name(run: Path) -> str | None:
+    try:
+        return str(json.loads((run / "metrics.json").read_text(encoding="utf-8"))["data"]["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def read_images(path: Path, network: Network) -> NDArray[np.uint8]:
+    """Images of a .npy file as pixels; InputError when they do not fit the network."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)  # a map: nothing is read before the shape is known
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: not a .npy file of images ({error})") from None
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{path}: an archive of arrays, but one .npy array is needed")
+    return as_pixels(array, network)
+
+
+def as_dict(rungs: Sequence[Rung]) -> list[dict[str, Any]]:
+    return [asdict(rung) for rung in rungs]
