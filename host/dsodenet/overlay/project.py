@@ -29,7 +29,9 @@ assert set(KINDS) == set(KERNELS)
 KERNEL_SCRIPTS = {Kind.HLS: "hls.tcl", Kind.RTL: "package_rtl.tcl"}
 TOPS = {kind: vlnv.split(":")[2] for kind, vlnv in design.KERNEL_VLNVS.items()}
 ACCESS = {"rw": "read-write", "ro": "read-only"}  # in IP-XACT
-SIMULATION_ONLY = shutil.ignore_patterns("ap_types", "csim", "*.so", "*.dat", "*_bridge.cpp", "*_test.cpp", "tb_data", "*.h5")
+SIMULATION_ONLY = shutil.ignore_patterns(
+    "ap_types", "csim", "*.so", "*.dat", "*_bridge.cpp", "*_test.cpp", "tb_data", "*.h5", "*.tcl", "*.sh", "*.yml"
+)
 
 
 def kernel_kind(name: str) -> Kind:

@@ -194,7 +194,7 @@ def open_zcu104(
     timeout_s: float = TIMEOUT_S,
     max_batch_bytes: int = MAX_BATCH_BYTES,
 ) -> Backend:
-    """The board this runs on. bitfile: by default RUN/<name>.bit, with its .hwh beside it."""
+    """The board this runs on, or the one that pynq reaches over a network (PYNQ_REMOTE_DEVICES). bitfile: by default RUN/<name>.bit, with its .hwh beside it."""
     pynq = import_pynq()
     if bitfile is None:
         if run is None:

@@ -1,4 +1,5 @@
-"""The ZCU104 through pynq: Overlay, allocate, and a DefaultIP for the kernel; the DMA is started through its registers.
+"""The ZCU104 through pynq, on the board or over PYNQ.remote: Overlay, allocate, and a DefaultIP for the kernel; the DMA is started
+through its registers.
 
 pynq's own transfer and wait take at least 20 register accesses for a round trip, and wait has no time-out.
 A batch here takes three writes (two lengths, AP_START) and four reads (CTRL, STATUS, DMA status, bytes received).
@@ -6,7 +7,9 @@ A batch here takes three writes (two lengths, AP_START) and four reads (CTRL, ST
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +18,7 @@ import pynq
 from numpy.typing import NDArray
 from pynq.pl_server.embedded_device import parse_bit_header
 
-from dsodenet.errors import DeviceError
+from dsodenet.errors import DeviceError, DsodenetError
 from dsodenet.registers import AP_DONE, AP_IDLE, AP_START, BEAT_BYTES, CTRL_FIELDS, REGISTERS, Status
 from dsodenet.runtime.design import DMA_VLNV, KERNEL_VLNVS
 from dsodenet.runtime.stages import Stages
@@ -32,6 +35,13 @@ DMASR_BITS = {1: "halted", DMASR_IDLE: "idle", **DMASR_ERRORS, 0x1000: "interrup
 RESET_TIMEOUT_S = 0.5
 FIRST_POLL_S, LONGEST_POLL_S = 20e-6, 2e-3
 SMALLEST_BUFFER_BYTES = 4096
+
+try:
+    from grpc import RpcError
+except ImportError:  # only PYNQ 4 and later reach boards over a network
+    LOST: tuple[type[Exception], ...] = (OSError, RuntimeError)
+else:
+    LOST = (OSError, RuntimeError, RpcError)
 
 
 class DsodenetKernel(pynq.DefaultIP):
@@ -93,25 +103,29 @@ class Zcu104Transport:
         return view
 
     def write(self, offset: int, value: int) -> None:
-        self._check_loaded()
-        self._recover()
-        if offset not in (COMMAND, FRAMES):
-            self._expected_s.clear()  # another solver takes another time
-        self._kernel.write(offset, int(value))
+        with _lost_board_in_words():
+            self._check_loaded()
+            self._recover()
+            if offset not in (COMMAND, FRAMES):
+                self._expected_s.clear()  # another solver takes another time
+            self._kernel.write(offset, int(value))
 
     def read(self, offset: int) -> int:
-        return int(self._kernel.read(offset))
+        with _lost_board_in_words():
+            return int(self._kernel.read(offset))
 
     def command(self, in_bytes: int, out_bytes: int, max_cycles: int) -> tuple[int, NDArray[np.uint8]]:
         """max_cycles is for simulators that count cycles; here timeout_s bounds the command."""
-        self._check_loaded()
-        self._recover()
-        try:
-            return self._command(in_bytes, out_bytes)
-        except BaseException:  # an interrupt too: no transfer may go on into memory that is reused
-            self._broken = True
-            self._reset_dma()
-            raise
+        with _lost_board_in_words():
+            self._check_loaded()
+            self._recover()
+            try:
+                return self._command(in_bytes, out_bytes)
+            except BaseException:  # an interrupt too: no transfer may go on into memory that is reused
+                self._broken = True
+                with contextlib.suppress(*LOST):  # a board that is gone: the first error says so
+                    self._reset_dma()
+                raise
 
     def memory_round_trip(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """uint8 (N,) -> the same as it comes back from the memory that the fabric sees, the processor's cache left out."""
@@ -122,10 +136,11 @@ class Zcu104Transport:
         return np.array(buffer[: data.size])
 
     def close(self) -> None:
-        if self._overlay.is_loaded():
-            self._reset_dma()  # before its buffers go
-        self._inputs.close()
-        self._outputs.close()
+        with contextlib.suppress(*LOST):  # of a board that is gone there is nothing to give back
+            if self._overlay.is_loaded():
+                self._reset_dma()  # before its buffers go
+            self._inputs.close()
+            self._outputs.close()
 
     def _command(self, in_bytes: int, out_bytes: int) -> tuple[int, NDArray[np.uint8]]:
         start = time.monotonic()
@@ -151,7 +166,7 @@ class Zcu104Transport:
             if (count := int(self._dma.read(S2MM + LENGTH))) != out_bytes:
                 raise DeviceError(f"the kernel sent {count} bytes, but {out_bytes} were expected")
             self.stages.lap("finish")
-            received.invalidate()
+            self._outputs.get(out_bytes).invalidate()  # the whole buffer: through PYNQ.remote a part of one cannot be read
             self.stages.lap("invalidate")
         elif in_bytes:
             self._wait_idle(start, MM2S)
@@ -239,6 +254,18 @@ class Zcu104Transport:
             found = ", ".join(f"{name} ({ip['type']})" for name, ip in self._overlay.ip_dict.items())
             raise DeviceError(f"{self.bitfile} has {len(names)} {what}s ({' or '.join(vlnvs)}), but needs one; it has {found}")
         return getattr(self._overlay, names[0])
+
+
+@contextlib.contextmanager
+def _lost_board_in_words() -> Iterator[None]:
+    """What pynq raises when a board or the way to it is gone, as DeviceError."""
+    try:
+        yield
+    except DsodenetError:
+        raise
+    except LOST as error:
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+        raise DeviceError(f"the board does not answer any more ({reason})") from error
 
 
 def check_files(bitfile: Path) -> None:
