@@ -294,6 +294,7 @@ def test_power_is_sampled_and_what_is_missing_is_said(accelerator: Accelerator, 
     assert result.power_w["12V"]["mean_w"] == pytest.approx(9.5)
     assert result.power_w["12V"]["samples"] >= 1
     assert result.power_note.startswith("no power sensor on bare; gone could not be read")
+    assert result.power_note.count("could not be read") == 1, "said once, and not read again"
     with PowerMeter({}) as meter:
         pass
     assert (meter.watts(), meter.note) == ({}, "no rails were given")

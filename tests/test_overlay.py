@@ -357,7 +357,9 @@ def test_a_wrong_table_is_noticed(
 # small parts
 
 
-@pytest.mark.parametrize("text", ["", "a b", "{", "}{", "a\\b", "$x [y]", 'q"q', "tab\there", "#c", "a;b", "{x} {y}", "line\nline"])
+@pytest.mark.parametrize(
+    "text", ["", "a b", "{", "}{", "a\\b", "$x [y]", 'q"q', "tab\there", "#c", "a;b", "{x} {y}", "line\nline", "end\\", "\\}"]
+)
 def test_tcl_words_come_back_as_they_were(text: str, tmp_path: Path) -> None:
     import subprocess
 
