@@ -15,7 +15,7 @@ import pytest
 from dsodenet.spec import Spec
 
 # Test models are tiny: more threads only wait for each other, for minutes where other work shares the machine.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"
 
 MakeSpec = Callable[..., Spec]
 

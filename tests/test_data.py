@@ -145,6 +145,8 @@ HUGE_MEMO = b"\x80\x02}r\xff\xff\xff\x7f."
 HUGE_BYTES = b"\x80\x04}B\xff\xff\xff\x7fabc."
 UNICODE_ARRAY = pickle.dumps({"data": np.array([["a"]])}, protocol=2)
 OBJECT_ARRAY = pickle.dumps({"data": np.array([[{}]], dtype=object)}, protocol=2)
+BYTE_ARRAY = pickle.dumps({"data": bytearray(9)}, protocol=5)
+LONG_NUMBER = pickle.dumps({"data": 1 << 5000}, protocol=2)
 SHORT_ARRAY = python2_pickle(pixels(2, 3, 32, 32), [0, 1]).replace(b"M\x02\x00", b"M\x03\x00")
 
 
@@ -158,6 +160,8 @@ SHORT_ARRAY = python2_pickle(pixels(2, 3, 32, 32), [0, 1]).replace(b"M\x02\x00",
         HUGE_BYTES,
         UNICODE_ARRAY,
         OBJECT_ARRAY,
+        BYTE_ARRAY,
+        LONG_NUMBER,
         SHORT_ARRAY,
         pickle.dumps([1]),
         b"\x80\x02u.",

@@ -13,6 +13,7 @@ from dsodenet.model import DsODENet, OdeBlock, calibrate, pixels
 from dsodenet.solvers import TABLEAUS
 from dsodenet.spec import Spec
 from dsodenet.synthetic import random_images
+from dsodenet.time_modules import MeanPerEvaluationNorm
 
 TORCHDIFFEQ = {"euler": "euler", "midpoint": "midpoint", "heun": "heun2", "rk4_38": "rk4"}
 FOLDING = ["none", "weight", "spectral", "batch"]
@@ -98,6 +99,17 @@ def test_batch_norm_keeps_one_mean_per_time_and_one_scale(make_spec):
     # Euler with four steps evaluates f at the first four of five knots.
     assert torch.allclose(torch.stack(seen), block.norm.running_mean[:4], atol=1e-3)
     assert block.norm.running_var.shape == (4,)
+
+
+def test_batch_norm_between_two_knots_moves_the_nearer_one_more():
+    norm, x = MeanPerEvaluationNorm(5, 3), torch.randn(8, 3, 4, 4) + 2
+    norm.train()
+    for _ in range(200):
+        norm(x, 1, 0.25)
+    mean, moved = x.mean(dim=(0, 2, 3)), norm.running_mean
+    assert torch.allclose(torch.lerp(moved[1], moved[2], 0.25), mean, atol=1e-3)
+    assert torch.allclose(moved[1], 3 * moved[2])
+    assert not moved[[0, 3, 4]].any()
 
 
 def test_gradients_reach_every_parameter(make_spec):

@@ -207,6 +207,7 @@ def test_an_average_is_rounded_as_an_exact_quotient(rounding):
     for shape in ((3, 5), (7, 7), (4, 4), (2, 3)):
         z = rng.integers(-2000, 2000, (200, *shape, 4)).astype(np.float32)
         z[:100] = np.rint(z[:100] / 128) * 128  # ties where the count is a power of two
+        z[:20] = (128 * rng.integers(-16, 16, (20, 1, 1, 4)) + 128).astype(np.float32)  # constant maps: ties for any count
         total = z.astype(np.int64).sum(axis=(1, 2))
         quotients = [Fraction(int(t), shape[0] * shape[1]) * Fraction(2) ** (dest.frac_bits - source.frac_bits) for t in total.flat]
         exact = [round(q) if rounding == "RND_CONV" else q.numerator // q.denominator for q in quotients]

@@ -15,7 +15,7 @@ from dsodenet.data import Dataset
 from dsodenet.errors import InputError, RunError
 from dsodenet.spec import Spec
 from dsodenet.synthetic import random_images
-from dsodenet.train import Options, load_checkpoint, load_float_model, loop, train
+from dsodenet.train import Options, checkpoint, load_checkpoint, load_float_model, loop, train
 from dsodenet.train.augment import random_flip, random_shift
 
 OPTIONS = Options(epochs=2, qat_epochs=1, batch_size=16, progress=False)
@@ -65,8 +65,13 @@ def test_training_learns(spec, data, tmp_path):
 
 def test_the_seed_decides(trained, spec, data, tmp_path):
     run, _ = trained
-    state = torch.random.get_rng_state()
-    train(spec, data, tmp_path / "again", OPTIONS)
+    state, threads = torch.random.get_rng_state(), torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        train(spec, data, tmp_path / "again", OPTIONS)
+        assert torch.get_num_threads() == threads + 1
+    finally:
+        torch.set_num_threads(threads)
     assert torch.equal(torch.random.get_rng_state(), state)
     train(spec, data, tmp_path / "other", Options(epochs=2, qat_epochs=1, batch_size=16, seed=1, progress=False))
     first, again, other = (load_checkpoint(path)[0].state_dict() for path in (run, tmp_path / "again", tmp_path / "other"))
@@ -192,6 +197,12 @@ def test_a_damaged_checkpoint_is_refused(trained, run_folder, damage, message):
     with pytest.raises(RunError, match=message):
         load_checkpoint(run_folder)
     assert not (run_folder / "executed").exists()
+
+
+def test_a_checkpoint_that_unpacks_to_too_much_is_refused(trained, monkeypatch):
+    monkeypatch.setattr(checkpoint, "MAX_CHECKPOINT_BYTES", 1000)
+    with pytest.raises(RunError, match="bytes, but at most 1000 are read"):
+        load_checkpoint(trained[0])
 
 
 def test_a_randomly_damaged_checkpoint_is_refused_or_harmless(trained, run_folder, damaged):

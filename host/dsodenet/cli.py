@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from dsodenet.files import atomic_file
 from dsodenet.params import Params
 from dsodenet.spec import SIZES, Spec
 from dsodenet.tables import table
+from dsodenet.verify import LADDER, as_dict, load_images, read_images, verify
 
 Result = dict[str, Any]
 EXTRAS = {"torch": "train", "brevitas": "train", "sklearn": "train", "PIL": "train", "onnx": "train", "qonnx": "lower"}
@@ -47,8 +48,17 @@ def parse_steps(text: str) -> int | tuple[int, ...]:
     try:
         numbers = tuple(int(word) for word in text.split(","))
     except ValueError:
-        raise InputError(f"n-steps is {text!r}, but it must be a number, or one number per ODE block such as 4,4,8") from None
+        message = f"n-steps is {text!r}, but it must be a number, or one number per ODE block such as 4,4,8"
+        raise argparse.ArgumentTypeError(message) from None
     return numbers if len(numbers) > 1 else numbers[0]
+
+
+def parse_lanes(text: str) -> tuple[int, ...]:
+    """PxIxO: pixel, input and output lanes."""
+    words = text.split("x")
+    if len(words) != 3 or not all(word.isdecimal() for word in words):
+        raise argparse.ArgumentTypeError(f"lanes are {text!r}, but they must be pixels x inputs x outputs, such as 1x32x64")
+    return tuple(map(int, words))
 
 
 def command_spec(args: argparse.Namespace) -> Result:
@@ -86,8 +96,6 @@ def command_lower(args: argparse.Namespace) -> Result:
 
 
 def command_verify(args: argparse.Namespace) -> Result:
-    from dsodenet.verify import as_dict, load_images, verify
-
     params = Params.load(args.run)
     backends = args.backends.split(",")
     images, source = load_images(args.images, args.run, params)
@@ -106,7 +114,6 @@ def command_verify(args: argparse.Namespace) -> Result:
 
 def command_run(args: argparse.Namespace) -> Result:
     from dsodenet.runtime import Accelerator
-    from dsodenet.verify import read_images
 
     params = Params.load(args.run).with_solver(args.solver, args.n_steps)
     images = read_images(args.input, params.spec.network)
@@ -131,6 +138,33 @@ def command_run(args: argparse.Namespace) -> Result:
     with atomic_file(args.output.with_suffix(".json")) as path:
         path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return result | {"output": str(args.output)}
+
+
+def command_estimate(args: argparse.Namespace) -> Result:
+    from dsodenet.estimate import estimate, of_spec
+    from dsodenet.layers import macs, parameter_comparison, parameters
+
+    is_run = Path(args.model).is_dir()
+    if is_run:
+        params = Params.load(args.model).with_solver(args.solver, args.n_steps)
+        spec = params.spec
+    else:
+        spec = Spec.load(args.model).with_solver(args.solver, args.n_steps)
+    if args.lanes is not None:
+        lanes = dict(zip(("pixel_lanes", "input_lanes", "output_lanes"), args.lanes))
+        spec = dataclasses.replace(spec, kernel=dataclasses.replace(spec.kernel, **lanes))
+    result = estimate(dataclasses.replace(params, spec=spec)) if is_run else of_spec(spec)
+    sizes = {"parameters": parameters(spec), "macs_per_section": macs(spec), "parameters_compared": parameter_comparison(spec)}
+    return result.to_dict() | sizes | {"table": result.table()}
+
+
+def show_estimate(result: Result) -> str:
+    total, compared = sum(result["parameters"].values()), result["parameters_compared"]
+    return (
+        f"{result['model']}, {result['lanes']} lanes of the rtl kernel; estimated by a closed form that equals its simulation\n"
+        f"{result['table']}\n{result['macs']:,} multiply-accumulates; {total:,} parameters; without stem and head "
+        f"{compared['dsodenet']:,}, against {compared['full']:,} with full convolutions and {compared['residual']:,} unshared"
+    )
 
 
 def show_rungs(result: Result) -> str:
@@ -205,10 +239,10 @@ COMMANDS = {
     "verify": Command(
         command_verify,
         "compare every backend with the integer reference, word for word",
-        "dsodenet verify build/digits --backends torch,cpu,csim,zcu104-sim --images 64",
+        "dsodenet verify build/digits --backends torch,cpu,csim,rtl,zcu104-sim --images 64",
         (
             RUN,
-            _argument("--backends", default="torch,cpu,csim,zcu104-sim", metavar="A,B", help="rungs (default %(default)s)"),
+            _argument("--backends", default=",".join(LADDER), metavar="A,B", help="rungs (default %(default)s)"),
             _argument("--images", default="16", metavar="N|FILE", help="number of test images, or a .npy file (default 16)"),
             *SOLVER,
         ),
@@ -226,13 +260,29 @@ COMMANDS = {
             *SOLVER,
         ),
     ),
+    "estimate": Command(
+        command_estimate,
+        "cycles, latency, multiply-accumulates and parameters, with no tool and no build",
+        "dsodenet estimate l --lanes 3x16x64",
+        (
+            _argument("model", metavar="RUN|SPEC", help=f"run folder, {SPEC_HELP}"),
+            _argument("--lanes", type=parse_lanes, metavar="PxIxO", help="lanes of the rtl kernel instead of the spec's"),
+            *SOLVER,
+        ),
+        show_estimate,
+    ),
 }
 
 
+class Parser(argparse.ArgumentParser):
+    """Wrong words are bad input like any other: one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
-        prog="dsodenet", description="Neural ODE image networks from training to the ZCU104, bit for bit."
-    )
+    top = Parser(prog="dsodenet", description="Neural ODE image networks from training to the ZCU104, bit for bit.")
     top.add_argument("--version", action="version", version=f"dsodenet {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
-import brevitas.nn as qnn
 import torch
-from brevitas.inject.enum import FloatToIntImplType, ScalingImplType
-from brevitas.quant import (
-    Int8ActPerTensorFixedPoint,
-    Int8WeightPerTensorFixedPoint,
-    Int32Bias,
-    Uint8ActPerTensorFixedPoint,
-)
 from torch import nn
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # brevitas tells of optional packages that nothing here uses
+    import brevitas.nn as qnn
+    from brevitas.inject.enum import FloatToIntImplType, ScalingImplType
+    from brevitas.quant import (
+        Int8ActPerTensorFixedPoint,
+        Int8WeightPerTensorFixedPoint,
+        Int32Bias,
+        Uint8ActPerTensorFixedPoint,
+    )
 
 from dsodenet.layers import Layer
 from dsodenet.spec import PIXEL_BITS, Quantisation

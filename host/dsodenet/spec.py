@@ -295,22 +295,22 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     return value
 
 
-def _size(name: str, channels: int, side: int, in_channels: int, method: str, n_steps: int) -> Spec:
+def _size(name: str, channels: int, side: int, in_channels: int, n_steps: int, lanes: tuple[int, int, int]) -> Spec:
     return Spec(
         name,
         Network(in_channels, side, side, (channels, 2 * channels, 4 * channels), 10, "conv3x3", "none", "none", 5),
-        Solver(method, (n_steps,) * 3, 0.0, 1.0),
+        Solver("euler", (n_steps,) * 3, 0.0, 1.0),
         Quantisation(8, 8, 16, 16, 18, 15, "RND_CONV"),
-        Kernel("hls", 200.0, 1, 1, 32, 64),
+        Kernel("hls", 200.0, 1, *lanes),
     )
 
 
 SIZES = {
     spec.name: spec
     for spec in (
-        _size("xs", 8, 16, 1, "euler", 4),
-        _size("s", 16, 32, 3, "euler", 10),
-        _size("m", 32, 32, 3, "euler", 10),
-        _size("l", 64, 32, 3, "euler", 10),
+        _size("xs", 8, 16, 1, 4, (1, 4, 8)),
+        _size("s", 16, 32, 3, 10, (1, 32, 64)),
+        _size("m", 32, 32, 3, 10, (1, 32, 64)),
+        _size("l", 64, 32, 3, 10, (1, 32, 64)),
     )
 }

@@ -19,7 +19,7 @@ from dsodenet.runtime.images import as_pixels
 from dsodenet.spec import Network
 from dsodenet.synthetic import random_images
 
-LADDER = ("torch", "cpu", "csim", "zcu104-sim")
+LADDER = ("torch", "cpu", "csim", "rtl", "zcu104-sim")
 RUNGS = ("torch", *BACKENDS)
 IMAGE_SEED = 1
 

@@ -55,7 +55,10 @@ CASES = {
     "floor": Case("xs", {"quantisation": {"rounding": "TRN"}, "network": {"norm": "batch"}}, (("rk3", 3),)),
     "blocks": Case(
         "xs",
-        {"network": {"stem": "space_to_depth_2", "channels": [5, 7], "height": 18, "width": 14, "in_channels": 2}},
+        {
+            "network": {"stem": "space_to_depth_2", "channels": [5, 7], "height": 18, "width": 14, "in_channels": 2},
+            "solver": {"n_steps": 3},
+        },
         (("midpoint", 3),),
     ),
     "reuse": Case("xs", {"kernel": {"reuse_factor": 8}}, (("euler", 4),)),
@@ -68,7 +71,7 @@ def make_run(spec: Spec, run: Path, seed: int) -> NDArray[np.uint8]:
     from dsodenet.lower import lower
     from dsodenet.train import Options, train
 
-    dim, bright = random_images(spec, TRAIN_IMAGES, seed) // DIMMING, random_images(spec, TEST_IMAGES, seed + 1)
+    dim, bright = random_images(spec, TRAIN_IMAGES, seed) // np.uint8(DIMMING), random_images(spec, TEST_IMAGES, seed + 1)
     names = tuple(f"class {i}" for i in range(spec.network.num_classes))
     labels = np.arange(TRAIN_IMAGES) % spec.network.num_classes
     data = Dataset("generated", dim, labels, bright, labels[:TEST_IMAGES], names)

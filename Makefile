@@ -1,0 +1,46 @@
+# The two commands that do everything: `make demo` and `make test`. Each sets up .venv first if it is not there.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+EXTRAS := train,lower,rtl,sim,test,dev
+
+.PHONY: help setup demo test lint csim bench cycles synth-rtl clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "%-10s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready  ## install everything into .venv
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	# torch by itself first: a later install then keeps whichever build (CPU or GPU) this chose
+	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet torch==2.13.0 -e '.[$(EXTRAS)]'
+	touch $@
+
+demo: setup  ## train on real digits, lower, run on the simulated ZCU104, prove bit-exactness
+	$(BIN)/python -m dsodenet.demo --out build/demo
+
+test: setup  ## run the tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: setup  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+csim: setup  ## the bit-exact ladder over a grid of specs, solvers and step counts
+	$(BIN)/python -m dsodenet.bench.ladder
+
+bench: setup  ## speed of the integer reference against plain sgemm
+	$(BIN)/python -m dsodenet.bench.reference --spec l
+
+cycles: setup  ## simulate s, m, l on the full engines, cycle by cycle (minutes)
+	$(BIN)/python overlays/rtl/measure.py s m l --lanes 1x32x64 3x16x64
+
+synth-rtl: setup  ## resources of the small and the full engines by Yosys (minutes)
+	$(BIN)/python overlays/rtl/synth.py --lanes 1x4x8 1x32x64 3x16x64 --json build/rtl/resources.json
+
+clean:  ## remove what was built, but not .venv
+	rm -rf build dist

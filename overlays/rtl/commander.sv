@@ -1,0 +1,176 @@
+// Runs one command: checks its arguments, loads a program or runs frames, counts, and cleans up after an error.
+//
+// After an error the rest of the input packet is thrown away up to TLAST. A packet that never comes, or never ends, must not
+// hang the kernel: when the stream has been silent for DRAIN_PATIENCE cycles the command ends, and what still arrives
+// before the next command is thrown away too.
+module commander
+  import dsodenet_registers_pkg::*;
+#(
+    parameter int unsigned MAX_STEPS = 64,
+    parameter int unsigned DRAIN_PATIENCE = 1024
+) (
+    input  logic                        clk_i,
+    input  logic                        rst_ni,
+    input  logic                        start_i,
+    output logic                        done_o,
+    output logic [31:0]                 status_o,
+    input  logic [31:0]                 command_i,
+    input  logic [31:0]                 frames_i,
+    input  logic [31:0]                 num_stages_i,
+    input  logic [MAX_BLOCKS-1:0][31:0] n_steps_i,
+    output logic [31:0]                 frames_done_o,
+    output logic [31:0]                 cycles_o,
+    output logic [31:0]                 stalls_in_o,
+    output logic [31:0]                 stalls_out_o,
+    // program
+    output logic                        load_start_o,
+    input  logic                        load_busy_i,
+    input  logic                        load_done_i,
+    input  logic [31:0]                 load_status_i,
+    input  logic                        load_ended_i,
+    input  logic [MAX_BLOCKS-1:0][15:0] evaluations_i,
+    input  logic [1:0]                  blocks_i,
+    // frames
+    output logic                        rewind_o,
+    output logic                        image_start_o,
+    input  logic                        image_busy_i,
+    input  logic                        image_done_i,
+    input  logic                        image_short_i,
+    input  logic                        image_long_i,
+    output logic                        frame_start_o,
+    input  logic                        frame_done_i,
+    output logic                        logits_start_o,
+    input  logic                        logits_busy_i,
+    output logic                        last_frame_o,
+    // streams
+    input  logic                        s_axis_tvalid,
+    input  logic                        s_axis_tlast,
+    output logic                        drain_ready_o,
+    input  logic                        m_axis_tvalid,
+    input  logic                        m_axis_tready
+);
+  typedef enum logic [2:0] {Idle, Check, Load, Rewind, Image, Frame, Logits, Drain} state_e;
+  state_e state_q;
+  logic loaded_q, discard_q;
+  logic [$clog2(DRAIN_PATIENCE)-1:0] silence_q;
+  logic [31:0] status_q, bad_argument;
+  assign status_o = status_q;
+  assign last_frame_o = frames_done_o + 1'b1 == frames_i;
+  assign drain_ready_o = state_q == Drain || (state_q == Idle && discard_q);
+
+  // Later assignments win: steps, stages, program, frames, as the other kernel checks them.
+  always_comb begin
+    bad_argument = STATUS_OK;
+    if (frames_i == 0) bad_argument = STATUS_BAD_FRAMES;
+    for (int unsigned b = 0; b < MAX_BLOCKS; b++) begin
+      if (evaluations_i[b] != 0 && 32'(evaluations_i[b]) != 32'(n_steps_i[b][7:0]) * 32'(num_stages_i[2:0])) begin
+        bad_argument = STATUS_NOT_LOADED;  // a time table for another number of evaluations is none for this
+      end
+    end
+    if (!loaded_q) bad_argument = STATUS_NOT_LOADED;
+    if (num_stages_i == 0 || num_stages_i > MAX_STAGES) bad_argument = STATUS_BAD_STAGES;
+    for (int unsigned b = 0; b < MAX_BLOCKS; b++) begin
+      if (loaded_q && b < 32'(blocks_i) && (n_steps_i[b] == 0 || n_steps_i[b] > MAX_STEPS)) bad_argument = STATUS_BAD_STEPS;
+    end
+  end
+
+  // What the state does this cycle: end the command, or end it with an error after draining its input.
+  logic finish, fail;
+  logic [31:0] error;
+  always_comb begin
+    {finish, fail} = '0;
+    error = STATUS_OK;
+    case (state_q)
+      Check:
+      case (command_i)
+        COMMAND_IDENTIFY: finish = 1'b1;
+        COMMAND_LOAD: ;
+        COMMAND_RUN: {fail, error} = {bad_argument != STATUS_OK, bad_argument};
+        default: {fail, error} = {1'b1, STATUS_BAD_COMMAND};
+      endcase
+      Load:
+      if (load_done_i) begin
+        error = load_status_i;
+        fail = !load_ended_i;
+        finish = load_ended_i;
+      end
+      Image: begin
+        finish = image_short_i;
+        fail = image_long_i;
+        error = image_short_i ? STATUS_SHORT_INPUT : image_long_i ? STATUS_LONG_INPUT : STATUS_OK;
+      end
+      Logits: finish = !logits_busy_i && !logits_start_o && last_frame_o;
+      Drain: finish = (s_axis_tvalid && s_axis_tlast) || &silence_q;
+      default: ;
+    endcase
+  end
+
+  always_ff @(posedge clk_i) begin
+    {done_o, load_start_o, rewind_o, image_start_o, frame_start_o, logits_start_o} <= '0;
+    if (state_q != Idle) begin
+      cycles_o <= cycles_o + 1'b1;
+      if ((load_busy_i || image_busy_i) && !s_axis_tvalid) stalls_in_o <= stalls_in_o + 1'b1;
+      if (m_axis_tvalid && !m_axis_tready) stalls_out_o <= stalls_out_o + 1'b1;
+    end
+    if (!rst_ni) begin
+      state_q <= Idle;
+      loaded_q <= 1'b0;
+      discard_q <= 1'b0;
+      {frames_done_o, cycles_o, stalls_in_o, stalls_out_o} <= '0;
+    end else begin
+      if (s_axis_tvalid && drain_ready_o && s_axis_tlast) discard_q <= 1'b0;
+      case (state_q)
+        Idle:
+        if (start_i) begin
+          state_q <= Check;
+          discard_q <= 1'b0;
+          status_q <= STATUS_OK;
+          {frames_done_o, cycles_o, stalls_in_o, stalls_out_o} <= '0;
+        end
+        Check:
+        if (command_i == COMMAND_LOAD) begin
+          load_start_o <= 1'b1;
+          loaded_q <= 1'b0;
+          state_q <= Load;
+        end else if (!finish && !fail) begin
+          rewind_o <= 1'b1;
+          state_q <= Rewind;
+        end
+        Load: if (load_done_i) loaded_q <= load_status_i == STATUS_OK;
+        Rewind:  // the first pass is current one cycle after rewind_o
+        if (!rewind_o) begin
+          image_start_o <= 1'b1;
+          state_q <= Image;
+        end
+        Image:
+        if (image_done_i) begin
+          frame_start_o <= 1'b1;
+          state_q <= Frame;
+        end
+        Frame:
+        if (frame_done_i) begin
+          logits_start_o <= 1'b1;
+          state_q <= Logits;
+        end
+        Logits:
+        if (!logits_busy_i && !logits_start_o) begin
+          frames_done_o <= frames_done_o + 1'b1;
+          rewind_o <= !last_frame_o;
+          state_q <= Rewind;
+        end
+        Drain: silence_q <= s_axis_tvalid ? '0 : silence_q + 1'b1;
+        default: ;
+      endcase
+      if (finish) begin
+        state_q <= Idle;
+        done_o <= 1'b1;
+      end
+      if (fail) begin
+        state_q <= Drain;
+        silence_q <= '0;
+        discard_q <= 1'b1;
+      end
+      if (error != STATUS_OK) status_q <= error;
+    end
+  end
+endmodule

@@ -1,0 +1,208 @@
+// Everything one pass needs: runner, maps, window, depthwise unit, pointwise array, output stage, weight memories.
+// The pipeline is static: stage n works on the token that left the runner n cycles ago.
+module core
+  import engine_pkg::*;
+  import dsodenet_program_pkg::*;
+  import dsodenet_registers_pkg::*;
+#(
+    parameter int unsigned PIXEL_LANES = 1,
+    parameter int unsigned INPUT_LANES = 4,
+    parameter int unsigned OUTPUT_LANES = 8,
+    parameter int unsigned MAP_WORDS = 256,
+    parameter int unsigned DW_WORDS = 64,
+    parameter int unsigned PW_WORDS = 64,
+    parameter int unsigned BIAS_WORDS = 64,
+    parameter int unsigned LINE_WORDS = 64,
+    parameter int unsigned MAX_TILES = 16,
+    parameter MAP_STYLE = "ultra"
+) (
+    input  logic                                clk_i,
+    input  logic                                rst_ni,
+    // program load
+    input  logic [3:0]                          load_we_i,  // LoadPass, LoadDw, LoadPw, LoadBias; passes are kept elsewhere
+    input  logic [15:0]                         load_addr_i,
+    input  logic [15:0]                         load_column_i,
+    input  logic [127:0]                        load_data_i,
+    // image load
+    input  logic [PIXEL_LANES-1:0]              image_we_i,
+    input  logic [INPUT_LANES-1:0]              image_lanes_i,
+    input  logic [15:0]                         image_addr_i,
+    input  logic [INPUT_LANES*8-1:0]            image_data_i,
+    // passes
+    input  pass_t                               pass_i,
+    input  logic                                source_i,
+    input  logic                                start_i,
+    input  logic                                start_average_i,
+    output logic                                busy_o,
+    input  logic [1:0]                          stage_i,
+    input  logic                                last_stage_i,
+    input  logic                                last_evaluation_i,
+    input  logic signed [MAX_STAGES-1:0][17:0]  coeff_i,
+    input  logic [15:0]                         bias_offset_i,
+    // logits
+    output logic                                logits_we_o,
+    output logic [9:0]                          logits_word_o,
+    output logic [INPUT_LANES*32-1:0]           logits_o
+);
+  localparam int unsigned ResultStage = 14;  // accumulators complete
+  localparam int unsigned DrainCycles = ResultStage + 14 + OUTPUT_LANES / INPUT_LANES;
+
+  token_t token[ResultStage+1];
+  always_ff @(posedge clk_i) begin
+    for (int unsigned i = 1; i <= ResultStage; i++) token[i] <= rst_ni ? token[i-1] : '0;
+  end
+
+  logic runner_busy, average_busy;
+  assign busy_o = runner_busy || average_busy;
+  pass_runner #(
+      .PIXEL_LANES(PIXEL_LANES), .DRAIN_CYCLES(DrainCycles)
+  ) u_runner (
+      .clk_i, .rst_ni, .start_i, .pass_i, .token_o(token[0]), .busy_o(runner_busy)
+  );
+
+  // ---- maps
+  logic [PIXEL_LANES-1:0][15:0] fetch_addr, write_addr, result_addr;
+  logic [PIXEL_LANES-1:0][INPUT_LANES*8-1:0] bank, write_data, result_map, result_slope;
+  logic [PIXEL_LANES-1:0][INPUT_LANES*16-1:0] result_state, old_state;
+  logic [PIXEL_LANES-1:0][MAX_STAGES-2:0][INPUT_LANES*8-1:0] old_slope;
+  logic [PIXEL_LANES-1:0] result_we, state_we;
+  logic [PIXEL_LANES-1:0][INPUT_LANES-1:0] write_we;
+  logic [PIXEL_LANES-1:0][MAX_STAGES-2:0] slope_we;
+  logic [15:0] state_addr, average_word;
+  logic average_we, write_source;
+  logic [INPUT_LANES-1:0][7:0] average_data;
+  kind_e kind;
+  assign kind = kind_e'(pass_i.kind[1:0]);
+
+  for (genvar b = 0; b < PIXEL_LANES; b++) begin : g_bank
+    assign fetch_addr[b] = token[0].fetch_addr + (b < 32'(pass_i.fetch_rotate) ? pass_i.tiles_last + 1'b1 : '0);
+    // The image and the average go to the map that the next pass reads, results to the other one.
+    always_comb begin
+      write_addr[b] = result_addr[b];
+      write_data[b] = result_map[b];
+      write_we[b] = {INPUT_LANES{result_we[b] && kind != KindLogits}};
+      if (image_we_i[b]) begin
+        write_addr[b] = image_addr_i;
+        write_data[b] = image_data_i;
+        write_we[b] = image_lanes_i;
+      end else if (average_we) begin
+        write_addr[b] = average_word;
+        write_data[b] = average_data;
+        write_we[b] = '1;
+      end
+    end
+    assign state_we[b] = result_we[b] && (kind == KindState || (kind == KindSlope && last_stage_i));
+    for (genvar j = 0; j < MAX_STAGES - 1; j++) begin : g_slope
+      assign slope_we[b][j] = result_we[b] && kind == KindSlope && 32'(stage_i) == j;
+    end
+  end
+  assign write_source = |image_we_i || average_we;
+
+  maps #(
+      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .MAP_WORDS(MAP_WORDS), .STYLE(MAP_STYLE)
+  ) u_maps (
+      .clk_i, .source_i, .raddr_i(fetch_addr), .rdata_o(bank), .dest_i(write_source ? source_i : !source_i),
+      .we_i(write_we), .waddr_i(write_addr), .wdata_i(write_data),
+      .state_raddr_i(state_addr), .state_o(old_state), .slope_o(old_slope),
+      .state_we_i(state_we), .state_i(result_state), .slope_we_i(slope_we), .slope_i(result_slope)
+  );
+
+  // ---- depthwise
+  logic [2:0][PIXEL_LANES+1:0][INPUT_LANES*8-1:0] window;
+  window #(
+      .PIXEL_LANES(PIXEL_LANES), .WORD_BITS(INPUT_LANES * 8), .LINE_WORDS(LINE_WORDS), .MAX_TILES(MAX_TILES)
+  ) u_window (
+      .clk_i, .rst_ni, .fetch_i(token[2].fetch), .tile_i(token[2].tile), .bank_i(bank),
+      .fetch_rotate_i(pass_i.fetch_rotate[2:0]), .line_rotate_i(pass_i.line_rotate[2:0]),
+      .line_near_i(pass_i.line_near), .line_far_i(pass_i.line_far), .window_o(window)
+  );
+
+  logic [INPUT_LANES-1:0][95:0] dw_weight;
+  column_ram #(
+      .COLUMNS(INPUT_LANES * 3 / 4), .DEPTH(DW_WORDS), .READ_LATENCY(2), .STYLE("distributed")
+  ) u_dw_weights (
+      .clk_i, .we_i(load_we_i[LoadDw]), .waddr_i(load_addr_i), .wcolumn_i(load_column_i), .wdata_i(load_data_i),
+      .raddr_i(token[2].dw_addr), .rdata_o(dw_weight)
+  );
+
+  logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][7:0] dw_result;
+  depthwise #(
+      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES)
+  ) u_depthwise (
+      .clk_i, .window_i(window), .weight_i(dw_weight),
+      .left_i(token[4].left[PIXEL_LANES-1:0]), .right_i(token[4].right[PIXEL_LANES-1:0]),
+      .above_i(token[4].above[PIXEL_LANES-1:0]), .below_i(token[4].below[PIXEL_LANES-1:0]),
+      .unsigned_i(pass_i.source_unsigned[0]), .truncate_i(pass_i.truncate[0]), .shift_i(pass_i.dw_shift[6:0]),
+      .min_i(pass_i.dw_min[7:0]), .max_i(pass_i.dw_max[7:0]), .result_o(dw_result)
+  );
+
+  // ---- pointwise
+  logic [OUTPUT_LANES-1:0][INPUT_LANES-1:0][7:0] pw_weight;
+  column_ram #(
+      .COLUMNS(INPUT_LANES * OUTPUT_LANES / 16), .DEPTH(PW_WORDS), .READ_LATENCY(2), .STYLE("block")
+  ) u_pw_weights (
+      .clk_i, .we_i(load_we_i[LoadPw]), .waddr_i(load_addr_i), .wcolumn_i(load_column_i), .wdata_i(load_data_i),
+      .raddr_i(token[8].pw_addr), .rdata_o(pw_weight)
+  );
+
+  logic signed [PIXEL_LANES-1:0][OUTPUT_LANES-1:0][AccBits-1:0] acc;
+  pointwise #(
+      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .OUTPUT_LANES(OUTPUT_LANES), .MAX_INPUTS(MAX_TILES)
+  ) u_pointwise (
+      .clk_i, .valid_i(token[9].valid), .fresh_i(token[9].fresh), .index_i(token[9].index), .first_i(token[9].first),
+      .data_i(dw_result), .weight_i(pw_weight), .acc_o(acc)
+  );
+
+  // ---- results
+  logic [15:0] bias_addr;
+  logic [INPUT_LANES-1:0][31:0] bias;
+  column_ram #(
+      .COLUMNS(INPUT_LANES / 4), .DEPTH(BIAS_WORDS), .READ_LATENCY(1), .STYLE("auto")
+  ) u_bias (
+      .clk_i, .we_i(load_we_i[LoadBias]), .waddr_i(load_addr_i), .wcolumn_i(load_column_i), .wdata_i(load_data_i),
+      .raddr_i(bias_addr), .rdata_o(bias)
+  );
+
+  result_t result, logits_result, sum_result;
+  logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][7:0] lane_map, lane_slope;
+  logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][15:0] lane_state;
+  output_stage #(
+      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .OUTPUT_LANES(OUTPUT_LANES)
+  ) u_output (
+      .clk_i, .rst_ni, .pass_i, .stage_i, .last_evaluation_i, .coeff_i, .bias_offset_i,
+      .valid_i(token[ResultStage].valid && token[ResultStage].last), .token_i(token[ResultStage]), .acc_i(acc),
+      .bias_addr_o(bias_addr), .bias_i(bias), .state_addr_o(state_addr), .state_i(old_state), .slope_i(old_slope),
+      .logits_result_o(logits_result), .logits_o, .result_o(result),
+      .slope_o(lane_slope), .state_o(lane_state), .map_o(lane_map)
+  );
+  assign logits_we_o = logits_result.valid && kind == KindLogits;
+  assign logits_word_o = logits_result.word;
+
+  logic [PIXEL_LANES-1:0][INPUT_LANES*32-1:0] lane_all, bank_all;
+  for (genvar p = 0; p < PIXEL_LANES; p++) begin : g_pack
+    assign lane_all[p] = {lane_state[p], lane_slope[p], lane_map[p]};
+    assign {result_state[p], result_slope[p], result_map[p]} = bank_all[p];
+  end
+  scatter #(
+      .PIXEL_LANES(PIXEL_LANES), .WIDTH(INPUT_LANES * 32)
+  ) u_scatter (
+      .result_i(result), .pack_i(pass_i.stride2[0]), .row_words_i(pass_i.row_words), .data_i(lane_all),
+      .we_o(result_we), .addr_o(result_addr), .data_o(bank_all)
+  );
+
+  always_comb begin
+    sum_result = result;
+    sum_result.valid = result.valid && pass_i.accumulate[0] && last_evaluation_i;
+  end
+  average #(
+      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .MAX_TILES(MAX_TILES)
+  ) u_average (
+      .clk_i, .rst_ni, .result_i(sum_result), .state_i(lane_state), .start_i(start_average_i),
+      .words_last_i(pass_i.tiles_last), .count_last_i(pass_i.average_count_last), .shift_i(pass_i.average_shift[6:0]),
+      .truncate_i(pass_i.truncate[0]), .min_i(pass_i.average_min[7:0]), .max_i(pass_i.average_max[7:0]),
+      .busy_o(average_busy), .we_o(average_we), .word_o(average_word), .result_o(average_data)
+  );
+
+  logic unused;
+  assign unused = ^{pass_i, load_we_i, logits_result};
+endmodule

@@ -1,0 +1,158 @@
+// The rtl kernel: any dsODENet that fits the parameters, from image stream to logits stream. This module only wires.
+module dsodenet_engine
+  import engine_pkg::*;
+  import dsodenet_program_pkg::*;
+  import dsodenet_registers_pkg::*;
+#(
+    parameter int unsigned PIXEL_LANES = 1,
+    parameter int unsigned INPUT_LANES = 4,
+    parameter int unsigned OUTPUT_LANES = 8,
+    parameter int unsigned MAP_WORDS = 2048,    // per pixel lane: words of INPUT_LANES channels of one map
+    parameter int unsigned DW_WORDS = 512,      // depthwise weights, INPUT_LANES channels each
+    parameter int unsigned PW_WORDS = 2048,     // pointwise weights, INPUT_LANES x OUTPUT_LANES each
+    parameter int unsigned BIAS_WORDS = 2048,   // INPUT_LANES channels each
+    parameter int unsigned LINE_WORDS = 512,
+    parameter int unsigned MAX_TILES = 256,     // input words of one layer
+    parameter int unsigned LOGIT_WORDS = 32,
+    parameter int unsigned MAX_PASSES = 16,
+    parameter int unsigned MAX_STEPS = 64,
+    parameter MAP_STYLE = "ultra"
+) (
+    input  logic         clk,
+    input  logic         rst_n,
+    input  logic [8:0]   s_axi_control_awaddr,
+    input  logic         s_axi_control_awvalid,
+    output logic         s_axi_control_awready,
+    input  logic [31:0]  s_axi_control_wdata,
+    input  logic [3:0]   s_axi_control_wstrb,
+    input  logic         s_axi_control_wvalid,
+    output logic         s_axi_control_wready,
+    output logic [1:0]   s_axi_control_bresp,
+    output logic         s_axi_control_bvalid,
+    input  logic         s_axi_control_bready,
+    input  logic [8:0]   s_axi_control_araddr,
+    input  logic         s_axi_control_arvalid,
+    output logic         s_axi_control_arready,
+    output logic [31:0]  s_axi_control_rdata,
+    output logic [1:0]   s_axi_control_rresp,
+    output logic         s_axi_control_rvalid,
+    input  logic         s_axi_control_rready,
+    input  logic [127:0] s_axis_tdata,
+    input  logic         s_axis_tlast,
+    input  logic         s_axis_tvalid,
+    output logic         s_axis_tready,
+    output logic [127:0] m_axis_tdata,
+    output logic         m_axis_tlast,
+    output logic         m_axis_tvalid,
+    input  logic         m_axis_tready,
+    output logic         interrupt
+);
+  localparam logic [31:0] Lanes = {8'(PIXEL_LANES), 8'(PIXEL_LANES * INPUT_LANES), 8'(INPUT_LANES), 8'(OUTPUT_LANES)};
+  localparam logic [LoadParts-1:0][15:0] Columns = {
+    16'(INPUT_LANES / 4), 16'(INPUT_LANES * OUTPUT_LANES / 16), 16'(INPUT_LANES * 3 / 4), 16'($bits(pass_t) / 128)
+  };
+  localparam logic [LoadParts-1:0][31:0] Capacity = {BIAS_WORDS, PW_WORDS, DW_WORDS, MAX_PASSES};
+
+  // ---- registers and commands
+  logic start, done, load_start, load_busy, load_done, load_ended, load_ready;
+  logic [31:0] status, load_status, command, frames, num_stages, frames_done, cycles, stalls_in, stalls_out;
+  logic [MAX_BLOCKS-1:0][31:0] n_steps;
+  logic [MAX_BLOCKS-1:0][15:0] evaluations, short_steps;
+  logic signed [MAX_BLOCKS-1:0][COEFFS_PER_BLOCK-1:0][17:0] coeffs;
+  logic [63:0] fingerprint;
+  logic [1:0] blocks;
+  logic rewind, image_start, image_busy, image_done, image_short, image_long, image_ready;
+  logic frame_start, frame_done, logits_start, logits_busy, last_frame, drain_ready;
+
+  control #(
+      .CAP_CHANNELS(MAX_TILES * INPUT_LANES), .CAP_PIXELS(MAP_WORDS * PIXEL_LANES), .CAP_STEPS(MAX_STEPS), .CAP_LANES(Lanes)
+  ) u_control (
+      .clk_i(clk), .rst_ni(rst_n),
+      .s_axi_control_awaddr, .s_axi_control_awvalid, .s_axi_control_awready, .s_axi_control_wdata, .s_axi_control_wstrb,
+      .s_axi_control_wvalid, .s_axi_control_wready, .s_axi_control_bresp, .s_axi_control_bvalid, .s_axi_control_bready,
+      .s_axi_control_araddr, .s_axi_control_arvalid, .s_axi_control_arready, .s_axi_control_rdata, .s_axi_control_rresp,
+      .s_axi_control_rvalid, .s_axi_control_rready, .interrupt,
+      .start_o(start), .done_i(done), .status_i(status), .command_o(command), .frames_o(frames), .num_stages_o(num_stages),
+      .n_steps_o(n_steps), .coeff_o(coeffs), .fingerprint_i(fingerprint), .frames_done_i(frames_done), .cycles_i(cycles),
+      .stalls_in_i(stalls_in), .stalls_out_i(stalls_out)
+  );
+
+  commander #(
+      .MAX_STEPS(MAX_STEPS)
+  ) u_commander (
+      .clk_i(clk), .rst_ni(rst_n), .start_i(start), .done_o(done), .status_o(status), .command_i(command), .frames_i(frames),
+      .num_stages_i(num_stages), .n_steps_i(n_steps), .frames_done_o(frames_done), .cycles_o(cycles), .stalls_in_o(stalls_in),
+      .stalls_out_o(stalls_out), .load_start_o(load_start), .load_busy_i(load_busy), .load_done_i(load_done),
+      .load_status_i(load_status), .load_ended_i(load_ended), .evaluations_i(evaluations), .blocks_i(blocks),
+      .rewind_o(rewind), .image_start_o(image_start), .image_busy_i(image_busy), .image_done_i(image_done),
+      .image_short_i(image_short), .image_long_i(image_long), .frame_start_o(frame_start), .frame_done_i(frame_done),
+      .logits_start_o(logits_start), .logits_busy_i(logits_busy), .last_frame_o(last_frame),
+      .s_axis_tvalid, .s_axis_tlast, .drain_ready_o(drain_ready), .m_axis_tvalid, .m_axis_tready
+  );
+
+  // ---- input: a program or images
+  logic [LoadParts-1:0] load_we;
+  logic [15:0] load_addr, load_column;
+  logic [127:0] load_data;
+  program_loader #(
+      .LANES(Lanes), .COLUMNS(Columns), .CAPACITY(Capacity)
+  ) u_program_loader (
+      .clk_i(clk), .rst_ni(rst_n), .start_i(load_start), .busy_o(load_busy), .done_o(load_done), .status_o(load_status),
+      .ended_o(load_ended), .s_axis_tdata, .s_axis_tlast, .s_axis_tvalid, .s_axis_tready(load_ready), .we_o(load_we),
+      .addr_o(load_addr), .column_o(load_column), .data_o(load_data), .fingerprint_o(fingerprint),
+      .evaluations_o(evaluations), .blocks_o(blocks)
+  );
+
+  pass_t pass;
+  logic [PIXEL_LANES-1:0] image_we;
+  logic [INPUT_LANES-1:0] image_lanes;
+  logic [15:0] image_addr;
+  logic [INPUT_LANES*8-1:0] image_data;
+  image_loader #(
+      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES)
+  ) u_image_loader (
+      .clk_i(clk), .rst_ni(rst_n), .start_i(image_start), .last_frame_i(last_frame), .pass_i(pass), .busy_o(image_busy),
+      .done_o(image_done), .short_o(image_short), .long_o(image_long), .s_axis_tdata, .s_axis_tlast, .s_axis_tvalid,
+      .s_axis_tready(image_ready), .we_o(image_we), .lanes_o(image_lanes), .addr_o(image_addr), .data_o(image_data)
+  );
+  assign s_axis_tready = load_ready || image_ready || drain_ready;
+
+  // ---- the network
+  logic source, pass_start, average_start, core_busy, last_stage, last_evaluation;
+  logic [1:0] stage;
+  logic signed [MAX_STAGES-1:0][17:0] stage_coeffs;
+  logic [15:0] bias_offset;
+  always_comb for (int unsigned b = 0; b < MAX_BLOCKS; b++) short_steps[b] = n_steps[b][15:0];
+  scheduler #(
+      .MAX_PASSES(MAX_PASSES)
+  ) u_scheduler (
+      .clk_i(clk), .rst_ni(rst_n), .load_we_i(load_we[LoadPass]), .load_addr_i(load_addr), .load_column_i(load_column),
+      .load_data_i(load_data), .rewind_i(rewind), .start_i(frame_start), .done_o(frame_done),
+      .num_stages_i(num_stages[2:0]), .n_steps_i(short_steps), .coeff_i(coeffs), .pass_o(pass), .source_o(source),
+      .pass_start_o(pass_start), .average_start_o(average_start), .core_busy_i(core_busy), .stage_o(stage),
+      .last_stage_o(last_stage), .last_evaluation_o(last_evaluation), .coeff_o(stage_coeffs), .bias_offset_o(bias_offset)
+  );
+
+  logic logits_we;
+  logic [9:0] logits_word;
+  logic [INPUT_LANES*32-1:0] logits;
+  core #(
+      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .OUTPUT_LANES(OUTPUT_LANES), .MAP_WORDS(MAP_WORDS),
+      .DW_WORDS(DW_WORDS), .PW_WORDS(PW_WORDS), .BIAS_WORDS(BIAS_WORDS), .LINE_WORDS(LINE_WORDS), .MAX_TILES(MAX_TILES),
+      .MAP_STYLE(MAP_STYLE)
+  ) u_core (
+      .clk_i(clk), .rst_ni(rst_n), .load_we_i(load_we), .load_addr_i(load_addr), .load_column_i(load_column),
+      .load_data_i(load_data), .image_we_i(image_we), .image_lanes_i(image_lanes), .image_addr_i(image_addr),
+      .image_data_i(image_data), .pass_i(pass), .source_i(source), .start_i(pass_start), .start_average_i(average_start),
+      .busy_o(core_busy), .stage_i(stage), .last_stage_i(last_stage), .last_evaluation_i(last_evaluation),
+      .coeff_i(stage_coeffs), .bias_offset_i(bias_offset), .logits_we_o(logits_we), .logits_word_o(logits_word), .logits_o(logits)
+  );
+
+  logits_writer #(
+      .INPUT_LANES(INPUT_LANES), .WORDS(LOGIT_WORDS)
+  ) u_logits (
+      .clk_i(clk), .rst_ni(rst_n), .we_i(logits_we), .word_i(logits_word), .data_i(logits), .start_i(logits_start),
+      .last_frame_i(last_frame), .beats_last_i(pass.logit_beats_last), .busy_o(logits_busy), .m_axis_tdata, .m_axis_tlast,
+      .m_axis_tvalid, .m_axis_tready
+  );
+endmodule

@@ -1,0 +1,58 @@
+// Types that travel between the stages of the engine.
+package engine_pkg;
+
+  localparam int unsigned MaxPixelLanes = 8;
+  localparam int unsigned AccBits = 32;  // of every accumulator: params.py proves that none overflows
+
+  // What a pass does with the results of its pointwise layer.
+  typedef enum logic [1:0] {
+    KindState  = 2'd0,  // stem, down: the state z and its 8-bit copy x
+    KindHidden = 2'd1,  // first half of f: p
+    KindSlope  = 2'd2,  // second half of f: k, then the state update
+    KindLogits = 2'd3   // linear: accumulators
+  } kind_e;
+
+  // One cycle of work. It leaves the pass runner and travels down the pipeline beside its data: every stage is at a fixed
+  // distance, nothing inside the engine ever stalls.
+  typedef struct packed {
+    logic                         fetch;        // read the next word of the source map into the window
+    logic [15:0]                  fetch_addr;
+    logic [9:0]                   tile;         // which input channels the window holds
+    logic                         valid;        // the pointwise array has work
+    logic                         fresh;        // its input comes from the depthwise unit (else it is a repeated one)
+    logic [9:0]                   index;        // input word of this pixel group
+    logic                         first;        // first and last input word of an output tile
+    logic                         last;
+    logic [15:0]                  dw_addr;
+    logic [15:0]                  pw_addr;
+    logic [MaxPixelLanes-1:0]     left;         // neighbours that are inside the map
+    logic [MaxPixelLanes-1:0]     right;
+    logic [MaxPixelLanes-1:0]     above;
+    logic [MaxPixelLanes-1:0]     below;
+    logic                         tile_first;   // first and last output tile of the pixel group
+    logic                         tile_last;
+    logic                         group_first;  // first pixel group of the pass
+    logic [MaxPixelLanes-1:0]     lanes;        // pixels whose result is kept
+    logic [15:0]                  dst;          // word address and bank of the first of them in the destination map
+    logic [2:0]                   dst_bank;
+  } token_t;
+
+  // One word of results on its way to the maps.
+  typedef struct packed {
+    logic                     valid;
+    logic [9:0]               word;   // output word of the pixel group
+    logic [15:0]              addr;
+    logic [2:0]               bank;
+    logic                     first;
+    logic [MaxPixelLanes-1:0] lanes;
+  } result_t;
+
+
+  // Parts of a program, in the order in which they are loaded.
+  localparam int unsigned LoadPass = 0;
+  localparam int unsigned LoadDw = 1;
+  localparam int unsigned LoadPw = 2;
+  localparam int unsigned LoadBias = 3;
+  localparam int unsigned LoadParts = 4;
+
+endpackage

@@ -1,0 +1,135 @@
+// Image bytes in (height, width, channel) order to words of the source map, up to 16 bytes of one pixel per cycle.
+//
+// A pixel of the image takes a slot of a power of two bytes. SpaceToDepth is a matter of addresses: the pixels of a block lie
+// beside each other in one word sequence. For a dense 3x3 stem the slot is repeated over the whole word, so that each lane group
+// of the pointwise array can look at another tap.
+module image_loader
+  import dsodenet_program_pkg::*;
+#(
+    parameter int unsigned PIXEL_LANES = 1,
+    parameter int unsigned INPUT_LANES = 4
+) (
+    input  logic                     clk_i,
+    input  logic                     rst_ni,
+    input  logic                     start_i,
+    input  logic                     last_frame_i,
+    input  pass_t                    pass_i,
+    output logic                     busy_o,
+    output logic                     done_o,
+    output logic                     short_o,  // TLAST came early; with short_o or long_o the loader stops
+    output logic                     long_o,   // TLAST did not come
+    input  logic [127:0]             s_axis_tdata,
+    input  logic                     s_axis_tlast,
+    input  logic                     s_axis_tvalid,
+    output logic                     s_axis_tready,
+    output logic [PIXEL_LANES-1:0]   we_o,
+    output logic [INPUT_LANES-1:0]   lanes_o,
+    output logic [15:0]              addr_o,
+    output logic [INPUT_LANES*8-1:0] data_o
+);
+  localparam int unsigned ChunkBytes = INPUT_LANES < 16 ? INPUT_LANES : 16;
+  localparam int unsigned ChunkBits = $clog2(ChunkBytes);
+  localparam int unsigned LaneBits = $clog2(INPUT_LANES);
+
+  // ---- bytes
+  logic [31:0][7:0] buffer_q, shifted;
+  logic [5:0] count_q, count, need;
+  logic [15:0] beat_q, x_q, y_q, chunk_q;
+  logic fire, take, last_beat, last_chunk, last_x, last_y;
+  assign last_chunk = chunk_q == pass_i.chunks_last;
+  assign need = last_chunk ? pass_i.tail_bytes[5:0] : 6'(ChunkBytes);
+  assign take = busy_o && count_q >= need;
+  assign count = take ? count_q - need : count_q;
+  assign shifted = take ? buffer_q >> {need, 3'b0} : buffer_q;
+  assign last_beat = beat_q == pass_i.image_beats_last;
+  logic received_q;
+  assign s_axis_tready = busy_o && !received_q && count <= 16;
+  assign fire = s_axis_tvalid && s_axis_tready;
+  assign last_x = x_q == pass_i.image_width_last;
+  assign last_y = y_q == pass_i.image_height_last;
+  assign short_o = fire && s_axis_tlast && !(last_beat && last_frame_i);
+  assign long_o = fire && !s_axis_tlast && last_beat && last_frame_i;
+
+  always_ff @(posedge clk_i) begin
+    done_o <= 1'b0;
+    if (!rst_ni) busy_o <= 1'b0;
+    else if (start_i) busy_o <= 1'b1;
+    else if (short_o || long_o) busy_o <= 1'b0;
+    else if (take && last_chunk && last_x && last_y) begin
+      busy_o <= 1'b0;
+      done_o <= 1'b1;
+    end
+    if (start_i) begin
+      count_q <= '0;
+      beat_q <= '0;
+      received_q <= 1'b0;
+    end else begin
+      count_q <= fire ? count + 6'd16 : count;
+      if (fire) begin
+        beat_q <= beat_q + 1'b1;
+        received_q <= last_beat;
+      end
+    end
+    buffer_q <= fire ? shifted | (256'(s_axis_tdata) << {count, 3'b0}) : shifted;
+    if (start_i) buffer_q <= '0;
+  end
+
+  // ---- address of the output pixel, and of its row
+  logic [15:0] addr_q, row_addr_q, row_addr_next;
+  logic [2:0] bank_q, row_bank_q, row_bank_next;
+  logic [1:0] sub_mask, sub_x, sub_y;
+  logic [3:0] row_bank_sum;
+  assign sub_mask = 2'((3'd1 << pass_i.block_shift[1:0]) - 3'd1);
+  assign sub_x = x_q[1:0] & sub_mask;
+  assign sub_y = y_q[1:0] & sub_mask;
+  assign row_bank_sum = 4'(row_bank_q) + pass_i.image_row_rotate[3:0];
+  always_comb begin
+    row_addr_next = row_addr_q;
+    row_bank_next = row_bank_q;
+    if (sub_y == sub_mask) begin
+      row_addr_next = row_addr_q + pass_i.image_row_words;
+      row_bank_next = row_bank_sum[2:0];
+      if (row_bank_sum >= 4'(PIXEL_LANES)) begin
+        row_addr_next = row_addr_next + pass_i.tiles_last + 1'b1;
+        row_bank_next = 3'(row_bank_sum - 4'(PIXEL_LANES));
+      end
+    end
+  end
+  always_ff @(posedge clk_i) begin
+    if (start_i) {x_q, y_q, chunk_q, addr_q, row_addr_q, bank_q, row_bank_q} <= '0;
+    else if (take) begin
+      chunk_q <= last_chunk ? '0 : chunk_q + 1'b1;
+      if (last_chunk && last_x) begin
+        x_q <= '0;
+        y_q <= y_q + 1'b1;
+        {addr_q, bank_q} <= {row_addr_next, row_bank_next};
+        {row_addr_q, row_bank_q} <= {row_addr_next, row_bank_next};
+      end else if (last_chunk) begin
+        x_q <= x_q + 1'b1;
+        if (sub_x == sub_mask) begin
+          bank_q <= 32'(bank_q) == PIXEL_LANES - 1 ? '0 : bank_q + 1'b1;
+          if (32'(bank_q) == PIXEL_LANES - 1) addr_q <= addr_q + pass_i.tiles_last + 1'b1;
+        end
+      end
+    end
+  end
+
+  // ---- the write
+  logic [15:0] offset;  // bytes from the start of the output pixel
+  logic [3:0] tap;
+  logic [2:0] period_bits;
+  assign tap = 4'((6'(sub_y) << pass_i.block_shift[1:0]) | 6'(sub_x));
+  assign offset = (16'(tap) << pass_i.slot_shift[3:0]) + (chunk_q << ChunkBits);
+  assign period_bits = pass_i.slot_shift[3:0] < 4'(ChunkBits) ? pass_i.slot_shift[2:0] : 3'(ChunkBits);
+  always_ff @(posedge clk_i) begin
+    for (int unsigned b = 0; b < PIXEL_LANES; b++) we_o[b] <= rst_ni && take && 32'(bank_q) == b;
+    addr_o <= addr_q + 16'(offset >> LaneBits);
+    for (int unsigned j = 0; j < INPUT_LANES; j++) begin
+      lanes_o[j] <= pass_i.replicate[0] || (LaneBits'(j) >> period_bits) == (offset[LaneBits-1:0] >> period_bits);
+      data_o[j*8+:8] <= buffer_q[5'(j) & ~(5'h1f << period_bits)];
+    end
+  end
+
+  logic unused;
+  assign unused = ^{pass_i, offset};
+endmodule

@@ -1,0 +1,118 @@
+// Accumulators to map words: bias, requantisation, state update, and the 8-bit copy that the next pass reads.
+//
+// One output tile arrives at once and leaves INPUT_LANES channels per cycle, in step with the input words of the next tile.
+// With stage s of S in flight and slopes k[0..s-1] stored, both the next stage's input and the step's result are
+//     Q(z + sum_{j<=s} coefficient[j] * k[j])
+// with the row of coefficients that the caller picks; z itself only changes after the last stage.
+module output_stage
+  import engine_pkg::*;
+  import dsodenet_program_pkg::*;
+  import dsodenet_registers_pkg::*;
+#(
+    parameter int unsigned PIXEL_LANES = 1,
+    parameter int unsigned INPUT_LANES = 4,
+    parameter int unsigned OUTPUT_LANES = 8
+) (
+    input  logic                                                         clk_i,
+    input  logic                                                         rst_ni,
+    input  pass_t                                                        pass_i,
+    input  logic [1:0]                                                   stage_i,
+    input  logic                                                         last_evaluation_i,
+    input  logic signed [MAX_STAGES-1:0][17:0]                           coeff_i,
+    input  logic [15:0]                                                  bias_offset_i,
+    // an output tile, one cycle after it is complete
+    input  logic                                                         valid_i,
+    input  token_t                                                       token_i,
+    input  logic signed [PIXEL_LANES-1:0][OUTPUT_LANES-1:0][AccBits-1:0] acc_i,
+    // bias memory, latency one; state and slope memories, latency two
+    output logic [15:0]                                                  bias_addr_o,
+    input  logic signed [INPUT_LANES-1:0][31:0]                          bias_i,
+    output logic [15:0]                                                  state_addr_o,
+    input  logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][15:0]                state_i,
+    input  logic [PIXEL_LANES-1:0][MAX_STAGES-2:0][INPUT_LANES-1:0][7:0] slope_i,
+    // results
+    output result_t                                                      logits_result_o,
+    output logic [INPUT_LANES-1:0][31:0]                                 logits_o,
+    output result_t                                                      result_o,
+    output logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][7:0]                 slope_o,
+    output logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][15:0]                state_o,
+    output logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][7:0]                 map_o
+);
+  localparam int unsigned Latency = 10;
+
+  kind_e kind;
+  assign kind = kind_e'(pass_i.kind[1:0]);
+
+  // ---- one word per cycle
+  logic signed [PIXEL_LANES-1:0][OUTPUT_LANES-1:0][AccBits-1:0] tile_q;
+  logic [15:0] left_q;
+  result_t head_q, ctl_q[Latency];
+  logic [15:0] tile_words_last;
+  assign tile_words_last = token_i.tile_last ? pass_i.tail_last : pass_i.words_last;
+
+  always_ff @(posedge clk_i) begin
+    if (valid_i) tile_q <= acc_i;
+    else begin
+      for (int unsigned p = 0; p < PIXEL_LANES; p++) tile_q[p] <= tile_q[p] >> (INPUT_LANES * AccBits);
+    end
+    if (valid_i) begin
+      left_q <= tile_words_last;
+      if (token_i.tile_first) begin
+        head_q.word <= '0;
+        head_q.addr <= token_i.dst;
+        head_q.bank <= token_i.dst_bank;
+        head_q.first <= token_i.group_first;
+        head_q.lanes <= token_i.lanes;
+      end
+    end else left_q <= left_q - 1'b1;
+    if (head_q.valid && !(valid_i && token_i.tile_first)) begin
+      head_q.word <= head_q.word + 1'b1;
+      head_q.addr <= head_q.addr + 1'b1;
+    end
+    if (!rst_ni) head_q.valid <= 1'b0;
+    else if (valid_i) head_q.valid <= 1'b1;
+    else if (left_q == 0) head_q.valid <= 1'b0;
+  end
+
+  always_ff @(posedge clk_i) begin
+    ctl_q[0] <= head_q;
+    for (int unsigned i = 1; i < Latency; i++) ctl_q[i] <= ctl_q[i-1];
+    if (!rst_ni) for (int unsigned i = 0; i < Latency; i++) ctl_q[i].valid <= 1'b0;
+  end
+
+  assign bias_addr_o = pass_i.bias_base + (kind == KindHidden ? bias_offset_i : '0) + 16'(head_q.word);
+  assign state_addr_o = ctl_q[1].addr;
+  assign logits_result_o = ctl_q[1];
+  assign result_o = ctl_q[Latency-1];
+
+  // ---- the row of coefficients, constant during a pass
+  logic signed [MAX_STAGES-1:0][17:0] coeff_q;
+  always_ff @(posedge clk_i) begin
+    for (int unsigned j = 0; j < MAX_STAGES; j++) coeff_q[j] <= j <= 32'(stage_i) ? coeff_i[j] : '0;
+  end
+
+  logic signed [6:0] x_shift;
+  assign x_shift = last_evaluation_i ? pass_i.x_shift_last[6:0] : pass_i.x_shift[6:0];
+
+  for (genvar p = 0; p < PIXEL_LANES; p++) begin : g_pixel
+    for (genvar c = 0; c < INPUT_LANES; c++) begin : g_channel
+      logic [MAX_STAGES-2:0][7:0] slope;
+      logic [31:0] sum;
+      always_comb for (int unsigned j = 0; j + 1 < MAX_STAGES; j++) slope[j] = slope_i[p][j][c];
+      output_lane u_lane (
+          .clk_i, .pass_i, .stage_i, .x_shift_i(x_shift), .coeff_i(coeff_q), .acc_i(tile_q[p][c]), .bias_i(bias_i[c]),
+          .state_i(state_i[p][c]), .slope_i(slope), .sum_o(sum), .slope_o(slope_o[p][c]), .state_o(state_o[p][c]),
+          .map_o(map_o[p][c])
+      );
+      if (p == 0) begin : g_logits
+        assign logits_o[c] = sum;
+      end else begin : g_no_logits
+        logic unused_sum;
+        assign unused_sum = ^sum;
+      end
+    end
+  end
+
+  logic unused;
+  assign unused = ^{token_i, pass_i};
+endmodule

@@ -1,0 +1,136 @@
+// One frame: the passes of the program in order, with the pair of passes of an ODE block repeated for every stage of every step.
+module scheduler
+  import engine_pkg::*;
+  import dsodenet_program_pkg::*;
+  import dsodenet_registers_pkg::*;
+#(
+    parameter int unsigned MAX_PASSES = 16
+) (
+    input  logic                                clk_i,
+    input  logic                                rst_ni,
+    // program load, pass by pass
+    input  logic                                load_we_i,
+    input  logic [15:0]                         load_addr_i,
+    input  logic [15:0]                         load_column_i,
+    input  logic [127:0]                        load_data_i,
+    // frame
+    input  logic                                rewind_i,  // make the first pass current: its fields describe the image
+    input  logic                                start_i,
+    output logic                                done_o,
+    input  logic [2:0]                          num_stages_i,
+    input  logic [MAX_BLOCKS-1:0][15:0]         n_steps_i,
+    input  logic signed [MAX_BLOCKS-1:0][COEFFS_PER_BLOCK-1:0][17:0] coeff_i,
+    // core
+    output pass_t                               pass_o,
+    output logic                                source_o,
+    output logic                                pass_start_o,
+    output logic                                average_start_o,
+    input  logic                                core_busy_i,
+    output logic [1:0]                          stage_o,
+    output logic                                last_stage_o,
+    output logic                                last_evaluation_o,
+    output logic signed [MAX_STAGES-1:0][17:0]  coeff_o,
+    output logic [15:0]                         bias_offset_o
+);
+  localparam int unsigned Columns = $bits(pass_t) / 128;
+  localparam int unsigned IndexBits = $clog2(MAX_PASSES);
+
+  logic [IndexBits-1:0] index_q, index_next;
+  logic [Columns*128-1:0] pass_word;
+  column_ram #(
+      .COLUMNS(Columns), .DEPTH(MAX_PASSES), .READ_LATENCY(1), .STYLE("distributed")
+  ) u_passes (
+      .clk_i, .we_i(load_we_i), .waddr_i(load_addr_i), .wcolumn_i(load_column_i), .wdata_i(load_data_i),
+      .raddr_i(16'(index_next)), .rdata_o(pass_word)
+  );
+  assign pass_o = pass_word;
+
+  typedef enum logic [2:0] {Idle, Begin, Run, Next, Average, AverageRun, Done} state_e;
+  state_e state_q;
+  logic [15:0] step_q;
+  logic [2:0] stage_q;
+  logic last_step, f_pass, slope_pass;
+  kind_e kind;
+  assign kind = kind_e'(pass_o.kind[1:0]);
+  assign slope_pass = kind == KindSlope;
+  assign f_pass = kind == KindHidden || slope_pass;
+  assign last_step = step_q + 1'b1 >= n_steps_i[pass_o.block[1:0]];
+  assign last_stage_o = stage_q + 1'b1 >= num_stages_i;
+  assign last_evaluation_o = last_step && last_stage_o;
+  assign stage_o = stage_q[1:0];
+
+  always_comb begin
+    index_next = index_q;
+    if (rewind_i || state_q == Done) index_next = '0;
+    else if (state_q == Next) index_next = slope_pass && !last_evaluation_o ? index_q - 1'b1 : index_q + 1'b1;
+  end
+
+  always_ff @(posedge clk_i) begin
+    pass_start_o <= 1'b0;
+    average_start_o <= 1'b0;
+    done_o <= 1'b0;
+    index_q <= index_next;
+    if (!rst_ni) begin
+      state_q <= Idle;
+      index_q <= '0;
+      source_o <= 1'b0;
+    end else begin
+      case (state_q)
+        Idle:
+        if (start_i) begin
+          state_q <= Begin;
+          step_q <= '0;
+          stage_q <= '0;
+          bias_offset_o <= '0;
+        end
+        Begin: begin
+          pass_start_o <= 1'b1;
+          state_q <= Run;
+        end
+        Run: if (!core_busy_i && !pass_start_o) state_q <= Next;
+        Next: begin  // index_next follows the same conditions
+          source_o <= !source_o;
+          state_q <= Begin;
+          if (kind == KindHidden) bias_offset_o <= bias_offset_o + pass_o.bias_stride;
+          if (slope_pass) begin
+            stage_q <= last_stage_o ? '0 : stage_q + 1'b1;
+            if (last_stage_o) step_q <= step_q + 1'b1;
+            if (last_evaluation_o) begin
+              step_q <= '0;
+              bias_offset_o <= '0;
+              if (pass_o.accumulate[0]) state_q <= Average;
+            end
+          end
+          if (kind == KindLogits) state_q <= Done;
+        end
+        Average: begin
+          average_start_o <= 1'b1;
+          state_q <= AverageRun;
+        end
+        AverageRun: if (!core_busy_i && !average_start_o) state_q <= Begin;
+        Done: begin
+          done_o <= 1'b1;
+          source_o <= 1'b0;
+          state_q <= Idle;
+        end
+        default: state_q <= Idle;
+      endcase
+    end
+  end
+
+  // Row of coefficients that ends the stage: a[stage+1], or b after the last one.
+  logic signed [COEFFS_PER_BLOCK-1:0][17:0] block_coeff;
+  assign block_coeff = coeff_i[pass_o.block[1:0]];
+  always_comb begin
+    coeff_o = block_coeff[COEFFS_PER_BLOCK-1-:MAX_STAGES];
+    if (!last_stage_o) begin
+      coeff_o = '0;
+      for (int unsigned s = 0; s + 1 < MAX_STAGES; s++) begin
+        if (32'(stage_q) == s) for (int unsigned j = 0; j <= s; j++) coeff_o[j] = block_coeff[s*(s+1)/2+j];
+      end
+    end
+  end
+
+  logic unused;
+  assign unused = ^{pass_o, f_pass};
+endmodule

@@ -1,0 +1,53 @@
+"""Random specs for the tests of the rtl kernel: shapes, stems, solvers, steps and bit widths drawn from a seed."""
+
+from __future__ import annotations
+
+import random
+
+from dsodenet.errors import SpecError
+from dsodenet.params import Params
+from dsodenet.solvers import TABLEAUS
+from dsodenet.spec import STEMS, Kernel, Network, Quantisation, Solver, Spec
+from dsodenet.synthetic import random_params
+
+
+def kernel(lanes: str) -> Kernel:
+    """The rtl kernel with `pixel x input x output` lanes."""
+    pixel, inputs, outputs = map(int, lanes.split("x"))
+    return Kernel("rtl", 200.0, 1, pixel, inputs, outputs)
+
+
+def random_spec(rng: random.Random, lanes: str) -> Spec:
+    stem, blocks = rng.choice([*STEMS, "conv3x3"]), rng.choice([1, 2, 3])
+    stride, act_bits = STEMS[stem][1], rng.choice([8, 8, 8, 4, 3, 2])
+    while True:
+        try:
+            network = Network(
+                in_channels=rng.choice([1, 1, 2, 3, 3, 4, 5, 7]),
+                height=rng.randint(1, 14) * stride,
+                width=rng.randint(1, 14) * stride,
+                channels=tuple(rng.randint(1, 20) for _ in range(blocks)),
+                num_classes=rng.randint(2, 20),
+                stem=stem,
+                norm=rng.choice(["none", "none", "batch"]),
+                time=rng.choice(["none", "bias"]),
+                time_knots=rng.choice([2, 5]),
+            )
+            break
+        except SpecError:  # too small for the blocks: draw again
+            continue
+    solver = Solver(rng.choice([*TABLEAUS]), tuple(rng.choice([1, 1, 2, 3, 4]) for _ in range(blocks)), 0.0, 1.0)
+    quantisation = Quantisation(
+        weight_bit_width=rng.choice([8, 8, 4, 2]),
+        act_bit_width=act_bits,
+        state_bit_width=rng.choice([16, 16, 12, 8]),
+        bias_bit_width=rng.choice([8, 16, 24]),
+        coeff_bit_width=18,
+        coeff_frac_bits=rng.choice([15, 12]),
+        rounding=rng.choice(["RND_CONV", "RND_CONV", "TRN"]),
+    )
+    return Spec("random", network, solver, quantisation, kernel(lanes))
+
+
+def random_model(seed: int, lanes: str) -> Params:
+    return random_params(random_spec(random.Random(seed), lanes), seed)
