@@ -47,12 +47,12 @@ def lower(run: str | Path, progress: Callable[[str], None] = lambda step: None) 
     return run / HLS_FOLDER
 
 
-def csim_library(run: str | Path) -> Path:
-    """The C simulation of a lowered run; RunError when it is missing or was made from other integers."""
+def lowered_folder(run: str | Path) -> Path:
+    """RUN/hls of a lowered run; RunError when it is missing or was made from other integers."""
     folder = Path(run) / HLS_FOLDER
-    library, manifest = folder / CSIM_LIBRARY, folder / MANIFEST_FILE
-    if not (library.is_file() and manifest.is_file()):
-        raise RunError(f"{folder}: no C simulation here; run `dsodenet lower {run}`")
+    manifest = folder / MANIFEST_FILE
+    if not manifest.is_file():
+        raise RunError(f"{folder}: no lowered kernel here; run `dsodenet lower {run}`")
     try:
         fingerprint = json.loads(read_text(manifest))["fingerprint"]
     except (json.JSONDecodeError, KeyError, TypeError):
@@ -62,6 +62,14 @@ def csim_library(run: str | Path) -> Path:
         raise RunError(
             f"{folder}: was lowered from model {str(fingerprint)[:16]}, but the run holds {expected[:16]}; run `dsodenet lower {run}` again"
         )
+    return folder
+
+
+def csim_library(run: str | Path) -> Path:
+    """The C simulation of a lowered run; RunError when it is missing or was made from other integers."""
+    library = lowered_folder(run) / CSIM_LIBRARY
+    if not library.is_file():
+        raise RunError(f"{library.parent}: no C simulation here; run `dsodenet lower {run}`")
     return library
 
 

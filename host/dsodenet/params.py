@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,9 +161,12 @@ class Params:
         """Write RUN/params.npz and RUN/spec.json, each beside its place and then renamed."""
         with atomic_file(run / PARAMS_FILE) as path, open(path, "wb") as file:
             np.savez_compressed(file, **self.arrays)
-        text = json.dumps(self.spec.to_dict() | {"formats": self._formats_json(), "fingerprint": self.fingerprint}, indent=2)
         with atomic_file(run / SPEC_FILE) as path:
-            path.write_text(text + "\n", encoding="utf-8")
+            path.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+
+    def to_dict(self) -> dict[str, Any]:
+        """What RUN/spec.json holds: everything but the arrays."""
+        return self.spec.to_dict() | {"formats": self._formats_json(), "fingerprint": self.fingerprint}
 
     @classmethod
     def load(cls, run: str | Path) -> Params:
@@ -176,20 +179,30 @@ class Params:
             raise RunError(f"{run}: {' and '.join(missing)} is missing; run `dsodenet export {run}`")
         try:
             data = json.loads(read_text(run / SPEC_FILE))
-            if not isinstance(data, dict):
-                raise RunError(f"{run / SPEC_FILE}: not the JSON of an exported run (it holds no object)")
-            formats = {name: strict_from_json(Format, fmt, f"formats.{name}") for name, fmt in data.pop("formats").items()}
-            fingerprint = data.pop("fingerprint")
-            spec = Spec.from_dict(data)
-            params = cls(spec, formats, _read_arrays(run / PARAMS_FILE, spec))
-        except (json.JSONDecodeError, RecursionError, AttributeError, KeyError) as error:
-            raise RunError(f"{run / SPEC_FILE}: not the JSON of an exported run ({type(error).__name__}: {error})") from None
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise RunError(f"{run / SPEC_FILE}: not the JSON of an exported run ({error})") from None
+        return cls.from_parts(data, run / PARAMS_FILE, str(run / SPEC_FILE), str(run))
+
+    @classmethod
+    def from_parts(cls, data: Any, archive: Path | IO[bytes], source: str, where: str) -> Params:
+        """data: decoded JSON as to_dict returns it; archive: the npz. RunError names `source`, where the JSON is from, or `where`
+        both are from."""
+        if not isinstance(data, dict):
+            raise RunError(f"{source}: not the JSON of an exported run (it holds no object)")
+        try:
+            rest = dict(data)
+            formats = {name: strict_from_json(Format, fmt, f"formats.{name}") for name, fmt in rest.pop("formats").items()}
+            fingerprint = rest.pop("fingerprint")
+            spec = Spec.from_dict(rest)
+            params = cls(spec, formats, _read_arrays(archive, str(archive) if isinstance(archive, Path) else where, spec))
+        except (RecursionError, AttributeError, KeyError) as error:
+            raise RunError(f"{source}: not the JSON of an exported run ({type(error).__name__}: {error})") from None
         except SpecError as error:
-            raise RunError(f"{run}: {error}") from None
+            raise RunError(f"{where}: {error}") from None
         if params.fingerprint != fingerprint:
             raise RunError(
-                f"{run}: the files were edited or mixed: their fingerprint is {params.fingerprint[:16]}, but {SPEC_FILE} says "
-                f"{str(fingerprint)[:16]}; run `dsodenet export {run}` again"
+                f"{where}: the files were edited or mixed: their fingerprint is {params.fingerprint[:16]}, but the JSON says "
+                f"{str(fingerprint)[:16]}; run `dsodenet export` again"
             )
         return params
 
@@ -217,21 +230,21 @@ def knot_positions(spec: Spec, block: int) -> tuple[NDArray[np.int64], NDArray[n
     return index, np.array(positions) - (index << TIME_FRAC_BITS)
 
 
-def _read_arrays(path: Path, spec: Spec) -> dict[str, NDArray[Any]]:
+def _read_arrays(archive: Path | IO[bytes], where: str, spec: Spec) -> dict[str, NDArray[Any]]:
     """Read the arrays that the spec names, and no others; the size of each is known before it is read."""
     expected, arrays = array_shapes(spec), {}
     try:
-        with zipfile.ZipFile(path) as archive:
-            for item in archive.infolist():
+        with zipfile.ZipFile(archive) as container:
+            for item in container.infolist():
                 name = item.filename.removesuffix(".npy")
                 if name not in expected:
-                    raise RunError(f"{path}: unknown array {name}; the spec has {', '.join(expected)}")
+                    raise RunError(f"{where}: unknown array {name}; the spec has {', '.join(expected)}")
                 shape, dtype = expected[name]
                 if item.file_size > math.prod(shape) * np.dtype(dtype).itemsize + 4096:
-                    raise RunError(f"{path}: array {name} has {item.file_size} bytes, more than its shape {shape} takes")
-                arrays[name] = _read_array(archive.read(item))
+                    raise RunError(f"{where}: array {name} has {item.file_size} bytes, more than its shape {shape} takes")
+                arrays[name] = _read_array(container.read(item))
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise RunError(f"{path}: not a params file ({error})") from None
+        raise RunError(f"{where}: not a params file ({error})") from None
     return arrays
 
 

@@ -2,5 +2,19 @@
 
 from dsodenet.runtime.accelerator import Accelerator, CallInfo
 from dsodenet.runtime.backends import BACKENDS
+from dsodenet.runtime.checks import Throughput, Validation, throughput_test, validate
+from dsodenet.runtime.power import board_rails
+from dsodenet.runtime.self_test import Report, selftest
 
-__all__ = ["BACKENDS", "Accelerator", "CallInfo"]
+__all__ = [
+    "BACKENDS",
+    "Accelerator",
+    "CallInfo",
+    "Report",
+    "Throughput",
+    "Validation",
+    "board_rails",
+    "selftest",
+    "throughput_test",
+    "validate",
+]

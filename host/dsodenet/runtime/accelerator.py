@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,10 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dsodenet.errors import DeviceError
+from dsodenet.errors import DeviceError, InputError
 from dsodenet.params import Params
-from dsodenet.runtime.backends import open_backend
+from dsodenet.runtime.artefacts import read_manifest
+from dsodenet.runtime.backends import KernelBackend, backend_options, open_backend
+from dsodenet.runtime.driver import KernelDriver
 from dsodenet.runtime.images import as_pixels
+
+STREAM_DEPTH = 2  # batches under way in a stream: one on the device, one prepared
 
 
 @dataclass(frozen=True)
@@ -23,27 +31,39 @@ class CallInfo:
     """About one predict call."""
 
     backend: str
-    label: str  # "measured", or "simulated": then `seconds` says nothing about hardware
+    label: str  # "measured", or "simulated": then the times say nothing about hardware
     images: int
     batches: int  # commands that the images were split into
     seconds: float  # of the whole call on this host
     cycles: int | None  # clock cycles, where the kernel counts them
+    stages_us: dict[str, float] = field(default_factory=dict)  # microseconds by stage, see Backend.stages; the sum is `seconds`
 
 
 class Accelerator:
     """A dsODENet on one of BACKENDS; all of them return the same integers.
 
-    run: a folder that `dsodenet export` wrote, or loaded Params. options: those of the backend's entry in BACKENDS.
+    run: a folder that `dsodenet export` wrote, the .bit of a built overlay with its .hwh and .json beside, or loaded Params.
+    backend: by default cpu, or zcu104 for a .bit. options: those of the backend's entry in BACKENDS.
     Calls from several threads run one after another.
     """
 
-    def __init__(self, run: str | Path | Params, backend: str = "cpu", **options: Any) -> None:
-        folder = None if isinstance(run, Params) else Path(run)
-        self._params = run if isinstance(run, Params) else Params.load(run)
+    def __init__(self, run: str | Path | Params, backend: str | None = None, **options: Any) -> None:
+        folder = None
+        if isinstance(run, Params):
+            self._params = run
+        elif Path(run).suffix == ".bit":
+            self._params, _ = read_manifest(Path(run))
+            backend = backend or "zcu104"
+            if "bitfile" in backend_options(backend):
+                options = {"bitfile": run} | options
+        else:
+            folder = Path(run)
+            self._params = Params.load(folder)
+        self.backend = backend or "cpu"
         self._lock = threading.Lock()
         self._last_call: CallInfo | None = None
-        self.backend = backend
-        self._backend = open_backend(backend, self._params, folder, options)
+        self._worker: ThreadPoolExecutor | None = None  # of predict_async
+        self._backend = open_backend(self.backend, self._params, folder, options)
         self._closed = False
 
     @property
@@ -57,6 +77,11 @@ class Accelerator:
         return self._backend.label
 
     @property
+    def clock_mhz(self) -> float | None:
+        """Clock of the fabric, where there is one; on the simulated board a setting without effect."""
+        return self._backend.clock_mhz
+
+    @property
     def last_call(self) -> CallInfo | None:
         """About the last predict that returned."""
         return self._last_call
@@ -66,14 +91,45 @@ class Accelerator:
 
         InputError for images that do not fit; DeviceError when the device fails (the next call starts it afresh) or is closed.
         """
+        start = time.perf_counter()
         pixels = as_pixels(images, self._params.spec.network)
+        return self._predict(pixels, time.perf_counter() - start)
+
+    def predict_async(self, images: ArrayLike) -> Future[NDArray[np.int32]]:
+        """predict in the background: a Future of the logits. Calls run in the order in which they were made, each under the solver
+        that is set when it begins.
+
+        Images are checked and copied now, so that the caller may use their memory again; `close` cancels what has not begun.
+        """
+        start = time.perf_counter()
+        pixels = as_pixels(images, self._params.spec.network)
+        if pixels is images or pixels.base is not None:  # else it is new already
+            pixels = pixels.copy()
+        convert_s = time.perf_counter() - start
         with self._lock:
             self._check_open()
-            start = time.perf_counter()
-            logits = self._backend.predict(pixels)
-            seconds = time.perf_counter() - start
-            self._last_call = CallInfo(self.backend, self.label, len(pixels), self._backend.batches, seconds, self._backend.cycles)
-        return logits
+            if self._worker is None:
+                self._worker = ThreadPoolExecutor(1, "dsodenet")
+            return self._worker.submit(self._predict, pixels, convert_s)
+
+    def stream(self, batches: Iterable[ArrayLike], depth: int = STREAM_DEPTH) -> Iterator[NDArray[np.int32]]:
+        """Logits of each batch, in order; the next batches are fetched and converted while the device works.
+
+        At most `depth` batches are under way. An error of a batch is raised in its turn, and ends the stream.
+        """
+        if depth < 1:
+            raise InputError(f"depth is {depth}, but at least one batch must be under way")
+        waiting: deque[Future[NDArray[np.int32]]] = deque()
+        try:
+            for images in batches:
+                waiting.append(self.predict_async(images))
+                if len(waiting) >= depth:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
     def set_solver(self, method: str | None = None, n_steps: int | tuple[int, ...] | None = None) -> None:
         """Another solver or step count from the next call on, on the same kernel; SpecError when the model cannot run it."""
@@ -83,18 +139,57 @@ class Accelerator:
             self._backend.set_solver(params)
             self._params = params
 
-    def close(self) -> None:
-        """Give the device back; more than once is fine."""
+    @contextmanager
+    def driver(self) -> Iterator[KernelDriver]:
+        """The kernel's driver for tests of the device itself, with no call in between; afterwards the kernel is set up afresh.
+
+        InputError for a backend that has no kernel.
+        """
         with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._backend.close()
+            self._check_open()
+            if not isinstance(self._backend, KernelBackend):
+                raise InputError(f"backend {self.backend} has no kernel to test")
+            try:
+                yield self._backend.driver
+            finally:
+                self._backend.driver.forget()
+
+    def close(self) -> None:
+        """Give the device back, after the call under way; more than once is fine."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            worker = self._worker
+        if worker is not None:
+            worker.shutdown(wait=True, cancel_futures=True)
+        with self._lock:
+            self._backend.close()
 
     def __enter__(self) -> Accelerator:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def _predict(self, pixels: NDArray[np.uint8], convert_s: float) -> NDArray[np.int32]:
+        with self._lock:
+            self._check_open()
+            start = time.perf_counter()
+            logits = self._backend.predict(pixels)
+            seconds = time.perf_counter() - start
+            stages = {"convert": convert_s} | self._backend.stages
+            stages["other"] = max(0.0, convert_s + seconds - sum(stages.values()))
+            self._last_call = CallInfo(
+                self.backend,
+                self.label,
+                len(pixels),
+                self._backend.batches,
+                convert_s + seconds,
+                self._backend.cycles,
+                {name: 1e6 * value for name, value in stages.items()},
+            )
+        return logits
 
     def _check_open(self) -> None:
         if self._closed:

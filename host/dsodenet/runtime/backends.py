@@ -16,6 +16,7 @@ from dsodenet.params import Params
 from dsodenet.reference import Reference
 from dsodenet.registers import Kind
 from dsodenet.runtime.driver import MAX_BATCH_BYTES, KernelDriver, Transport
+from dsodenet.runtime.stages import Stages
 
 if TYPE_CHECKING:
     from dsodenet.runtime.engines import Engine
@@ -31,6 +32,14 @@ class Backend(Protocol):
     @property
     def batches(self) -> int:
         """Commands of the last predict."""
+
+    @property
+    def clock_mhz(self) -> float | None:
+        """Clock of the fabric, where there is one."""
+
+    @property
+    def stages(self) -> dict[str, float]:
+        """Seconds of the last predict by stage: pack, registers, flush, start, compute, finish, invalidate, unpack."""
 
     @property
     def cycles(self) -> int | None:
@@ -50,13 +59,22 @@ class CpuBackend:
     label = "measured"
     batches = 1
     cycles: int | None = None
+    clock_mhz: float | None = None
 
     def __init__(self, params: Params, threads: int | None) -> None:
         self._threads = threads
         self._reference = Reference(params, threads)
+        self._stages = Stages()
+
+    @property
+    def stages(self) -> dict[str, float]:
+        return self._stages.seconds
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int32]:
-        return self._reference.predict(images)
+        self._stages.start()
+        logits = self._reference.predict(images)
+        self._stages.lap("compute")
+        return logits
 
     def set_solver(self, params: Params) -> None:
         self._reference = Reference(params, self._threads)
@@ -74,27 +92,35 @@ class KernelBackend:
         self.label = transport.label
         self._clean_up = clean_up
         try:
-            self._driver = KernelDriver(transport, params, max_batch_bytes)
+            self.driver = KernelDriver(transport, params, max_batch_bytes)
         except BaseException:
             transport.close()
             raise
 
     @property
     def batches(self) -> int:
-        return self._driver.batches
+        return self.driver.batches
 
     @property
     def cycles(self) -> int | None:
-        return self._driver.cycles
+        return self.driver.cycles
+
+    @property
+    def clock_mhz(self) -> float | None:
+        return self.driver.transport.clock_mhz
+
+    @property
+    def stages(self) -> dict[str, float]:
+        return self.driver.transport.stages.seconds
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int32]:
-        return self._driver.predict(images)
+        return self.driver.predict(images)
 
     def set_solver(self, params: Params) -> None:
-        self._driver.set_solver(params)
+        self.driver.set_solver(params)
 
     def close(self) -> None:
-        self._driver.close()
+        self.driver.close()
         self._clean_up()
 
 
@@ -123,11 +149,13 @@ def open_zcu104_sim(
     *,
     kernel: str = "csim",
     library: str | Path | None = None,
+    bitfile: str | Path | None = None,
     device: Any = None,
     timeout_s: float = TIMEOUT_S,
     max_batch_bytes: int = MAX_BATCH_BYTES,
 ) -> Backend:
-    """pynq on a simulated board. kernel: csim, rtl, or reference (needs no compiler); device: a SimulatedZcu104 to use."""
+    """pynq on a simulated board. kernel: csim, rtl, or reference (needs no compiler); bitfile: the files of a
+    built overlay instead of generated ones; device: a SimulatedZcu104 to use."""
     pynq = import_pynq()
     from dsodenet.runtime import design
     from dsodenet.runtime.hwh import write_overlay
@@ -142,9 +170,10 @@ def open_zcu104_sim(
         device = SimulatedZcu104(ENGINES[kernel](params, run, library))
     folder = tempfile.TemporaryDirectory(prefix="dsodenet-")
     try:
-        table = design.zcu104(params.spec.name, device.board.engine.kind, params.spec.kernel.clock_mhz)
-        bit = write_overlay(table, "kernel_0", Path(folder.name))
-        transport = Zcu104Transport(bit, device, "simulated", timeout_s)
+        if bitfile is None:
+            table = design.zcu104(params.spec.name, device.board.engine.kind, params.spec.kernel.clock_mhz)
+            bitfile = write_overlay(table, "kernel_0", Path(folder.name))
+        transport = Zcu104Transport(Path(bitfile), device, "simulated", timeout_s)
 
         def clean_up() -> None:
             device.close()
@@ -165,7 +194,7 @@ def open_zcu104(
     timeout_s: float = TIMEOUT_S,
     max_batch_bytes: int = MAX_BATCH_BYTES,
 ) -> Backend:
-    """The board this runs on. bitfile: by default RUN/<name>.bit, with its .hwh beside it."""
+    """The board this runs on, or the one that pynq reaches over a network (PYNQ_REMOTE_DEVICES). bitfile: by default RUN/<name>.bit, with its .hwh beside it."""
     pynq = import_pynq()
     if bitfile is None:
         if run is None:
@@ -191,11 +220,16 @@ BACKENDS: dict[str, Callable[..., Backend]] = {
 }
 
 
-def open_backend(name: str, params: Params, run: Path | None, options: dict[str, Any]) -> Backend:
-    """Open a backend by name; InputError names the known backends and options."""
+def backend_options(name: str) -> list[str]:
+    """The options that a backend takes; InputError for an unknown backend."""
     if name not in BACKENDS:
         raise InputError(f"backend is {name!r}, but it must be one of {', '.join(BACKENDS)}")
-    allowed = [key for key, p in inspect.signature(BACKENDS[name]).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    return [key for key, p in inspect.signature(BACKENDS[name]).parameters.items() if p.kind is p.KEYWORD_ONLY]
+
+
+def open_backend(name: str, params: Params, run: Path | None, options: dict[str, Any]) -> Backend:
+    """Open a backend by name; InputError names the known backends and options."""
+    allowed = backend_options(name)
     if unknown := sorted(set(options) - set(allowed)):
         raise InputError(f"backend {name} has no option {', '.join(unknown)}; it takes {', '.join(allowed)}")
     return BACKENDS[name](params, run, **options)

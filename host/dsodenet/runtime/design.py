@@ -1,4 +1,4 @@
-"""The block design of the overlay, as a table: what the simulated board's .hwh is written from, and Vivado's Tcl can be.
+"""The block design of the overlay, as a table: the .hwh of the simulated board and the data of Vivado's Tcl come from it.
 
 Addresses, widths and connections have their one home here. Interfaces are named as the IPs name them (PG021, PG201, UG1399).
 """
@@ -11,9 +11,13 @@ from dsodenet.registers import BEAT_BYTES, Kind
 from dsodenet.spec import BOARD, PART
 
 KERNEL_VLNVS = {Kind.HLS: "dsodenet:kernel:dsodenet_hls:1.0", Kind.RTL: "dsodenet:kernel:dsodenet_rtl:1.0"}
+# Vitis HLS names clock and reset itself; the rtl kernel takes the names of the contract.
+KERNEL_PINS = {Kind.HLS: ("ap_clk", "ap_rst_n"), Kind.RTL: ("clk", "rst_n")}
 DMA_VLNV = "xilinx.com:ip:axi_dma:7.1"
 DMA_LENGTH_BITS = 26  # the most that the IP has; its default of 14 would end transfers at 16 KiB
 WINDOW_BYTES = 1 << 16
+DDR_BYTES = 2 << 30  # on this board all of it is in the low window
+ADDRESS_BLOCK = "Reg"  # the register block of an IP, as Vitis HLS and Xilinx's IPs call it
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class Instance:
     name: str
     vlnv: str
     interfaces: tuple[Interface, ...] = ()
-    parameters: tuple[tuple[str, str], ...] = ()
+    parameters: tuple[tuple[str, str], ...] = ()  # set by the build, and reported in the .hwh
+    derived: tuple[tuple[str, str], ...] = ()  # what Vivado adds to the .hwh
     clocks: tuple[str, ...] = ()  # its clock inputs
     resets: tuple[str, ...] = ()  # its active-low reset inputs
 
@@ -50,6 +55,24 @@ Pin = tuple[str, str]  # (instance, interface or pin)
 
 
 @dataclass(frozen=True)
+class Memory:
+    """What the fabric reaches of the processor's memory."""
+
+    spaces: tuple[Pin, ...]  # address spaces of the masters
+    segment: str
+    base: int
+    size: int
+    excluded: tuple[str, ...]  # segments behind the same port that no master may reach
+
+
+@dataclass(frozen=True)
+class Net:
+    driver: Pin
+    kind: str  # clk, rst
+    loads: tuple[Pin, ...]
+
+
+@dataclass(frozen=True)
 class Design:
     name: str
     part: str
@@ -58,9 +81,23 @@ class Design:
     instances: tuple[Instance, ...]
     buses: tuple[tuple[Pin, Pin], ...]  # master -> slave
     windows: tuple[Window, ...]
+    memory: Memory
     clock: Pin  # drives every clock input
     reset: Pin  # drives every reset input
+    processor_reset: Pin  # what `reset` follows ...
+    reset_input: Pin  # ... here
     control: Pin  # the processor's master that reaches the windows
+
+    @property
+    def nets(self) -> tuple[Net, ...]:
+        """Every wire that is no interface: clock, reset, and where the reset comes from."""
+        clocks = tuple((instance.name, pin) for instance in self.instances for pin in instance.clocks)
+        resets = tuple((instance.name, pin) for instance in self.instances for pin in instance.resets)
+        return (
+            Net(self.clock, "clk", clocks),
+            Net(self.reset, "rst", resets),
+            Net(self.processor_reset, "rst", (self.reset_input,)),
+        )
 
     def instance(self, name: str) -> Instance:
         return next(instance for instance in self.instances if instance.name == name)
@@ -74,11 +111,18 @@ def zcu104(name: str, kind: Kind, clock_mhz: float) -> Design:
         "xilinx.com:ip:zynq_ultra_ps_e:3.5",
         (Interface("M_AXI_HPM0_FPD", "aximm", True), Interface("S_AXI_HP0_FPD", "aximm", False)),
         (
+            *((f"PSU__USE__M_AXI_GP{i}", str(int(i == 0))) for i in range(3)),
+            *((f"PSU__USE__S_AXI_GP{i}", str(int(i == 2))) for i in range(7)),
+            ("PSU__MAXIGP0__DATA_WIDTH", "32"),
+            ("PSU__SAXIGP2__DATA_WIDTH", width),
+            *((f"PSU__FPGA_PL{i}_ENABLE", str(int(i == 0))) for i in range(4)),
+            ("PSU__CRL_APB__PL0_REF_CTRL__SRCSEL", "IOPLL"),
+            ("PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ", f"{clock_mhz:g}"),
+        ),
+        (
             ("C_MAXIGP0_DATA_WIDTH", "32"),
             ("C_SAXIGP2_DATA_WIDTH", width),
-            *((f"PSU__FPGA_PL{i}_ENABLE", str(int(i == 0))) for i in range(4)),
-            *((f"PSU__CRL_APB__PL{i}_REF_CTRL__SRCSEL", "IOPLL") for i in range(4)),
-            ("PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ", f"{clock_mhz:g}"),
+            *((f"PSU__CRL_APB__PL{i}_REF_CTRL__SRCSEL", "IOPLL") for i in range(1, 4)),
         ),
         ("maxihpm0_fpd_aclk", "saxihp0_fpd_aclk"),
     )
@@ -103,6 +147,7 @@ def zcu104(name: str, kind: Kind, clock_mhz: float) -> Design:
             ("c_s_axis_s2mm_tdata_width", width),
             ("c_addr_width", "40"),
         ),
+        (),
         ("s_axi_lite_aclk", "m_axi_mm2s_aclk", "m_axi_s2mm_aclk"),
         ("axi_resetn",),
     )
@@ -114,8 +159,8 @@ def zcu104(name: str, kind: Kind, clock_mhz: float) -> Design:
             Interface("s_axis", "axis", False),
             Interface("m_axis", "axis", True),
         ),
-        clocks=("clk",),
-        resets=("rst_n",),
+        clocks=KERNEL_PINS[kind][:1],
+        resets=KERNEL_PINS[kind][1:],
     )
     control, memory = (
         Instance(
@@ -124,6 +169,7 @@ def zcu104(name: str, kind: Kind, clock_mhz: float) -> Design:
             tuple(Interface(f"S{i:02}_AXI", "aximm", False) for i in range(slaves))
             + tuple(Interface(f"M{i:02}_AXI", "aximm", True) for i in range(masters)),
             (("NUM_SI", str(slaves)), ("NUM_MI", str(masters))),
+            (),
             ("aclk",),
             ("aresetn",),
         )
@@ -140,6 +186,13 @@ def zcu104(name: str, kind: Kind, clock_mhz: float) -> Design:
         ((dma.name, "M_AXIS_MM2S"), (kernel.name, "s_axis")),
         ((kernel.name, "m_axis"), (dma.name, "S_AXIS_S2MM")),
     )
+    memory_map = Memory(
+        ((dma.name, "Data_MM2S"), (dma.name, "Data_S2MM")),
+        f"{processor.name}/SAXIGP2/HP0_DDR_LOW",
+        0,
+        DDR_BYTES,
+        tuple(f"{processor.name}/SAXIGP2/{name}" for name in ("HP0_LPS_OCM", "HP0_QSPI")),
+    )
     windows = (
         Window(dma.name, "S_AXI_LITE", 0xA000_0000, WINDOW_BYTES),
         Window(kernel.name, "s_axi_control", 0xA001_0000, WINDOW_BYTES),
@@ -152,7 +205,10 @@ def zcu104(name: str, kind: Kind, clock_mhz: float) -> Design:
         (processor, control, memory, reset, dma, kernel),
         buses,
         windows,
+        memory_map,
         clock=(processor.name, "pl_clk0"),
         reset=(reset.name, "peripheral_aresetn"),
+        processor_reset=(processor.name, "pl_resetn0"),
+        reset_input=(reset.name, "ext_reset_in"),
         control=(processor.name, "M_AXI_HPM0_FPD"),
     )

@@ -25,6 +25,7 @@ from dsodenet.registers import (
     fingerprint_words,
 )
 from dsodenet.runtime.packing import bias_program, image_bytes, logits_bytes, pack_images, unpack_logits
+from dsodenet.runtime.stages import Stages
 from dsodenet.solvers import tableau
 
 Result = TypeVar("Result")
@@ -48,6 +49,8 @@ class Transport(Protocol):
 
     label: str  # "simulated" or "measured"
     max_bytes: int  # in each direction of one command
+    clock_mhz: float | None  # of the fabric, where there is one
+    stages: Stages  # of the last predict: `command` laps what it knows apart, the driver the rest
 
     def input(self, num_bytes: int) -> NDArray[np.uint8]:
         """The memory (num_bytes,) from which the next command sends; fill it before `command`."""
@@ -177,25 +180,37 @@ class KernelDriver:
     def close(self) -> None:
         self.transport.close()
 
+    def forget(self) -> None:
+        """Take nothing about the kernel's state for granted: the next call identifies it and loads its program."""
+        self._written.clear()
+        self.identity, self._ready = None, False
+
     def _predict(self, images: NDArray[np.uint8]) -> NDArray[np.int32]:
         network = self.params.spec.network
+        self.transport.stages.start()
         if not self._ready:
             self._prepare()
         assert self.identity is not None
         logits = np.empty((len(images), network.num_classes), np.int32)
         starts = range(0, len(images), self.frames_per_batch)
         cycles = 0
+        lap = self.transport.stages.lap
+        lap("registers")
         for start in starts:
             batch = images[start : start + self.frames_per_batch]
             count = len(batch)
             in_bytes, out_bytes = count * image_bytes(network), count * logits_bytes(network)
             pack_images(batch, self.transport.input(in_bytes))
+            lap("pack")
             self._write("COMMAND", Command.RUN)
             self._write("FRAMES", count)
+            lap("registers")
             received = self._command(in_bytes, out_bytes, count)
             logits[start : start + count] = unpack_logits(received, network)
+            lap("unpack")
             if self.identity.kind is Kind.RTL:  # the hls kernel has no counter, and a register read costs microseconds
                 cycles += self.transport.read(REGISTERS["CYCLES"].offset)
+                lap("registers")
         self.batches, self.cycles = len(starts), cycles if self.identity.kind is Kind.RTL else None
         return logits
 
@@ -228,8 +243,7 @@ class KernelDriver:
         try:
             return work()
         except BaseException:
-            self._written.clear()
-            self.identity, self._ready = None, False
+            self.forget()
             raise
 
     def _command(self, in_bytes: int, out_bytes: int, frames: int) -> NDArray[np.uint8]:

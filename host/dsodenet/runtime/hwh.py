@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 
 from dsodenet.files import atomic_file
 from dsodenet.registers import CTRL_FIELDS, REGISTERS, Register
-from dsodenet.runtime.design import DMA_VLNV, Design, Instance
+from dsodenet.runtime.design import ADDRESS_BLOCK, DMA_VLNV, Design, Instance
 
 IO_PLL_MHZ = 33.333 * 45  # the source of the PL clocks on this board, as pynq computes it
 MAX_DIVISOR = 63
@@ -83,14 +83,18 @@ def _module(modules: ET.Element, design: Design, instance: Instance, kernel: str
         if window.instance == instance.name:
             blocks = ET.SubElement(module, "ADDRESSBLOCKS")
             block = ET.SubElement(
-                blocks, "ADDRESSBLOCK", ACCESS="read-write", INTERFACE=window.interface, NAME="Reg", RANGE=str(window.size),
+                blocks, "ADDRESSBLOCK", ACCESS="read-write", INTERFACE=window.interface, NAME=ADDRESS_BLOCK, RANGE=str(window.size),
                 USAGE="register",
             )  # fmt: skip
             registers = ET.SubElement(block, "REGISTERS")
             for register in _registers(instance, kernel):
                 _register(registers, register)
     parameters = ET.SubElement(module, "PARAMETERS")
-    for name, value in (*instance.parameters, *(_clock_parameters(design) if instance.name == design.clock[0] else ())):
+    for name, value in (
+        *instance.parameters,
+        *instance.derived,
+        *(_clock_parameters(design) if instance.name == design.clock[0] else ()),
+    ):
         ET.SubElement(parameters, "PARAMETER", NAME=name, VALUE=value)
     ports, interfaces = ET.SubElement(module, "PORTS"), ET.SubElement(module, "BUSINTERFACES")
     for master, slave in design.buses:
@@ -111,7 +115,7 @@ def _module(modules: ET.Element, design: Design, instance: Instance, kernel: str
         memory = ET.SubElement(module, "MEMORYMAP")
         for window in design.windows:
             ET.SubElement(
-                memory, "MEMRANGE", ADDRESSBLOCK="Reg", BASENAME="C_BASEADDR", BASEVALUE=f"{window.base:#010x}",
+                memory, "MEMRANGE", ADDRESSBLOCK=ADDRESS_BLOCK, BASENAME="C_BASEADDR", BASEVALUE=f"{window.base:#010x}",
                 HIGHNAME="C_HIGHADDR", HIGHVALUE=f"{window.base + window.size - 1:#010x}", INSTANCE=window.instance,
                 IS_DATA="TRUE", IS_INSTRUCTION="TRUE", MASTERBUSINTERFACE=design.control[1], MEMTYPE="REGISTER",
                 SLAVEBUSINTERFACE=window.interface,
@@ -119,17 +123,14 @@ def _module(modules: ET.Element, design: Design, instance: Instance, kernel: str
 
 
 def _nets(ports: ET.Element, design: Design, instance: Instance) -> None:
-    """The clock and the reset: one driver each, and every instance's inputs."""
-    for driver, signal_type, inputs in (
-        (design.clock, "clk", {i.name: i.clocks for i in design.instances}),
-        (design.reset, "rst", {i.name: i.resets for i in design.instances}),
-    ):
-        net = "_".join(driver)
-        if driver[0] == instance.name:
-            loads = [(name, pin) for name, pins in inputs.items() for pin in pins]
-            _port(ports, driver[1], "O", signal_type, net, loads)
-        for pin in inputs[instance.name]:
-            _port(ports, pin, "I", signal_type, net, [driver])
+    """The wires that are no interface: one driver each, and its loads."""
+    for net in design.nets:
+        name = "_".join(net.driver)
+        if net.driver[0] == instance.name:
+            _port(ports, net.driver[1], "O", net.kind, name, net.loads)
+        for load in net.loads:
+            if load[0] == instance.name:
+                _port(ports, load[1], "I", net.kind, name, [net.driver])
 
 
 def _port(ports: ET.Element, name: str, direction: str, kind: str, net: str, others: Iterable[tuple[str, str]]) -> None:

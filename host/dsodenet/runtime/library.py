@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from dsodenet.errors import DeviceError, ToolError
 from dsodenet.registers import ADDRESS_BITS, REGISTERS
+from dsodenet.runtime.stages import Stages
 
 REGISTER_WORDS = (1 << ADDRESS_BITS) // 4
 STATUS_WORD = REGISTERS["STATUS"].offset // 4
@@ -90,8 +91,10 @@ class LibraryTransport:
 
     label = "simulated"
     max_bytes = 1 << 30
+    clock_mhz: float | None = None
 
     def __init__(self, path: Path) -> None:
+        self.stages = Stages()
         self.library = KernelLibrary(path)
         self._registers = np.zeros(REGISTER_WORDS, np.uint32)
         self._input = np.zeros(0, np.uint8)
@@ -113,6 +116,7 @@ class LibraryTransport:
             self._output = np.zeros(out_bytes, np.uint8)
         out = self._output[:out_bytes]
         written = self.library.command(self._registers, self.input(in_bytes), out, max_cycles)
+        self.stages.lap("compute")
         status = int(self._registers[STATUS_WORD])
         if status == 0 and written != out_bytes:
             raise DeviceError(f"{self.library.path}: the simulated kernel sent {written} bytes, but {out_bytes} were expected")

@@ -5,6 +5,7 @@ Everything happens inside the register write that starts it. Faults are injected
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -41,6 +42,8 @@ class Faults:
     mm2s_error: int = 0  # DMASR error bits of the next transfer to the kernel ...
     s2mm_error: int = 0  # ... and from it
     short_packets: int = 0  # next output packets end one beat early
+    corrupt_words: int = 0  # next output packets have one bit of one word wrong
+    stall_s: float = 0.0  # the next command ends this much later
     results: dict[str, int] = field(default_factory=dict)  # result registers that read as this value
 
 
@@ -189,12 +192,15 @@ class KernelIp:
         self.words = np.zeros((1 << ADDRESS_BITS) // 4, np.uint32)
         self.running = self.hung = self.done = self.written_while_busy = False
         self.output: bytes | None = None  # waits for the DMA to take it
+        self.stalled_until = 0.0
 
     def read(self, offset: int) -> int:
         for name, value in self.board.faults.results.items():
             if offset == REGISTERS[name].offset:
                 return value
         if offset == REGISTERS["CTRL"].offset:
+            if self.stalled_until:
+                self.board.step()
             if self.board.faults.busy_reads:
                 self.board.faults.busy_reads -= 1
                 return AP_START
@@ -209,6 +215,8 @@ class KernelIp:
                 self.running, self.done = True, False
                 self.hung = self.board.faults.kernel_hangs > 0
                 self.board.faults.kernel_hangs -= self.hung
+                stall_s, self.board.faults.stall_s = self.board.faults.stall_s, 0.0
+                self.stalled_until = time.monotonic() + stall_s if stall_s else 0.0
                 self.board.step()
         elif self.running:
             self.written_while_busy = True
@@ -216,7 +224,7 @@ class KernelIp:
             self.words[offset // 4] = value
 
     def step(self) -> None:
-        if not self.running or self.hung:
+        if not self.running or self.hung or time.monotonic() < self.stalled_until:
             return
         dma = self.board.dma
         if self.output is None:
@@ -227,6 +235,9 @@ class KernelIp:
             if self.board.faults.short_packets and self.output:
                 self.board.faults.short_packets -= 1
                 self.output = self.output[:-BEAT_BYTES]
+            if self.board.faults.corrupt_words and self.output:
+                self.board.faults.corrupt_words -= 1
+                self.output = bytes([self.output[0] ^ 0x10]) + self.output[1:]
         if self.output and not dma.armed:
             return
         if self.output:

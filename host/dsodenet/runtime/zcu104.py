@@ -1,4 +1,5 @@
-"""The ZCU104 through pynq: Overlay, allocate, and a DefaultIP for the kernel; the DMA is started through its registers.
+"""The ZCU104 through pynq, on the board or over PYNQ.remote: Overlay, allocate, and a DefaultIP for the kernel; the DMA is started
+through its registers.
 
 pynq's own transfer and wait take at least 20 register accesses for a round trip, and wait has no time-out.
 A batch here takes three writes (two lengths, AP_START) and four reads (CTRL, STATUS, DMA status, bytes received).
@@ -6,7 +7,9 @@ A batch here takes three writes (two lengths, AP_START) and four reads (CTRL, ST
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,9 +18,10 @@ import pynq
 from numpy.typing import NDArray
 from pynq.pl_server.embedded_device import parse_bit_header
 
-from dsodenet.errors import DeviceError
+from dsodenet.errors import DeviceError, DsodenetError
 from dsodenet.registers import AP_DONE, AP_IDLE, AP_START, BEAT_BYTES, CTRL_FIELDS, REGISTERS, Status
 from dsodenet.runtime.design import DMA_VLNV, KERNEL_VLNVS
+from dsodenet.runtime.stages import Stages
 from dsodenet.spec import PART
 
 CTRL, STATUS, COMMAND, FRAMES = (REGISTERS[name].offset for name in ("CTRL", "STATUS", "COMMAND", "FRAMES"))
@@ -31,6 +35,13 @@ DMASR_BITS = {1: "halted", DMASR_IDLE: "idle", **DMASR_ERRORS, 0x1000: "interrup
 RESET_TIMEOUT_S = 0.5
 FIRST_POLL_S, LONGEST_POLL_S = 20e-6, 2e-3
 SMALLEST_BUFFER_BYTES = 4096
+
+try:
+    from grpc import RpcError
+except ImportError:  # only PYNQ 4 and later reach boards over a network
+    LOST: tuple[type[Exception], ...] = (OSError, RuntimeError)
+else:
+    LOST = (OSError, RuntimeError, RpcError)
 
 
 class DsodenetKernel(pynq.DefaultIP):
@@ -69,7 +80,7 @@ class Zcu104Transport:
     """One overlay on one pynq device. `timeout_s` bounds every command."""
 
     def __init__(self, bitfile: Path, device: pynq.Device, label: str, timeout_s: float) -> None:
-        self.label, self.timeout_s, self.bitfile = label, timeout_s, bitfile
+        self.label, self.timeout_s, self.bitfile, self.stages = label, timeout_s, bitfile, Stages()
         check_files(bitfile)
         try:
             self._overlay = pynq.Overlay(str(bitfile.resolve()), device=device)
@@ -81,6 +92,7 @@ class Zcu104Transport:
         dma = self._one_ip("AXI DMA", (DMA_VLNV,))
         self._dma = dma.mmio
         self.max_bytes = dma.buffer_max_size // BEAT_BYTES * BEAT_BYTES
+        self.clock_mhz: float | None = float(pynq.Clocks.fclk0_mhz)  # as the processor's registers have it now
         self._inputs, self._outputs = BufferPool(device), BufferPool(device)
         self._addresses: dict[int, int] = {}  # what each channel of the DMA holds
         self._expected_s: dict[tuple[int, int], float] = {}  # how long a command of this size took
@@ -91,31 +103,44 @@ class Zcu104Transport:
         return view
 
     def write(self, offset: int, value: int) -> None:
-        self._check_loaded()
-        self._recover()
-        if offset not in (COMMAND, FRAMES):
-            self._expected_s.clear()  # another solver takes another time
-        self._kernel.write(offset, int(value))
+        with _lost_board_in_words():
+            self._check_loaded()
+            self._recover()
+            if offset not in (COMMAND, FRAMES):
+                self._expected_s.clear()  # another solver takes another time
+            self._kernel.write(offset, int(value))
 
     def read(self, offset: int) -> int:
-        return int(self._kernel.read(offset))
+        with _lost_board_in_words():
+            return int(self._kernel.read(offset))
 
     def command(self, in_bytes: int, out_bytes: int, max_cycles: int) -> tuple[int, NDArray[np.uint8]]:
         """max_cycles is for simulators that count cycles; here timeout_s bounds the command."""
-        self._check_loaded()
-        self._recover()
-        try:
-            return self._command(in_bytes, out_bytes)
-        except BaseException:  # an interrupt too: no transfer may go on into memory that is reused
-            self._broken = True
-            self._reset_dma()
-            raise
+        with _lost_board_in_words():
+            self._check_loaded()
+            self._recover()
+            try:
+                return self._command(in_bytes, out_bytes)
+            except BaseException:  # an interrupt too: no transfer may go on into memory that is reused
+                self._broken = True
+                with contextlib.suppress(*LOST):  # a board that is gone: the first error says so
+                    self._reset_dma()
+                raise
+
+    def memory_round_trip(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """uint8 (N,) -> the same as it comes back from the memory that the fabric sees, the processor's cache left out."""
+        buffer = self._inputs.get(data.size)
+        buffer[: data.size] = data
+        buffer.flush()
+        buffer.invalidate()
+        return np.array(buffer[: data.size])
 
     def close(self) -> None:
-        if self._overlay.is_loaded():
-            self._reset_dma()  # before its buffers go
-        self._inputs.close()
-        self._outputs.close()
+        with contextlib.suppress(*LOST):  # of a board that is gone there is nothing to give back
+            if self._overlay.is_loaded():
+                self._reset_dma()  # before its buffers go
+            self._inputs.close()
+            self._outputs.close()
 
     def _command(self, in_bytes: int, out_bytes: int) -> tuple[int, NDArray[np.uint8]]:
         start = time.monotonic()
@@ -127,8 +152,11 @@ class Zcu104Transport:
         if in_bytes:
             sent = self._inputs.get(in_bytes)[:in_bytes]
             sent.flush()
+            self.stages.lap("flush")
             self._transfer(MM2S, sent)
+        self.stages.lap("start")
         self._wait_done(start, (in_bytes, out_bytes))
+        self.stages.lap("compute")
         status = self.read(STATUS)
         if status != Status.OK:
             self._broken = bool(out_bytes)  # the kernel has drained its input, but the receiving channel still waits
@@ -137,7 +165,9 @@ class Zcu104Transport:
             self._wait_idle(start, S2MM)
             if (count := int(self._dma.read(S2MM + LENGTH))) != out_bytes:
                 raise DeviceError(f"the kernel sent {count} bytes, but {out_bytes} were expected")
-            received.invalidate()
+            self.stages.lap("finish")
+            self._outputs.get(out_bytes).invalidate()  # the whole buffer: through PYNQ.remote a part of one cannot be read
+            self.stages.lap("invalidate")
         elif in_bytes:
             self._wait_idle(start, MM2S)
         return status, received.view(np.ndarray)
@@ -224,6 +254,18 @@ class Zcu104Transport:
             found = ", ".join(f"{name} ({ip['type']})" for name, ip in self._overlay.ip_dict.items())
             raise DeviceError(f"{self.bitfile} has {len(names)} {what}s ({' or '.join(vlnvs)}), but needs one; it has {found}")
         return getattr(self._overlay, names[0])
+
+
+@contextlib.contextmanager
+def _lost_board_in_words() -> Iterator[None]:
+    """What pynq raises when a board or the way to it is gone, as DeviceError."""
+    try:
+        yield
+    except DsodenetError:
+        raise
+    except LOST as error:
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+        raise DeviceError(f"the board does not answer any more ({reason})") from error
 
 
 def check_files(bitfile: Path) -> None:

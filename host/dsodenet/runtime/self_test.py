@@ -1,0 +1,242 @@
+"""A self-test for a board in hand: registers, memory, transfers, errors, and images whose logits are known."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsodenet.errors import DeviceError, DsodenetError, InputError, SpecError
+from dsodenet.reference import Reference
+from dsodenet.registers import COEFF, REGISTERS, Command, Status
+from dsodenet.runtime.accelerator import Accelerator
+from dsodenet.runtime.driver import STARTUP_CYCLES, KernelDriver
+from dsodenet.runtime.images import PIXEL_MAX
+from dsodenet.runtime.packing import image_bytes, logits_bytes, pack_images
+from dsodenet.solvers import TABLEAUS
+from dsodenet.spec import Spec
+from dsodenet.synthetic import random_images, random_params
+
+BACKENDS = {"sim": "zcu104-sim", "zcu104": "zcu104"}  # by board
+MEMORY_BYTES = 1 << 20
+BATCHES = (1, 2, 3, 7, 16, 33)
+ARGUMENT_BITS = {"COEFF": 17}  # a coefficient has 18 bits with its sign; every other argument takes 32
+
+
+@dataclass(frozen=True)
+class Item:
+    name: str
+    ok: bool
+    detail: str  # what was checked, or what is wrong
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the self-test found. With label "simulated" no hardware was tested."""
+
+    backend: str
+    label: str
+    items: tuple[Item, ...]
+
+    @property
+    def ok(self) -> bool:
+        return all(item.ok for item in self.items)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self) | {"ok": self.ok}
+
+    def __str__(self) -> str:
+        lines = [f"{'ok  ' if item.ok else 'FAIL'} {item.name}: {item.detail}" for item in self.items]
+        return "\n".join([f"self-test of {self.backend} ({self.label})", *lines])
+
+
+def selftest(
+    board: str = "sim",
+    overlay: str | Path | None = None,
+    progress: Callable[[str], None] = lambda name: None,
+    **options: Any,
+) -> Report:
+    """Open a board and test it. overlay: the .bit of a built overlay, needed on a zcu104; sim runs a small random model without.
+
+    options: of the backend. A check that fails is in the report; InputError or DeviceError when the board cannot be opened.
+    """
+    if board not in BACKENDS:
+        raise InputError(f"board is {board!r}, but it must be one of {', '.join(BACKENDS)}")
+    if board == "zcu104" and overlay is None:
+        raise InputError("board zcu104 needs the .bit of an overlay, with its .hwh and .json beside it")
+    run = random_params(dataclasses.replace(Spec.named("xs"), name="selftest"), 1) if overlay is None else overlay
+    if board == "sim":
+        options = {"kernel": "reference"} | options
+    with Accelerator(run, BACKENDS[board], **options) as accelerator:
+        return check(accelerator, progress)
+
+
+def check(accelerator: Accelerator, progress: Callable[[str], None] = lambda name: None) -> Report:
+    """Test the board behind an open accelerator; InputError when its backend has none."""
+    if accelerator.backend not in BACKENDS.values():
+        raise InputError(f"backend is {accelerator.backend}, but a self-test needs {' or '.join(BACKENDS.values())}")
+    items = []
+    for name, work in CHECKS.items():
+        progress(name)
+        start = time.perf_counter()
+        try:
+            ok, detail = True, work(accelerator)
+        except DsodenetError as error:
+            ok, detail = False, str(error)
+        items.append(Item(name, ok, detail, time.perf_counter() - start))
+    return Report(accelerator.backend, accelerator.label, tuple(items))
+
+
+def _identity(accelerator: Accelerator) -> str:
+    accelerator.predict(random_images(accelerator.params.spec, 1, 0))
+    with accelerator.driver() as driver:
+        identity = driver.identity
+    assert identity is not None, "a call that returned has identified the kernel"
+    return (
+        f"{identity.kind.name.lower()} kernel, up to {identity.max_channels} channels, {identity.max_pixels} pixels and "
+        f"{identity.max_steps} steps"
+    )
+
+
+def _registers(accelerator: Accelerator) -> str:
+    """Every bit of every argument, alone and beside its neighbours' values."""
+    count = 0
+    with accelerator.driver() as driver:
+        transport = driver.transport
+        words = [(register.name, register.offset + 4 * i) for register in _arguments() for i in range(register.words)]
+        for shift in range(32):
+            expected = {}
+            for i, (name, offset) in enumerate(words):
+                bits = ARGUMENT_BITS.get(name, 32)
+                expected[name, offset] = 1 << (shift + i) % bits
+                transport.write(offset, expected[name, offset])
+            for (name, offset), value in expected.items():
+                count += 1
+                if (found := transport.read(offset)) != value:
+                    raise DeviceError(f"{name} at {offset:#x} reads {found:#x} after {value:#x} was written")
+    return f"{count} words written and read back in {len(words)} argument registers"
+
+
+def _arguments() -> Iterator[Any]:
+    return (
+        register for register in REGISTERS.values() if register.access == "rw" and register.offset >= REGISTERS["COMMAND"].offset
+    )
+
+
+def _memory(accelerator: Accelerator) -> str:
+    """What the processor writes reaches memory and comes back from there, cache left out."""
+    from dsodenet.runtime.zcu104 import Zcu104Transport  # imports pynq
+
+    with accelerator.driver() as driver:
+        transport = driver.transport
+        assert isinstance(transport, Zcu104Transport), "BACKENDS has boards only"
+        size = min(MEMORY_BYTES, transport.max_bytes)
+        index = np.arange(size // 4, dtype="<u4")
+        for pattern in (index, ~index, np.full_like(index, 0x55555555), np.full_like(index, 0xAAAAAAAA)):
+            data = pattern.view(np.uint8)
+            wrong = np.flatnonzero(transport.memory_round_trip(data) != data)
+            if wrong.size:
+                raise DeviceError(f"{wrong.size} of {size} bytes of memory came back wrong, the first at offset {int(wrong[0])}")
+    return f"4 patterns through {size} bytes"
+
+
+def _transfers(accelerator: Accelerator) -> str:
+    """Batches of several sizes, each image different: every one must come back in its place."""
+    images = random_images(accelerator.params.spec, max(BATCHES), 2)
+    expected = Reference(accelerator.params).predict(images)
+    for count in BATCHES:
+        _compare(accelerator.predict(images[:count]), expected[:count], f"a batch of {count}")
+    return f"batches of {', '.join(map(str, BATCHES))}"
+
+
+def _errors(accelerator: Accelerator) -> str:
+    """A command that is too short and one that makes no sense are refused, and the next call works."""
+    image = random_images(accelerator.params.spec, 1, 3)
+    expected = Reference(accelerator.params).predict(image)
+    _compare(accelerator.predict(image), expected, "before")
+    network = accelerator.params.spec.network
+    for values, size, status in (
+        ({"COMMAND": Command.RUN, "FRAMES": 2}, image_bytes(network), Status.SHORT_INPUT),
+        ({"COMMAND": max(Command) + 1}, 0, Status.BAD_COMMAND),
+    ):
+        with accelerator.driver() as driver:
+            found = _raw_command(driver, values, image, size)
+        if found != status:
+            raise DeviceError(f"a faulty command ended with status {found}, but {status.value} ({status.name}) was expected")
+        _compare(accelerator.predict(image), expected, f"after {status.name}")
+    return "a short input and an unknown command are refused, and the next call is right"
+
+
+def _raw_command(driver: KernelDriver, values: dict[str, int], image: NDArray[np.uint8], size: int) -> int:
+    for name, value in values.items():
+        driver.transport.write(REGISTERS[name].offset, int(value))
+    if size:
+        pack_images(image, driver.transport.input(size))
+    # Room for one image of logits: a kernel that runs on in spite of the error has somewhere to put them.
+    out_bytes = logits_bytes(driver.params.spec.network) if size else 0
+    status, _ = driver.transport.command(size, out_bytes, STARTUP_CYCLES + driver.max_cycles)
+    return status
+
+
+def _golden(accelerator: Accelerator) -> str:
+    """Images that show a fault in one kind of layer: flat ones (biases), a single pixel (each tap), an edge (padding), noise."""
+    network = accelerator.params.spec.network
+    shape = network.image_shape
+    images = np.zeros((6, *shape), np.uint8)
+    images[1] = PIXEL_MAX
+    images[2][:, shape[1] // 2, shape[2] // 2] = PIXEL_MAX
+    images[3][:, 0, :] = images[3][:, :, -1] = PIXEL_MAX
+    images[4] = PIXEL_MAX * (np.indices(shape).sum(axis=0) % 2)
+    images[5] = random_images(accelerator.params.spec, 1, 4)[0]
+    expected = Reference(accelerator.params).predict(images)
+    received = accelerator.predict(images)
+    for i, name in enumerate(("black", "white", "one pixel", "edge", "checkerboard", "noise")):
+        _compare(received[i : i + 1], expected[i : i + 1], f"the {name} image")
+    return "black, white, one pixel, edge, checkerboard and noise"
+
+
+def _solvers(accelerator: Accelerator) -> str:
+    """The same kernel under every solver that this model can run."""
+    image = random_images(accelerator.params.spec, 1, 5)
+    before = accelerator.params.spec.solver
+    done, left_out = [], []
+    try:
+        for method in TABLEAUS:
+            try:
+                accelerator.set_solver(method, 2)
+            except SpecError:
+                left_out.append(method)
+                continue
+            _compare(accelerator.predict(image), Reference(accelerator.params).predict(image), f"solver {method}")
+            done.append(method)
+    finally:
+        accelerator.set_solver(before.method, before.n_steps)
+    return ", ".join(done) + (f"; not possible with this model: {', '.join(left_out)}" if left_out else "")
+
+
+def _compare(received: NDArray[np.int32], expected: NDArray[np.int32], what: str) -> None:
+    wrong = np.argwhere(received != expected)
+    if len(wrong):
+        image, logit = (int(i) for i in wrong[0])
+        raise DeviceError(
+            f"{what}: logit {logit} of image {image} is {received[image, logit]}, but the reference has {expected[image, logit]}"
+        )
+
+
+CHECKS: dict[str, Callable[[Accelerator], str]] = {
+    "identity": _identity,
+    "registers": _registers,
+    "memory": _memory,
+    "transfers": _transfers,
+    "errors": _errors,
+    "golden images": _golden,
+    "solvers": _solvers,
+}
+assert COEFF.name in ARGUMENT_BITS

@@ -1,0 +1,23 @@
+"""Where the time of a call goes: one stopwatch that every layer of a call laps."""
+
+from __future__ import annotations
+
+import time
+
+
+class Stages:
+    """Seconds per stage since `start`; laps of the same name add up, so that a call of several batches has one figure each."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = 0.0
+
+    def start(self) -> None:
+        self.seconds = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """The time since the last lap belongs to stage `name`."""
+        now = time.perf_counter()
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
+        self._last = now

@@ -1,0 +1,22 @@
+# The hls kernel: C++ to an IP in BUILD/kernel/ip. For `vitis-run --mode hls --tcl` and for the older `vitis_hls -f`.
+source [file join [file dirname [file normalize [info script]]] common.tcl]
+
+file delete -force [at kernel]
+file mkdir [at kernel]
+cd [at kernel]
+
+open_project -reset hls
+set_top [config top]
+# Vitis HLS brings its own ap_types: only the kernel's folders are on the path.
+set flags "-std=c++14 -I[input src] -I[input src include]"
+foreach source [config sources] { add_files [input src $source] -cflags $flags }
+open_solution -reset -flow_target vivado solution
+set_part [config part]
+create_clock -period [config clock_period_ns] -name default
+csynth_design
+lassign [split [config ip] :] vendor library name version
+export_design -format ip_catalog -rtl verilog -vendor $vendor -library $library -ipname $name -version $version
+close_project
+
+file rename [at kernel hls solution impl ip] [at kernel ip]
+exit

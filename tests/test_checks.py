@@ -1,0 +1,326 @@
+"""Background calls, streams, stage times, validation, throughput, self-test and power, on the simulated board."""
+
+from __future__ import annotations
+
+import threading
+import time
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runtime_models import MODELS
+
+from dsodenet.errors import DeviceError, InputError, RunError
+from dsodenet.reference import Reference
+from dsodenet.registers import REGISTERS, Kind, Status
+from dsodenet.runtime import Accelerator, Report, board_rails, selftest, throughput_test, validate
+from dsodenet.runtime.artefacts import write_manifest
+from dsodenet.runtime.engines import ReferenceEngine, Words, put
+from dsodenet.runtime.packing import pack_logits
+from dsodenet.runtime.power import PowerMeter
+from dsodenet.synthetic import random_images
+
+pynq = pytest.importorskip("pynq")
+
+from dsodenet.runtime import (  # noqa: E402
+    design,
+    hwh,
+    self_test,
+)
+from dsodenet.runtime.simdevice import SimulatedZcu104  # noqa: E402
+
+PARAMS = MODELS["time_bias"]
+IMAGES = random_images(PARAMS.spec, 5, 3)
+EXPECTED = Reference(PARAMS).predict(IMAGES)
+
+
+class InstantEngine(ReferenceEngine):
+    """Answers at once, with the number of each frame: what is left of a call is the host's share."""
+
+    def _run(self, words: Words, steps: object, stages: int, data: bytes) -> tuple:
+        frames = int(words[REGISTERS["FRAMES"].offset // 4])
+        put(words, "FRAMES_DONE", frames)
+        logits = np.repeat(np.arange(frames, dtype=np.int32)[:, None], self.network.num_classes, axis=1)
+        return Status.OK, pack_logits(logits)
+
+
+@pytest.fixture
+def device() -> SimulatedZcu104:
+    return SimulatedZcu104(ReferenceEngine(PARAMS))
+
+
+@pytest.fixture
+def accelerator(device: SimulatedZcu104) -> Iterator[Accelerator]:
+    with Accelerator(PARAMS, "zcu104-sim", device=device, timeout_s=0.5) as opened:
+        yield opened
+
+
+# opened from the files of an overlay
+
+
+@pytest.fixture
+def bitfile(tmp_path: Path) -> Path:
+    bit = hwh.write_overlay(design.zcu104("built", Kind.HLS, 150), "kernel_0", tmp_path)
+    write_manifest(PARAMS, "hls", bit, {})
+    return bit
+
+
+def test_the_files_of_an_overlay_are_enough(bitfile: Path) -> None:
+    with Accelerator(bitfile, "zcu104-sim", kernel="reference") as opened:
+        np.testing.assert_array_equal(opened.predict(IMAGES), EXPECTED)
+        assert opened.clock_mhz == pytest.approx(150, rel=0.01), "of the file, not of the spec"
+    with Accelerator(str(bitfile), "cpu") as opened:
+        np.testing.assert_array_equal(opened.predict(IMAGES), EXPECTED)
+        assert opened.clock_mhz is None
+    assert selftest("sim", bitfile).ok
+    if not pynq.Device.devices:
+        with pytest.raises(DeviceError, match="pynq finds no board here"):  # zcu104 is the default of a .bit
+            Accelerator(bitfile)
+    bitfile.with_suffix(".hwh").write_text("other")
+    with pytest.raises(RunError, match=r"built\.hwh is not the file that built\.json was written for"):
+        Accelerator(bitfile, "zcu104-sim", kernel="reference")
+
+
+# background calls and streams
+
+
+def test_background_calls_keep_their_order_and_their_images(accelerator: Accelerator) -> None:
+    images = IMAGES.copy()
+    futures = [accelerator.predict_async(images[i : i + 1]) for i in range(5)]
+    images[...] = 0  # the caller's memory is the caller's
+    for i, future in enumerate(futures):
+        np.testing.assert_array_equal(future.result(10), EXPECTED[i : i + 1])
+    with pytest.raises(InputError, match="have shape"):
+        accelerator.predict_async(images[:, :, 1:])
+
+
+def test_an_error_of_a_background_call_is_in_its_future(accelerator: Accelerator, device: SimulatedZcu104) -> None:
+    accelerator.predict(IMAGES)
+    device.board.faults.mm2s_error = 0x40
+    first, second = accelerator.predict_async(IMAGES), accelerator.predict_async(IMAGES)
+    with pytest.raises(DeviceError, match="decode error"):
+        first.result(10)
+    np.testing.assert_array_equal(second.result(10), EXPECTED)
+
+
+def test_close_ends_background_calls(device: SimulatedZcu104) -> None:
+    accelerator = Accelerator(PARAMS, "zcu104-sim", device=device)
+    device.board.faults.stall_s = 0.2
+    futures = [accelerator.predict_async(IMAGES) for _ in range(4)]
+    time.sleep(0.05)
+    accelerator.close()
+    assert all(future.done() for future in futures)
+    assert not any(thread.name.startswith("dsodenet") for thread in threading.enumerate())
+    with pytest.raises(DeviceError, match="closed"):
+        accelerator.predict_async(IMAGES)
+    assert not device.board.ddr.live
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 9])
+def test_a_stream_is_in_order_and_fetches_no_further_than_its_depth(accelerator: Accelerator, depth: int) -> None:
+    fetched = 0
+
+    def batches() -> Iterator[np.ndarray]:
+        nonlocal fetched
+        for i in range(5):
+            fetched += 1
+            yield IMAGES[i : i + 1]
+
+    for i, logits in enumerate(accelerator.stream(batches(), depth)):
+        np.testing.assert_array_equal(logits, EXPECTED[i : i + 1])
+        assert fetched <= i + depth
+    assert fetched == 5
+
+
+def test_a_stream_raises_in_turn_and_leaves_the_accelerator_usable(accelerator: Accelerator, device: SimulatedZcu104) -> None:
+    stream = accelerator.stream([IMAGES[:1], IMAGES[:1, :, 1:], IMAGES[:1]])
+    with pytest.raises(InputError, match="have shape"):
+        list(stream)
+    stream = accelerator.stream(IMAGES[i : i + 1] for i in range(5))
+    next(stream)
+    device.board.faults.short_packets = 1
+    with pytest.raises(DeviceError, match="the kernel sent 32 bytes, but 48 were expected"):
+        list(stream)
+    np.testing.assert_array_equal(accelerator.predict(IMAGES), EXPECTED)
+    with pytest.raises(InputError, match="depth is 0"):
+        list(accelerator.stream([], 0))
+
+
+# times
+
+
+@pytest.mark.parametrize("backend", ["cpu", "zcu104-sim"])
+def test_the_stages_of_a_call_add_up(backend: str) -> None:
+    options = {} if backend == "cpu" else {"kernel": "reference"}
+    with Accelerator(PARAMS, backend, **options) as opened:
+        opened.predict(IMAGES)
+        call = opened.last_call
+        assert call is not None
+        assert sum(call.stages_us.values()) == pytest.approx(1e6 * call.seconds, rel=1e-3)
+        names = {"convert", "compute", "other"}
+        assert set(call.stages_us) == names if backend == "cpu" else set(call.stages_us) >= names | {"pack", "flush", "unpack"}
+        assert call.stages_us["other"] < 0.5e6 * call.seconds
+
+
+def test_a_slow_kernel_shows_in_its_stage(accelerator: Accelerator, device: SimulatedZcu104) -> None:
+    accelerator.predict(IMAGES)
+    device.board.faults.stall_s = 0.15
+    accelerator.predict(IMAGES)
+    call = accelerator.last_call
+    assert call is not None
+    assert call.stages_us["compute"] > 140e3
+    assert call.seconds < 0.5
+
+
+def test_throughput_counts_and_adds_up(accelerator: Accelerator) -> None:
+    seen: list[int] = []
+    result = throughput_test(accelerator, batch=3, calls=7, progress=seen.append)
+    assert (result.batch, result.calls, seen) == (3, 7, list(range(1, 8)))
+    assert result.label == "simulated"
+    latency = result.latency_us
+    assert latency["min"] <= latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["max"]
+    assert result.images_per_s == pytest.approx(3e6 / latency["mean"])
+    assert result.input_mb_per_s == pytest.approx(1e-6 * result.images_per_s * 256)
+    assert result.output_mb_per_s == pytest.approx(1e-6 * result.images_per_s * 48)
+    assert result.clock_mhz == pytest.approx(187.5, rel=1e-3)
+    assert result.power_note == "no rails were given"
+    assert throughput_test(accelerator, IMAGES, calls=1000, max_s=0.05).calls < 1000
+    with pytest.raises(InputError, match="calls 0"):
+        throughput_test(accelerator, calls=0)
+
+
+# right or wrong
+
+
+def test_validate_finds_one_wrong_word(accelerator: Accelerator, device: SimulatedZcu104) -> None:
+    good = validate(accelerator, count=9, batch=4)
+    assert (good.ok, good.images, str(good)) == (True, 9, "zcu104-sim (simulated): 9 images, bit for bit as the reference")
+    device.board.faults.corrupt_words = 1
+    bad = validate(accelerator, IMAGES, batch=2)
+    assert (bad.ok, bad.images, bad.wrong_images, bad.first_wrong) == (False, 5, 1, 0)
+    assert bad.expected == EXPECTED[0].tolist()
+    assert bad.received == [EXPECTED[0][0] ^ 0x10, *EXPECTED[0][1:]]
+    assert "1 of 5 images differ from the reference; image 0 gives" in str(bad)
+    with pytest.raises(InputError, match="count is 0"):
+        validate(accelerator, count=0)
+
+
+def failures(report: Report) -> dict[str, str]:
+    assert report.label == "simulated"
+    return {item.name: item.detail for item in report.items if not item.ok}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_selftest_passes_for_every_model(name: str) -> None:
+    with Accelerator(MODELS[name], "zcu104-sim", kernel="reference") as opened:
+        before = opened.params
+        assert failures(self_test.check(opened)) == {}
+        assert opened.params.fingerprint == before.fingerprint
+
+
+def test_the_selftest_of_no_run() -> None:
+    names: list[str] = []
+    report = selftest(progress=names.append)
+    assert report.ok
+    assert names == list(self_test.CHECKS)
+    assert str(report).startswith("self-test of zcu104-sim (simulated)\nok   identity: hls kernel")
+    with pytest.raises(InputError, match="board is 'kria', but it must be one of sim, zcu104"):
+        selftest("kria")
+    with pytest.raises(InputError, match=r"board zcu104 needs the \.bit of an overlay"):
+        selftest("zcu104")
+    with Accelerator(PARAMS) as cpu, pytest.raises(InputError, match="a self-test needs zcu104-sim or zcu104"):
+        self_test.check(cpu)
+
+
+@pytest.mark.parametrize(
+    ("check", "inject", "message"),
+    [
+        ("identity", lambda board: board.faults.results.update(IDENTITY=1), "answers identity 0x00000001"),
+        ("registers", lambda board: board.faults.results.update(COMMAND=5), "COMMAND at 0x10 reads 0x5 after 0x1 was written"),
+        ("registers", lambda board: board.faults.results.update(COEFF=0), "COEFF at 0x100 reads 0x0 after"),
+        ("transfers", lambda board: setattr(board.faults, "corrupt_words", 99), "a batch of 1: logit 0 of image 0 is"),
+        ("errors", lambda board: board.faults.results.update(STATUS=0), "the kernel is done, but the DMA is not in 0.5 s"),
+        ("golden images", lambda board: setattr(board.faults, "corrupt_words", 1), "the black image: logit 0"),
+        ("solvers", lambda board: setattr(board.faults, "corrupt_words", 1), "solver euler: logit 0"),
+    ],
+)
+def test_each_check_can_fail(
+    accelerator: Accelerator, device: SimulatedZcu104, monkeypatch: pytest.MonkeyPatch, check: str, inject: object, message: str
+) -> None:
+    monkeypatch.setattr(self_test, "CHECKS", {check: self_test.CHECKS[check]})
+    assert failures(self_test.check(accelerator)) == {}
+    inject(device.board)  # type: ignore[operator]
+    assert message in failures(self_test.check(accelerator))[check]
+    device.board.faults.results.clear()
+    device.board.faults.corrupt_words = 0
+    assert failures(self_test.check(accelerator)) == {}
+
+
+def test_the_memory_check_sees_a_flush_that_does_nothing(accelerator: Accelerator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SimulatedZcu104, "flush", lambda *args: None)
+    monkeypatch.setattr(self_test, "CHECKS", {"memory": self_test.CHECKS["memory"]})
+    assert "bytes of memory came back wrong, the first at offset 0" in failures(self_test.check(accelerator))["memory"]
+
+
+def test_a_stall_over_the_time_limit_raises_and_the_next_call_works(accelerator: Accelerator, device: SimulatedZcu104) -> None:
+    device.board.faults.stall_s = 5.0
+    start = time.perf_counter()
+    with pytest.raises(DeviceError, match=r"no answer in 0\.5 s: kernel CTRL 0x1 \(AP_START\)"):
+        accelerator.predict(IMAGES)
+    assert time.perf_counter() - start < 1.5
+    np.testing.assert_array_equal(accelerator.predict(IMAGES), EXPECTED)
+
+
+# power
+
+
+def rail(folder: Path, name: str, microwatts: str) -> pynq.pmbus.Rail:
+    """A rail as pynq makes it of a kernel file."""
+    path = folder / name
+    path.write_text(microwatts)
+    result = pynq.pmbus.Rail(name)
+    result.power = pynq.pmbus.SysFSSensor(str(path), "W", f"{name}_power", 1e-6)
+    return result
+
+
+def test_power_is_sampled_and_what_is_missing_is_said(accelerator: Accelerator, device: SimulatedZcu104, tmp_path: Path) -> None:
+    rails = {"12V": rail(tmp_path, "12V", "9500000"), "gone": rail(tmp_path, "gone", "1"), "bare": pynq.pmbus.Rail("bare")}
+    (tmp_path / "gone").unlink()
+    device.board.faults.stall_s = 0.2
+    result = throughput_test(accelerator, IMAGES, calls=20, rails=rails)
+    assert set(result.power_w) == {"12V"}
+    assert result.power_w["12V"]["mean_w"] == pytest.approx(9.5)
+    assert result.power_w["12V"]["samples"] >= 1
+    assert result.power_note.startswith("no power sensor on bare; gone could not be read")
+    assert result.power_note.count("could not be read") == 1, "said once, and not read again"
+    with PowerMeter({}) as meter:
+        pass
+    assert (meter.watts(), meter.note) == ({}, "no rails were given")
+    assert board_rails() == {} or all(isinstance(item, pynq.pmbus.Rail) for item in board_rails().values())
+
+
+# the host's share
+
+
+@pytest.fixture
+def instant() -> Iterator[Accelerator]:
+    with Accelerator(PARAMS, "zcu104-sim", device=SimulatedZcu104(InstantEngine(PARAMS))) as opened:
+        yield opened
+
+
+def test_many_calls_leave_nothing_behind(instant: Accelerator) -> None:
+    expected = instant.predict(IMAGES)
+    np.testing.assert_array_equal(expected[:, 0], range(5))
+    tracemalloc.start()
+    try:
+        for _ in range(50):
+            instant.predict(IMAGES)
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(1000):
+            np.testing.assert_array_equal(instant.predict(IMAGES), expected)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 20_000
