@@ -153,7 +153,7 @@ def test_bad_words(run: Path, images: Path, tmp_path: Path, capsys: pytest.Captu
     assert "no such run" in refused(capsys, "run", tmp_path / "none", "--backend", "cpu", "--input", images, *out)
     assert "quantum" in refused(capsys, "verify", run, "--backends", "cpu,quantum")
     assert "'0'" in refused(capsys, "verify", run, "--images", "0")
-    assert "no C simulation" in refused(capsys, "verify", run, "--backends", "csim")
+    assert "dsodenet lower" in refused(capsys, "verify", run, "--backends", "csim")
     assert "'xxl'" in refused(capsys, "train", "--spec", "xxl", "--out", tmp_path / "run")
     assert "'nothing'" in refused(capsys, "train", "--spec", "xs", "--data", "nothing", "--out", tmp_path / "run")
     assert "'magic'" in refused(capsys, "train", "--spec", "xs", "--recipe", "magic", "--out", tmp_path / "run")

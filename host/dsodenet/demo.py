@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dsodenet.cli import progress_bar, show_rungs
+from dsodenet.commands import EXPORT_STEPS, LOWER_STEPS, progress_bar, show_rungs
 from dsodenet.data import Dataset, load_dataset
 from dsodenet.errors import DsodenetError
 from dsodenet.export import export
@@ -41,11 +41,11 @@ def demo(out: Path, epochs: int | None = None) -> int:
     metrics = train(spec, data, out, options)
     took["train (float, then w8a8)"] = clock() - start
     start = clock()
-    with progress_bar("export", 9, False) as step:
+    with progress_bar("export", EXPORT_STEPS, False) as step:
         params = export(out, step)
     took["export"] = clock() - start
     start = clock()
-    with progress_bar("lower", 16, False) as step:
+    with progress_bar("lower", LOWER_STEPS, False) as step:
         lower(out, step)
     took["lower (hls4ml, g++)"] = clock() - start
     start = clock()

@@ -1,0 +1,198 @@
+"""What each command does: a function from parsed arguments to a result, and how a result reads as text."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dsodenet import verify as ladder
+from dsodenet.errors import InputError
+from dsodenet.files import atomic_file
+from dsodenet.params import Params
+from dsodenet.spec import Spec
+from dsodenet.tables import table
+
+Result = dict[str, Any]
+EXPORT_STEPS, LOWER_STEPS, OVERLAY_STEPS, SELFTEST_STEPS = 9, 16, 4, 7  # of a model with three ODE blocks
+
+
+@contextmanager
+def progress_bar(title: str, total: int, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """A bar that moves with each named step, where standard error is a terminal and tqdm is installed (the board may lack it)."""
+    try:
+        from tqdm import tqdm
+    except ModuleNotFoundError:
+        yield lambda name: None
+        return
+
+    with tqdm(total=total, desc=title, disable=quiet or None, leave=False) as bar:
+
+        def step(name: str) -> None:
+            bar.set_postfix_str(name)
+            bar.update()
+
+        yield step
+
+
+def spec(args: argparse.Namespace) -> Result:
+    return Spec.load(args.spec).to_dict()
+
+
+def train(args: argparse.Namespace) -> Result:
+    spec = Spec.load(args.spec)
+    if args.weight_bits is not None:
+        spec = dataclasses.replace(spec, quantisation=dataclasses.replace(spec.quantisation, weight_bit_width=args.weight_bits))
+    if args.out.exists() and not args.out.is_dir():
+        raise InputError(f"{args.out} is a file, but --out must name a folder")
+    from dsodenet.data import load_dataset
+    from dsodenet.train import Options, train
+
+    given = {name: getattr(args, name) for name in ("epochs", "qat_epochs", "seed") if getattr(args, name) is not None}
+    metrics = train(spec, load_dataset(args.data, spec.network), args.out, Options(progress=not args.quiet, **given), args.recipe)
+    return {"run": str(args.out), "float_accuracy": metrics["float_accuracy"], "qat_accuracy": metrics["qat_accuracy"]}
+
+
+def export(args: argparse.Namespace) -> Result:
+    from dsodenet.export import export
+
+    with progress_bar("export", EXPORT_STEPS, args.quiet) as step:
+        params = export(args.run, step)
+    return {"run": str(args.run), "model": params.spec.name, "fingerprint": params.fingerprint, "logits_scale": params.logits_scale}
+
+
+def lower(args: argparse.Namespace) -> Result:
+    from dsodenet.lower import CSIM_LIBRARY, lower
+
+    with progress_bar("lower", LOWER_STEPS, args.quiet) as step:
+        folder = lower(args.run, step)
+    return {"run": str(args.run), "sources": str(folder), "library": str(folder / CSIM_LIBRARY)}
+
+
+def verify(args: argparse.Namespace) -> Result:
+    params = Params.load(args.run)
+    backends = args.backends.split(",")
+    images, source = ladder.load_images(args.images, args.run, params)
+    with progress_bar("verify", len(backends), args.quiet) as step:
+        rungs = ladder.verify(args.run, backends, images, None, args.solver, args.n_steps, step)
+    solver = params.with_solver(args.solver, args.n_steps).spec.solver
+    differing = sum(rung.differing for rung in rungs)
+    return {
+        "images": source,
+        "solver": solver.method,
+        "n_steps": list(solver.n_steps),
+        "differing": differing,
+        "rungs": ladder.as_dict(rungs),
+    }
+
+
+def run(args: argparse.Namespace) -> Result:
+    from dsodenet.runtime import Accelerator
+
+    params = Params.load(args.run).with_solver(args.solver, args.n_steps)
+    images = ladder.read_images(args.input, params.spec.network)
+    if args.output.suffix != ".npy":
+        raise InputError(f"output is {args.output}, but it must be a .npy file")
+    solver = params.spec.solver
+    with Accelerator(args.run, args.backend) as accelerator:
+        accelerator.set_solver(solver.method, solver.n_steps)
+        logits = accelerator.predict(images)
+        call = accelerator.last_call
+    assert call is not None
+    result = dataclasses.asdict(call) | {
+        "model": params.spec.name,
+        "fingerprint": params.model_fingerprint,
+        "solver": solver.method,
+        "n_steps": list(solver.n_steps),
+        "logits_scale": params.logits_scale,
+        "classes": logits.argmax(axis=1).tolist(),
+    }
+    with atomic_file(args.output) as path:
+        np.save(path, logits, allow_pickle=False)
+    with atomic_file(args.output.with_suffix(".json")) as path:
+        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return result | {"output": str(args.output)}
+
+
+def estimate(args: argparse.Namespace) -> Result:
+    from dsodenet.estimate import estimate, of_spec
+    from dsodenet.layers import macs, parameter_comparison, parameters
+
+    is_run = Path(args.model).is_dir()
+    if is_run:
+        params = Params.load(args.model).with_solver(args.solver, args.n_steps)
+        spec = params.spec
+    else:
+        spec = Spec.load(args.model).with_solver(args.solver, args.n_steps)
+    if args.lanes is not None:
+        lanes = dict(zip(("pixel_lanes", "input_lanes", "output_lanes"), args.lanes))
+        spec = dataclasses.replace(spec, kernel=dataclasses.replace(spec.kernel, **lanes))
+    result = estimate(dataclasses.replace(params, spec=spec)) if is_run else of_spec(spec)
+    sizes = {"parameters": parameters(spec), "macs_per_section": macs(spec), "parameters_compared": parameter_comparison(spec)}
+    return result.to_dict() | sizes | {"table": result.table()}
+
+
+def overlay(args: argparse.Namespace) -> Result:
+    from dsodenet.overlay import build
+
+    with progress_bar("overlay", OVERLAY_STEPS, args.quiet) as step:
+        result = build(args.run, args.kernel, args.out, inputs_only=args.inputs_only, progress=step)
+    return {"run": str(args.run), "kernel": args.kernel, "inputs" if args.inputs_only else "bitstream": str(result)}
+
+
+def selftest(args: argparse.Namespace) -> Result:
+    from dsodenet.runtime import selftest
+
+    with progress_bar("selftest", SELFTEST_STEPS, args.quiet) as step:
+        report = selftest(args.board, args.overlay, step)
+    return report.to_dict() | {"text": str(report)}
+
+
+def show_estimate(result: Result) -> str:
+    total, compared = sum(result["parameters"].values()), result["parameters_compared"]
+    return (
+        f"{result['model']}, {result['lanes']} lanes of the rtl kernel; estimated by a closed form that equals its simulation\n"
+        f"{result['table']}\n{result['macs']:,} multiply-accumulates; {total:,} parameters; without stem and head "
+        f"{compared['dsodenet']:,}, against {compared['full']:,} with full convolutions and {compared['residual']:,} unshared"
+    )
+
+
+def show_rungs(result: Result) -> str:
+    """The ladder as a table."""
+    rows = [
+        (
+            r["backend"],
+            r["label"],
+            r["images"],
+            r["words"],
+            r["differing"],
+            f"{r['seconds']:.3f}",
+            "-" if r["cycles"] is None else r["cycles"] // r["images"],
+        )
+        for r in result["rungs"]
+    ]
+    steps = ",".join(map(str, result["n_steps"]))
+    verdict = "every rung computes the same integers" if not result["differing"] else f"{result['differing']} words differ"
+    header = ("rung", "time is", "images", "words", "differing", "seconds", "cycles/image")
+    return f"images: {result['images']}; solver {result['solver']}, n_steps {steps}\n{table(header, rows)}\n{verdict}"
+
+
+def show_values(result: Result) -> str:
+    def text(value: Any) -> str:
+        return f"{value[:8]} ..." if isinstance(value, list) and len(value) > 8 else str(value)
+
+    return "\n".join(f"{key:<16} {text(value)}" for key, value in result.items())
+
+
+def show_json(result: Result) -> str:
+    return json.dumps(result, indent=2)
+
+
+def show_selftest(result: Result) -> str:
+    return str(result["text"])
