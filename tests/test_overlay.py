@@ -307,7 +307,7 @@ def test_other_bad_input_is_refused_in_words(run: Path, tools: Recorder, tmp_pat
     with flow._only_one(run / "overlay/hls"), pytest.raises(RunError, match="another build is running here"):
         build(run, "hls")
     shutil.rmtree(run / "hls")
-    with pytest.raises(RunError, match="no lowered kernel here; run `dsodenet lower"):
+    with pytest.raises(RunError, match="no lowered kernel and no C simulation here; run `dsodenet lower"):
         build(run, "hls")
     with pytest.raises(InputError, match="module other has the ports none, but needs clk and rst_n"):
         project.wrapper_text(ENGINE, "other", {})
