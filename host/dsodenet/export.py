@@ -26,6 +26,7 @@ from dsodenet.layers import IMAGE_FORMAT, all_layers, sections, tensor_widths
 from dsodenet.model import DsODENet, OdeBlock
 from dsodenet.params import Params, bias_name
 from dsodenet.qonnx_join import OPSET, QONNX_FOLDER, load_pieces, seal_pieces, unrolled
+from dsodenet.threads import threads_for
 
 MODEL_FILE = "model.qonnx.onnx"
 TORCH_BATCH = 64  # images
@@ -112,7 +113,8 @@ def torch_logits(model: DsODENet, images: NDArray[np.uint8], scale: float) -> ND
     images: uint8 (batch, channels, height, width); scale: Params.logits_scale. Returns int32 (batch, num_classes).
     """
     exact = copy.deepcopy(model).double().eval()
-    parts = [exact(torch.from_numpy(images[i : i + TORCH_BATCH])).numpy() for i in range(0, len(images), TORCH_BATCH)]
+    with threads_for(model.spec):
+        parts = [exact(torch.from_numpy(images[i : i + TORCH_BATCH])).numpy() for i in range(0, len(images), TORCH_BATCH)]
     return _integers(np.concatenate(parts), scale, np.int32)
 
 

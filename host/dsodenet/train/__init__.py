@@ -5,8 +5,7 @@ train(spec, data, out) runs a recipe and writes OUT/checkpoint.pt and OUT/metric
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ import torch
 
 from dsodenet.data import Dataset
 from dsodenet.errors import InputError
-from dsodenet.layers import macs
 from dsodenet.spec import Spec
+from dsodenet.threads import threads_for
 from dsodenet.train.checkpoint import load_checkpoint, load_float_model, save_checkpoint
 from dsodenet.train.loop import Options, Trained
 from dsodenet.train.supervised import supervised
@@ -24,15 +23,13 @@ __all__ = ["RECIPES", "Options", "load_checkpoint", "load_float_model", "train"]
 
 Recipe = Callable[[Spec, Dataset, Options], Trained]
 
-SMALL_MACS = 4_000_000  # per image, all evaluations counted
-
 RECIPES: dict[str, Recipe] = {"supervised": supervised}
 
 
 def train(spec: Spec, data: Dataset, out: str | Path, options: Options | None = None, recipe: str = "supervised") -> dict[str, Any]:
     """Train `spec` on `data`, write the run folder `out` and return its metrics (the content of metrics.json).
 
-    The result depends on spec, data, options and library versions, and for networks of SMALL_MACS and more on the number of
+    The result depends on spec, data, options and library versions, and for networks of threads.SMALL_MACS and more on the number of
     torch's threads. torch's global random state and thread count are left as they were.
     Nothing in `out` changes before training has ended. InputError when the data does not fit the spec.
     """
@@ -45,20 +42,7 @@ def train(spec: Spec, data: Dataset, out: str | Path, options: Options | None = 
             f"{data.name} has images of {data.train_images.shape[1:]} in {len(data.class_names)} classes, "
             f"but the spec's network takes {network.image_shape} in {network.num_classes}"
         )
-    with torch.random.fork_rng(devices=[]), _threads_for(spec):
+    with torch.random.fork_rng(devices=[]), threads_for(spec):
         torch.manual_seed(options.seed)
         trained = RECIPES[recipe](spec, data, options)
         return save_checkpoint(Path(out), spec, data, recipe, options, trained)
-
-
-@contextmanager
-def _threads_for(spec: Spec) -> Iterator[None]:
-    """One thread for a small network: a second one gains nothing, loses minutes where another program wants its core, and
-    changes the order of sums, so that the result would depend on the machine's number of cores."""
-    before = torch.get_num_threads()
-    if sum(macs(spec).values()) < SMALL_MACS:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
