@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 import tracemalloc
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from runtime_models import MODELS
 
-from dsodenet.errors import DeviceError, InputError, RunError
+from dsodenet.errors import DeviceError, InputError, RunError, ToolError
 from dsodenet.reference import Reference
 from dsodenet.registers import REGISTERS, Kind, Status
 from dsodenet.runtime import Accelerator, Report, board_rails, selftest, throughput_test, validate
@@ -218,6 +219,27 @@ def test_the_selftest_passes_for_every_model(name: str) -> None:
         before = opened.params
         assert failures(self_test.check(opened)) == {}
         assert opened.params.fingerprint == before.fingerprint
+
+
+def test_the_selftest_on_the_rtl_engine() -> None:
+    """Its own errors, registers and counters, not those of a stand-in."""
+    from rtl_models import kernel
+
+    from dsodenet import rtl
+
+    try:
+        library = rtl.library(kernel("1x4x8"))
+    except ToolError as error:
+        pytest.skip(str(error))
+    small = MODELS["one_block"]
+    params = dataclasses.replace(small, spec=dataclasses.replace(small.spec, kernel=kernel("1x4x8")))
+    with Accelerator(params, "zcu104-sim", kernel="rtl", library=library, timeout_s=60) as opened:
+        assert failures(self_test.check(opened)) == {}
+        result = throughput_test(opened, batch=2, calls=2)
+        call = opened.last_call
+    assert call is not None
+    assert call.cycles
+    assert result.cycles_per_image == pytest.approx(call.cycles / 2, rel=0.01)
 
 
 def test_the_selftest_of_no_run() -> None:

@@ -8,7 +8,6 @@ import shutil
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import recorder
 from recorder import Recorder
@@ -16,10 +15,10 @@ from runtime_models import MODELS
 
 from dsodenet.errors import InputError, RunError, ToolError
 from dsodenet.layers import sections
-from dsodenet.overlay import build, flow, project, reports, tcl
+from dsodenet.overlay import build, flow, project
 from dsodenet.overlay.tools import run_tool
 from dsodenet.params import Params
-from dsodenet.registers import ARGUMENTS, CTRL_FIELDS, REGISTERS, Kind
+from dsodenet.registers import CTRL_FIELDS, REGISTERS, Kind
 from dsodenet.runtime import design, hwh
 from dsodenet.runtime.artefacts import read_manifest
 
@@ -308,7 +307,7 @@ def test_other_bad_input_is_refused_in_words(run: Path, tools: Recorder, tmp_pat
     with flow._only_one(run / "overlay/hls"), pytest.raises(RunError, match="another build is running here"):
         build(run, "hls")
     shutil.rmtree(run / "hls")
-    with pytest.raises(RunError, match="no lowered kernel here; run `dsodenet lower"):
+    with pytest.raises(RunError, match="no lowered kernel and no C simulation here; run `dsodenet lower"):
         build(run, "hls")
     with pytest.raises(InputError, match="module other has the ports none, but needs clk and rst_n"):
         project.wrapper_text(ENGINE, "other", {})
@@ -352,73 +351,3 @@ def test_a_wrong_table_is_noticed(
     monkeypatch.setattr(design, "zcu104", lambda *args: dataclasses.replace(good(*args), **change))
     with pytest.raises(ToolError, match=message):
         build(run, "hls")
-
-
-# small parts
-
-
-@pytest.mark.parametrize(
-    "text", ["", "a b", "{", "}{", "a\\b", "$x [y]", 'q"q', "tab\there", "#c", "a;b", "{x} {y}", "line\nline", "end\\", "\\}"]
-)
-def test_tcl_words_come_back_as_they_were(text: str, tmp_path: Path) -> None:
-    import subprocess
-
-    tclsh = shutil.which("tclsh") or pytest.skip("no tclsh")
-    script = tmp_path / "x.tcl"
-    script.write_text(
-        tcl.dictionary("config", {"plain": text, "list": [text, "z"], "rows": [[text, [text]], ["z"]]})
-        + "foreach value [list [dict get $config plain] [lindex [dict get $config list] 0] [lindex [dict get $config rows] 0 0]"
-        + " [lindex [dict get $config rows] 0 1 0]] { puts -nonewline $value; puts -nonewline \\0 }\n"
-    )
-    output = subprocess.run([tclsh, str(script)], capture_output=True, text=True, check=True).stdout
-    assert output.split("\0") == [text] * 4 + [""]
-
-
-def test_every_argument_is_in_the_hls_driver_header(tmp_path: Path) -> None:
-    """In the form that Vitis HLS 2024.1 writes; the names of arguments may end in _DATA themselves."""
-    header = tmp_path / "ip" / "drivers" / "xdsodenet_hls_hw.h"
-    header.parent.mkdir(parents=True)
-    header.write_text(
-        "#define XDSODENET_HLS_CONTROL_ADDR_AP_CTRL      0x000\n"
-        "#define XDSODENET_HLS_CONTROL_ADDR_COMMAND_DATA 0x010\n#define XDSODENET_HLS_CONTROL_BITS_COMMAND_DATA 32\n"
-        "#define XDSODENET_HLS_CONTROL_ADDR_STATUS_DATA  0x050\n#define XDSODENET_HLS_CONTROL_ADDR_STATUS_CTRL  0x054\n"
-        "#define XDSODENET_HLS_CONTROL_ADDR_COEFF_BASE   0x100\n#define XDSODENET_HLS_CONTROL_ADDR_COEFF_HIGH   0x17f\n"
-    )
-    assert reports.hls_offsets(tmp_path) == {"COMMAND": 0x10, "STATUS": 0x50, "COEFF": 0x100}
-    assert {register.name for register in ARGUMENTS} >= {"COMMAND", "STATUS", "COEFF"}
-
-
-def test_reports_of_another_form_are_refused(tmp_path: Path) -> None:
-    report = tmp_path / "x.rpt"
-    report.write_text("| Site Type | Used | Fixed | Available | Util% |\n| CLB LUTs* | 5 | 0 | 10 | <0.01 |\n")
-    with pytest.raises(ToolError, match="no line for CLB Registers, Block RAM Tile, URAM, DSPs"):
-        reports.utilisation(report)
-    with pytest.raises(ToolError, match=r"no line 'Total On-Chip Power \(W\)'"):
-        reports.power(report)
-
-
-def test_the_manifest_holds_the_model_and_refuses_other_files(run: Path, tools: Recorder) -> None:
-    bitfile = build(run, "hls")
-    params, _ = read_manifest(bitfile)
-    for name, array in PARAMS.arrays.items():
-        np.testing.assert_array_equal(params.arrays[name], array)
-    path = bitfile.with_suffix(".json")
-    good = path.read_text()
-    for old, new, message in (
-        ('"format": 1', '"format": 7', "has format 7, but this package reads 1"),
-        ('"n_steps"', '"steps"', "unknown key steps"),
-        ('"t1": 1.0', '"t1": 2.0', "edited or mixed"),
-        ('"sha256"', '"md5"', "not the JSON of an overlay"),
-        ('base64": "', 'base64": "!', "not the JSON of an overlay"),
-        ("{", "", "not the JSON of an overlay"),
-    ):
-        path.write_text(good.replace(old, new, 1))
-        with pytest.raises(RunError, match=message):
-            read_manifest(bitfile)
-    path.write_text(good)
-    bitfile.write_bytes(b"other")
-    with pytest.raises(RunError, match=r"\.bit is not the file that .*json was written for"):
-        read_manifest(bitfile)
-    path.unlink()
-    with pytest.raises(RunError, match="it holds the model, so copy it together"):
-        read_manifest(bitfile)

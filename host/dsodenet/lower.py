@@ -52,7 +52,7 @@ def lowered_folder(run: str | Path) -> Path:
     folder = Path(run) / HLS_FOLDER
     manifest = folder / MANIFEST_FILE
     if not manifest.is_file():
-        raise RunError(f"{folder}: no lowered kernel here; run `dsodenet lower {run}`")
+        raise RunError(f"{folder}: no lowered kernel and no C simulation here; run `dsodenet lower {run}`")
     try:
         fingerprint = json.loads(read_text(manifest))["fingerprint"]
     except (json.JSONDecodeError, KeyError, TypeError):

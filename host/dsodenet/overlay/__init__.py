@@ -1,5 +1,6 @@
-"""Build the bitstream of a run with Vivado and Vitis HLS: `bit = build(run, "hls")`."""
+"""Build the bitstream of a run with Vivado and Vitis HLS, and pack it: `package(build(run, "hls"), wheel, "board.zip")`."""
 
+from dsodenet.overlay.archive import package
 from dsodenet.overlay.flow import build
 
-__all__ = ["build"]
+__all__ = ["build", "package"]

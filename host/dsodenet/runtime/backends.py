@@ -39,7 +39,10 @@ class Backend(Protocol):
 
     @property
     def stages(self) -> dict[str, float]:
-        """Seconds of the last predict by stage: pack, registers, flush, start, compute, finish, invalidate, unpack."""
+        """Seconds of the last predict by stage: pack, registers, flush, start, compute, finish, invalidate, unpack.
+
+        The simulated board computes inside the register write that starts it, so there the kernel's time is in `start`.
+        """
 
     @property
     def cycles(self) -> int | None:
