@@ -87,7 +87,7 @@ def fit(
     optimiser = torch.optim.AdamW(_parameter_groups(model, options.weight_decay), learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=epochs * batches + 1)
     losses: list[float] = []
-    with tqdm(total=epochs * batches, desc=name, unit="batch", disable=not options.progress) as bar:
+    with tqdm(total=epochs * batches, desc=name, unit="batch", disable=None if options.progress else True) as bar:
         for epoch in range(epochs):
             model.train()
             total = 0.0
