@@ -15,10 +15,11 @@ from rtl_models import kernel, random_model
 from runtime_models import MODELS, model
 
 from dsodenet import rtl
+from dsodenet.engine import PASS_BYTES, Engine
 from dsodenet.errors import SpecError, ToolError
 from dsodenet.estimate import DEVICE_MACS, estimate, main, of_spec
 from dsodenet.params import Params
-from dsodenet.program import PASS_BYTES, Engine, program
+from dsodenet.program import program
 from dsodenet.reference import Reference
 from dsodenet.registers import BEAT_BYTES, COEFF, COEFFS_PER_BLOCK, REGISTERS, Command, Status, coefficient_words
 from dsodenet.runtime.driver import KernelDriver

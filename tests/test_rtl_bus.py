@@ -10,8 +10,8 @@ import pytest
 from rtl_models import kernel
 
 from dsodenet import rtl
+from dsodenet.engine import Engine
 from dsodenet.errors import ToolError
-from dsodenet.program import Engine
 
 runner_module = pytest.importorskip("cocotb_tools.runner", reason="cocotb is not installed")
 try:
@@ -28,7 +28,7 @@ TESTS.remove("started")
 def results() -> dict[str, list[str]]:
     """Failure texts of each cocotb test, by the name of its function."""
     engine = Engine.of(kernel(LANES))
-    build = rtl.source_folder().parents[1] / "build" / "rtl" / f"cocotb-{rtl.key(engine)}"
+    build = rtl.build_folder() / f"cocotb-{rtl.key(engine)}"
     build.mkdir(parents=True, exist_ok=True)
     packages = rtl.generate(build)
     with pytest.MonkeyPatch.context() as patch:
@@ -36,7 +36,7 @@ def results() -> dict[str, list[str]]:
             patch.setenv(name, value)
         runner = runner_module.get_runner("verilator")
         runner.build(
-            sources=[rtl.source_folder() / "lint.vlt", *packages, *rtl.sources()],
+            sources=[rtl.engine_folder() / "lint.vlt", *packages, *rtl.sources()],
             hdl_toplevel=rtl.TOP,
             parameters=rtl.parameters(engine),
             build_args=["-O3", "-CFLAGS", "-O1"],

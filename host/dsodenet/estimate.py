@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from dsodenet.engine import KINDS, Engine
 from dsodenet.layers import macs, sections
 from dsodenet.params import Params
-from dsodenet.program import KINDS, Builder, Engine
+from dsodenet.program import Builder
 from dsodenet.solvers import tableau
 from dsodenet.spec import Spec
 from dsodenet.synthetic import random_params

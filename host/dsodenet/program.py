@@ -1,4 +1,4 @@
-"""Params -> the program of the rtl kernel: the bytes of a LOAD command. The engine's picture of memory and loops is defined here.
+"""Params -> the program of the rtl kernel: the bytes of a LOAD command. It holds the engine's picture of memory and loops.
 
 A program is a header, then passes, depthwise words, pointwise words and bias words, each word padded to whole stream beats. A pass
 is one run of the pipeline (depthwise -> pointwise -> what `kind` says) over a map; its fields say where the loops end, in words
@@ -13,90 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dsodenet.engine import FIELDS, KINDS, PASS_BYTES, PROGRAM_MAGIC, Engine
 from dsodenet.errors import SpecError
 from dsodenet.fixed_point import Format
 from dsodenet.layers import Layer, Section, sections
 from dsodenet.params import Params, bias_name
 from dsodenet.registers import beats, fingerprint_words
-from dsodenet.spec import MAX_BLOCKS, STEMS, Kernel, Network
+from dsodenet.spec import MAX_BLOCKS, STEMS, Network
 
 Words = NDArray[np.uint8]  # (words, bytes of a word)
-PROGRAM_MAGIC = 0x72744C64
 DW_LANE_BYTES = 12  # nine weights, a bias of 24 bits
-KINDS = ("state", "hidden", "slope", "logits")
-FIELDS = (
-    *("kind", "block", "stride2", "source_unsigned", "truncate", "accumulate"),
-    *("width", "height", "pitch", "lead_groups", "last_group", "tiles_last", "reps_last", "inputs_last", "slot_last"),
-    *("outputs_last", "words_last", "tail_last", "row_words", "fetch_start", "fetch_rotate", "line_rotate", "line_near"),
-    *("line_far", "dst_row_words", "dst_row_rotate", "dw_base", "pw_base", "bias_base", "bias_stride"),
-    *("dw_shift", "dw_min", "dw_max", "out_shift", "out_min", "out_max"),
-    *("z_shift", "k_shift", "state_min", "state_max", "x_shift", "x_shift_last", "x_min", "x_max"),
-    *("average_shift", "average_count_last", "average_min", "average_max"),
-    *("image_beats_last", "image_width_last", "image_height_last", "image_row_words", "image_row_rotate"),
-    *("block_shift", "slot_shift", "replicate", "chunks_last", "tail_bytes", "logit_beats_last"),
-)
-PASS_BYTES = 2 * -(-len(FIELDS) // 8) * 8
-
-
-@dataclass(frozen=True)
-class Engine:
-    """Parallelism and memories of one build of the engine; the names are the parameters of dsodenet_engine.sv in lower case."""
-
-    pixel_lanes: int
-    input_lanes: int
-    output_lanes: int
-    map_words: int
-    dw_words: int
-    pw_words: int
-    bias_words: int
-    line_words: int
-    max_tiles: int
-    logit_words: int
-    max_passes: int = 16
-
-    def __post_init__(self) -> None:
-        for key in ("input_lanes", "output_lanes"):
-            lanes = getattr(self, key)
-            if lanes & (lanes - 1) or not 4 <= lanes <= 128:
-                raise SpecError(f"kernel.{key} is {lanes}, but the rtl kernel needs 4, 8, 16, 32, 64 or 128")
-        if self.output_lanes < self.input_lanes:
-            raise SpecError(
-                f"kernel.output_lanes is {self.output_lanes}, but the rtl kernel needs at least input_lanes, {self.input_lanes}"
-            )
-        if not 1 <= self.pixel_lanes <= 8:
-            raise SpecError(f"kernel.pixel_lanes is {self.pixel_lanes}, but the rtl kernel needs 1 to 8")
-
-    @classmethod
-    def of(cls, kernel: Kernel) -> Engine:
-        """The build for these lanes; its memories are sized for the ZCU104."""
-        p, i, o = kernel.pixel_lanes, kernel.input_lanes, kernel.output_lanes
-        return cls(
-            *(p, i, o),
-            map_words=8192 if p * i <= 32 else 4096,
-            dw_words=max(256, 4096 // i),
-            pw_words=min(16384, max(512, (1 << 19) // (i * o))),
-            bias_words=4096,
-            line_words=max(512, 8192 // i),
-            max_tiles=1024 // i,
-            logit_words=max(32, 1024 // i),
-        )
-
-    @property
-    def lanes_word(self) -> int:
-        """The register CAP_LANES."""
-        lanes = (self.pixel_lanes, self.pixel_lanes * self.input_lanes, self.input_lanes, self.output_lanes)
-        return sum((value & 0xFF) << shift for value, shift in zip(lanes, (24, 16, 8, 0)))
-
-
-def sv_package() -> str:
-    """The layout of a pass as a SystemVerilog package."""
-    slots = PASS_BYTES // 2
-    names = [*FIELDS, *(f"reserved_{i}" for i in range(slots - len(FIELDS)))]
-    body = "\n".join(f"    logic [15:0] {name};" for name in reversed(names))
-    return (
-        f"// Generated from program.py.\npackage dsodenet_program_pkg;\n  localparam logic [31:0] PROGRAM_MAGIC = 32'h{PROGRAM_MAGIC:08x};\n"
-        f"  typedef struct packed {{\n{body}\n  }} pass_t;\nendpackage\n"
-    )
 
 
 def pitches(network: Network, engine: Engine) -> list[int]:

@@ -13,10 +13,12 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
-from dsodenet import program, registers
+from dsodenet import engine as engine_layout
+from dsodenet import registers
+from dsodenet.engine import Engine
 from dsodenet.errors import ToolError
 from dsodenet.files import atomic_folder
-from dsodenet.program import Engine
+from dsodenet.sources import source_folder
 from dsodenet.spec import Kernel
 
 LIBRARY = "libdsodenet_rtl.so"
@@ -25,23 +27,25 @@ PACKAGES = ("engine_pkg.sv",)
 BUILD_TIMEOUT_S = 1800
 
 
-def source_folder() -> Path:
-    """overlays/rtl of the repository."""
-    return Path(__file__).parents[2] / "overlays" / "rtl"
+def engine_folder() -> Path:
+    """overlays/rtl."""
+    return source_folder("overlays") / "rtl"
+
+
+def build_folder() -> Path:
+    """build/rtl of the checkout, or of the working folder where the package was installed from a wheel."""
+    checkout = engine_folder().parents[1]
+    return (checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()) / "build" / "rtl"
 
 
 def sources() -> list[Path]:
-    """The SystemVerilog of the engine, packages first; ToolError outside a checkout."""
-    folder = source_folder()
-    files = sorted(folder.glob("*.sv"))
-    if not files:
-        raise ToolError(f"{folder}: no SystemVerilog there; the rtl kernel needs the repository, not only the installed package")
-    return sorted(files, key=lambda file: file.name not in PACKAGES)
+    """The SystemVerilog of the engine, packages first."""
+    return sorted(sorted(engine_folder().glob("*.sv")), key=lambda file: file.name not in PACKAGES)
 
 
 def generate(folder: Path) -> list[Path]:
     """Write the generated packages and the C++ header; returns the SystemVerilog files."""
-    packages = {"dsodenet_registers_pkg.sv": registers.sv_package(), "dsodenet_program_pkg.sv": program.sv_package()}
+    packages = {"dsodenet_registers_pkg.sv": registers.sv_package(), "dsodenet_program_pkg.sv": engine_layout.sv_package()}
     for name, text in (packages | {"registers.h": registers.cpp_header()}).items():
         (folder / name).write_text(text, encoding="utf-8")
     return [folder / name for name in packages]
@@ -76,8 +80,8 @@ def environment() -> dict[str, str]:
 
 def key(engine: Engine) -> str:
     """Name of the cache folder: lanes and a hash of sources, parameters and generated text."""
-    digest = hashlib.sha256(repr((registers.cpp_header(), program.sv_package(), sorted(parameters(engine).items()))).encode())
-    for file in (*sources(), source_folder() / "lint.vlt", source_folder() / "harness.cpp", Path(__file__)):
+    digest = hashlib.sha256(repr((registers.cpp_header(), engine_layout.sv_package(), sorted(parameters(engine).items()))).encode())
+    for file in (*sources(), engine_folder() / "lint.vlt", engine_folder() / "harness.cpp", Path(__file__)):
         digest.update(file.read_bytes())
     return f"{engine.pixel_lanes}x{engine.input_lanes}x{engine.output_lanes}-{digest.hexdigest()[:12]}"
 
@@ -85,16 +89,16 @@ def key(engine: Engine) -> str:
 def library(kernel: Kernel, build: Path | None = None) -> Path:
     """The shared library of the engine with the lanes of `kernel`, built on first use. ToolError when a tool is missing."""
     engine = Engine.of(kernel)
-    folder = (build or source_folder().parents[1] / "build" / "rtl") / key(engine)
-    if not (folder / LIBRARY).is_file():
+    place = (build or build_folder()) / key(engine)
+    if not (place / LIBRARY).is_file():
         command = verilator()
-        with atomic_folder(folder) as beside:
+        with atomic_folder(place) as beside:
             _build(command, engine, beside)
-    return folder / LIBRARY
+    return place / LIBRARY
 
 
 def _build(command: str, engine: Engine, folder: Path) -> None:
-    lint = ["-Wall", str(source_folder() / "lint.vlt")]
+    lint = ["-Wall", str(engine_folder() / "lint.vlt")]
     values = [f"-G{name}={value}" for name, value in parameters(engine).items()]
     compile_library(command, folder, [*lint, *values, *map(str, [*generate(folder), *sources()])])
 
@@ -112,7 +116,7 @@ def compile_library(command: str, folder: Path, arguments: list[str]) -> None:
     if root is None:
         raise ToolError(f"{command}: its header verilated.h is not beside it")
     _run(["g++", "-std=c++17", "-O2", "-shared", "-fPIC", "-I", str(objects), "-I", str(folder), "-I", str(root),
-          "-I", str(root / "vltstd"), str(source_folder() / "harness.cpp"), str(objects / "Vengine__ALL.a"),
+          "-I", str(root / "vltstd"), str(engine_folder() / "harness.cpp"), str(objects / "Vengine__ALL.a"),
           str(objects / "libverilated.a"), "-lpthread", "-o", str(folder / LIBRARY)], folder)  # fmt: skip
     shutil.rmtree(objects)
 

@@ -17,14 +17,14 @@ import numpy as np
 from pyosys import libyosys
 
 from dsodenet import rtl
+from dsodenet.engine import Engine
 from dsodenet.params import Params
-from dsodenet.program import Engine
 from dsodenet.reference import Reference
 from dsodenet.runtime.driver import KernelDriver
 from dsodenet.runtime.library import LibraryTransport
 from dsodenet.synthetic import random_images
 
-sys.path.insert(0, str(rtl.source_folder().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from rtl_models import kernel, random_model
 
 GATES = (

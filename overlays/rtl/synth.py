@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from dsodenet import rtl
+from dsodenet.engine import Engine
 from dsodenet.errors import ToolError
-from dsodenet.program import Engine
 from dsodenet.spec import Spec
 
 FAMILY = "xcup"

@@ -15,8 +15,9 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 from runtime_models import model
 from test_rtl import on
 
+from dsodenet.engine import Engine
 from dsodenet.params import Params
-from dsodenet.program import Engine, program
+from dsodenet.program import program
 from dsodenet.reference import Reference
 from dsodenet.registers import COEFF, COEFFS_PER_BLOCK, REGISTERS, Command, Status, coefficient_words
 from dsodenet.runtime.packing import image_bytes, pack_images, unpack_logits

@@ -97,7 +97,7 @@ def _hls_sources(run: Path, params: Params, folder: Path) -> list[str]:
 def _rtl_sources(run: Path, params: Params, folder: Path) -> list[str]:
     """The SystemVerilog of the engine, its generated packages, and a wrapper with the lanes of the spec."""
     from dsodenet import rtl
-    from dsodenet.program import Engine
+    from dsodenet.engine import Engine
 
     folder.mkdir()
     packages = rtl.generate(folder)

@@ -131,7 +131,8 @@ def _hls_program(params: Params, identity: Identity) -> bytes:
 
 
 def _rtl_program(params: Params, identity: Identity) -> bytes:
-    from dsodenet.program import Engine, program
+    from dsodenet.engine import Engine
+    from dsodenet.program import program
 
     engine = Engine.of(params.spec.kernel)
     lanes = tuple(engine.lanes_word.to_bytes(4, "big"))
