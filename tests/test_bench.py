@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -247,6 +248,34 @@ def test_what_is_missing_is_left_out_in_words(run: Path, tmp_path: Path, monkeyp
     (copy / "checkpoint.pt").unlink()
     found = compare.compare(copy, ("cpu", "torch"), (1,), 1)
     assert "no checkpoint.pt" in found["left_out"]["torch"]
+
+
+def test_on_a_board_numpy_is_enough(run: Path, tmp_path: Path) -> None:
+    """Images of the digits data set, which needs scikit-learn, give way to generated ones."""
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    metrics = json.loads((copy / "metrics.json").read_text())
+    metrics["data"]["name"] = "digits"
+    (copy / "metrics.json").write_text(json.dumps(metrics))
+    absent = ("torch", "onnx", "onnxruntime", "sklearn", "matplotlib", "pynq", "threadpoolctl", "tqdm")
+    code = f"import sys; sys.modules |= dict.fromkeys({absent}); from dsodenet.cli import main; sys.exit(main(sys.argv[1:]))"
+    words = (
+        "bench",
+        copy,
+        "--backends",
+        ",".join((*SOFTWARE, "estimate", "a53", "zcu104")),
+        "--batches",
+        1,
+        "--repeats",
+        1,
+        "--json",
+    )
+    ended = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert {row["path"] for row in found["rows"]} == {"cpu", "rtl", "a53"}
+    assert set(found["left_out"]) == {"torch", "onnxruntime", "onnxruntime-int8", "zcu104"}
+    assert found["images"].startswith("1 generated")
 
 
 def test_bad_input_before_any_work(
