@@ -162,6 +162,7 @@ COMMANDS = {
                 "--kernel", required=True, choices=KERNELS, help="hls: this model's own kernel; rtl: the engine for any model"
             ),
             _argument("--out", type=Path, metavar="DIR", help="folder for .bit, .hwh and .json (default RUN)"),
+            _argument("--package", type=Path, metavar="WHEEL", help="also write one archive to copy to the board, with this wheel"),
             _argument("--inputs-only", action="store_true", help="write what the tools read, for another machine that has them"),
         ),
     ),

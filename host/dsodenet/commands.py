@@ -167,11 +167,16 @@ def bench(args: argparse.Namespace) -> Result:
 
 
 def overlay(args: argparse.Namespace) -> Result:
-    from dsodenet.overlay import build
+    from dsodenet.overlay import build, package
 
+    if args.package is not None and (args.inputs_only or not args.package.is_file()):
+        raise InputError(f"package is {args.package}, but it must be a built wheel that is there, and goes with a bitstream")
     with progress_bar("overlay", OVERLAY_STEPS, args.quiet) as step:
-        result = build(args.run, args.kernel, args.out, inputs_only=args.inputs_only, progress=step)
-    return {"run": str(args.run), "kernel": args.kernel, "inputs" if args.inputs_only else "bitstream": str(result)}
+        path = build(args.run, args.kernel, args.out, inputs_only=args.inputs_only, progress=step)
+    result = {"run": str(args.run), "kernel": args.kernel, "inputs" if args.inputs_only else "bitstream": str(path)}
+    if args.package is not None:
+        result["archive"] = str(package(path, args.package, path.with_suffix(".zip")))
+    return result
 
 
 def selftest(args: argparse.Namespace) -> Result:

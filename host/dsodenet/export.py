@@ -120,7 +120,8 @@ def torch_logits(model: DsODENet, images: NDArray[np.uint8], scale: float) -> ND
 
 def write_qonnx(model: DsODENet, params: Params, run: Path, progress: Callable[[str], None] = lambda step: None) -> None:
     """Write every QONNX graph of the run; the folder of pieces appears whole or not at all."""
-    from brevitas.export import export_qonnx
+    with _quiet():
+        from brevitas.export import export_qonnx
 
     model = copy.deepcopy(model).eval()
     with atomic_folder(run / QONNX_FOLDER) as folder:
@@ -147,7 +148,7 @@ def write_float_onnx(model: DsODENet, path: Path) -> Path:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """torch's exporter warns about its own deprecations and about shapes that are constants here."""
+    """Brevitas tells of optional packages, torch's exporter of its own deprecations and of shapes that are constants here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -74,7 +74,7 @@ class Engine:
             *(p, i, o),
             map_words=8192 if p * i <= 32 else 4096,
             dw_words=max(256, 4096 // i),
-            pw_words=min(16384, max(512, (1 << 20) // (i * o))),
+            pw_words=min(16384, max(512, (1 << 19) // (i * o))),
             bias_words=4096,
             line_words=max(512, 8192 // i),
             max_tiles=1024 // i,

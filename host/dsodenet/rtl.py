@@ -94,13 +94,16 @@ def library(kernel: Kernel, build: Path | None = None) -> Path:
 
 
 def _build(command: str, engine: Engine, folder: Path) -> None:
-    packages = generate(folder)
-    files = [*packages, *sources()]
+    lint = ["-Wall", str(source_folder() / "lint.vlt")]
+    values = [f"-G{name}={value}" for name, value in parameters(engine).items()]
+    compile_library(command, folder, [*lint, *values, *map(str, [*generate(folder), *sources()])])
+
+
+def compile_library(command: str, folder: Path, arguments: list[str]) -> None:
+    """Verilate what `arguments` name and link it with the harness into folder / LIBRARY; registers.h is there already."""
     objects = folder / "obj"
-    verilate = [command, "--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wall", str(source_folder() / "lint.vlt")]
-    verilate += ["--prefix", "Vengine", "--top-module", TOP, "--Mdir", str(objects), "-CFLAGS", "-fPIC"]
-    verilate += [f"-G{name}={value}" for name, value in parameters(engine).items()]
-    _run([*verilate, *map(str, files)], folder)
+    verilate = [command, "--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert"]
+    _run([*verilate, "--prefix", "Vengine", "--top-module", TOP, "--Mdir", str(objects), "-CFLAGS", "-fPIC", *arguments], folder)
     jobs = str(os.cpu_count() or 1)
     _run(["make", "-C", str(objects), "-f", "Vengine.mk", "-j", jobs, "OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1",
           "Vengine__ALL.a", "libverilated.a"], folder)  # fmt: skip

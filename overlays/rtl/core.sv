@@ -157,7 +157,7 @@ module core
   logic [15:0] bias_addr;
   logic [INPUT_LANES-1:0][31:0] bias;
   column_ram #(
-      .COLUMNS(INPUT_LANES / 4), .DEPTH(BIAS_WORDS), .READ_LATENCY(1), .STYLE("auto")
+      .COLUMNS(INPUT_LANES / 4), .DEPTH(BIAS_WORDS), .READ_LATENCY(1), .STYLE(MAP_STYLE)
   ) u_bias (
       .clk_i, .we_i(load_we_i[LoadBias]), .waddr_i(load_addr_i), .wcolumn_i(load_column_i), .wdata_i(load_data_i),
       .raddr_i(bias_addr), .rdata_o(bias)

@@ -31,7 +31,7 @@ module depthwise_lane (
     sum_q <= 26'(row_q[0]) + 26'(row_q[1]) + 26'(row_q[2]) + 26'(bias_qq);
   end
 
-  requantise #(.IN_BITS(32), .OUT_BITS(8)) u_requantise (
-      .clk_i, .truncate_i, .shift_i, .min_i, .max_i, .value_i(32'(sum_q)), .value_o(result_o)
+  requantise #(.IN_BITS(26), .OUT_BITS(8)) u_requantise (
+      .clk_i, .truncate_i, .shift_i, .min_i, .max_i, .value_i(sum_q), .value_o(result_o)
   );
 endmodule

@@ -72,9 +72,9 @@ module output_lane
   logic [1:0][15:0] state_delay_q;
   logic [1:0][7:0] low_delay_q;
   assign state = kind == KindSlope ? updated : out_q[3];
-  requantise #(.IN_BITS(32), .OUT_BITS(8)) u_copy (
+  requantise #(.IN_BITS(24), .OUT_BITS(8)) u_copy (
       .clk_i, .truncate_i(truncate), .shift_i(x_shift_i), .min_i(pass_i.x_min[7:0]), .max_i(pass_i.x_max[7:0]),
-      .value_i(32'(state)), .value_o(copy)
+      .value_i(24'(state)), .value_o(copy)
   );
   always_ff @(posedge clk_i) begin
     state_delay_q <= {state_delay_q[0], state};

@@ -18,17 +18,17 @@ module requantise #(
   localparam logic signed [IN_BITS-1:0] ClipMin = -ClipMax;
 
   logic signed [IN_BITS-1:0] clipped, right, left;
-  logic [IN_BITS-1:0] dropped, half;
-  logic negative_shift, carry;
+  logic [IN_BITS-1:0] ones, below_half;
+  logic negative_shift, half, carry;
   logic [6:0] amount;
 
   always_comb begin
     negative_shift = shift_i[6];
     amount = negative_shift ? -shift_i : shift_i;
-    right = value_i >>> amount;
-    dropped = value_i & ~({IN_BITS{1'b1}} << amount);
-    half = (IN_BITS'(1) << amount) >> 1;
-    carry = !truncate_i && !negative_shift && amount != 0 && (dropped > half || (dropped == half && right[0]));
+    {right, half} = $signed({value_i, 1'b0}) >>> amount;
+    ones = {IN_BITS{1'b1}} << amount;
+    below_half = value_i & {1'b0, ~ones[IN_BITS-1:1]};
+    carry = !truncate_i && !negative_shift && half && (|below_half || right[0]);
     clipped = value_i > ClipMax ? ClipMax : value_i < ClipMin ? ClipMin : value_i;
     left = clipped <<< amount[3:0];
   end
@@ -48,4 +48,7 @@ module requantise #(
     else saturated = rounded[OUT_BITS-1:0];
   end
   always_ff @(posedge clk_i) value_o <= saturated;
+
+  logic unused;
+  assign unused = ones[0];
 endmodule

@@ -23,10 +23,12 @@ from dsodenet.program import Engine
 from dsodenet.spec import Spec
 
 FAMILY = "xcup"
+LOGIC_FAMILY = "xc7"  # LUTs and FFs: Yosys maps carry chains and DSP registers of xcup badly
 UNITS = ("pointwise_pair", "depthwise_lane", "output_lane", "divide_lane", "requantise", "lut_product", "ram")
 NO_DSP = ("lut_product",)  # Yosys does not read use_dsp
 DEVICE = {"LUT": 230_400, "FF": 460_800, "DSP": 1_728, "BRAM36": 312, "URAM": 96}
 BUDGET = {"LUT": 0.70, "FF": 0.70, "DSP": 0.95, "BRAM36": 0.80, "URAM": 0.80}
+HARD_BLOCKS = ("DSP48E2", "RAMB36E2", "RAMB18E2", "URAM288")
 # LUTs that a distributed RAM cell takes.
 LUT_RAM = {"RAM32M": 4, "RAM32M16": 8, "RAM64M": 4, "RAM64M8": 8, "RAM64X1D": 2, "RAM128X1D": 4, "RAM256X1S": 4, "RAM32X1D": 2}
 LUT_RAM |= {"RAM64X1S": 1, "RAM128X1S": 2, "RAM512X1S": 8, "SRL16E": 1, "SRLC32E": 1, "SRLC16E": 1, "RAM256X1D": 8}
@@ -51,7 +53,7 @@ class Synthesis:
     def cells(self, unit: Unit) -> Counter[str]:
         """Primitive cells of a module, those of the units inside it included."""
         if unit not in self.results:
-            own, units = self._synthesise(*unit)
+            own, units = _columns(unit) or self._synthesise(*unit)
             total = Counter(own)
             for inner, count in units.items():
                 for cell, number in self.cells(inner).items():
@@ -69,14 +71,17 @@ class Synthesis:
         source = self.folder / "units.json"
         source.write_text(json.dumps(netlist), encoding="utf-8")
         dsp = "-nodsp" if module in NO_DSP else ""
-        mapped = self._run(f"read_json {source}", f"synth_xilinx -family {FAMILY} -top {module} -flatten -noiopad -noclkbuf {dsp}")
         own: Counter[str] = Counter()
         found: Counter[Unit] = Counter()
-        for cell in mapped["modules"][module]["cells"].values():
-            if cell["type"] in units:
-                found[units[cell["type"]]] += 1
-            else:
-                own[cell["type"]] += 1
+        families = (FAMILY,) if module == "ram" else (FAMILY, LOGIC_FAMILY)  # xc7 has no UltraRAM
+        for family in families:
+            synth = f"synth_xilinx -family {family} -top {module} -flatten -noiopad -noclkbuf {dsp}"
+            for cell in self._run(f"read_json {source}", synth)["modules"][module]["cells"].values():
+                kind = cell["type"]
+                if kind in units:
+                    found[units[kind]] += family == FAMILY
+                elif (kind in HARD_BLOCKS) == (family == FAMILY) or len(families) == 1:
+                    own[kind] += 1
         self.seconds[f"{module} {' '.join(f'{n}={v}' for n, v in parameters)}"] = time.monotonic() - start
         return own, found
 
@@ -87,6 +92,15 @@ class Synthesis:
             self.yosys.run_pass(command, design)
         netlist: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
         return netlist
+
+
+def _columns(unit: Unit) -> tuple[Counter[str], Counter[Unit]] | None:
+    """A memory whose lanes are whole beats is one memory per lane, each with its own write enable; Yosys is slow on all at once."""
+    module, values = unit[0], dict(unit[1])
+    if module != "ram" or int(values["LANES"]) == 1 or int(values["LANE_BITS"]) < 128:
+        return None
+    lane = tuple(sorted((values | {"LANES": "1"}).items()))
+    return Counter(), Counter({(module, lane): int(values["LANES"])})
 
 
 def _name_units(netlist: dict[str, Any]) -> dict[str, Unit]:
@@ -142,7 +156,10 @@ def main() -> None:
         engine = Engine.of(kernel)
         unit = (rtl.TOP, tuple((name, str(value)) for name, value in rtl.parameters(engine).items()))
         report[lanes] = resources(synthesis.cells(unit))
-        print(f"\n{lanes} lanes, estimated by Yosys for {FAMILY} (no placement)", file=sys.stderr)
+        print(
+            f"\n{lanes} lanes, estimated by Yosys (LUT and FF for {LOGIC_FAMILY}, the rest for {FAMILY}; no placement)",
+            file=sys.stderr,
+        )
         for name, used in report[lanes].items():
             limit = BUDGET[name] * DEVICE[name]
             verdict = "" if used <= limit else f"  OVER the budget of {limit:,.0f}"
@@ -152,7 +169,10 @@ def main() -> None:
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(
-            json.dumps({"kind": "estimated", "tool": f"yosys synth_xilinx {FAMILY}", "lanes": report}, indent=2) + "\n"
+            json.dumps(
+                {"kind": "estimated", "tool": f"yosys synth_xilinx, {FAMILY}, LUT and FF {LOGIC_FAMILY}", "lanes": report}, indent=2
+            )
+            + "\n"
         )
 
 
