@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dsodenet import __version__, commands
+from dsodenet.bench.compare import BACKENDS, DEFAULT
 from dsodenet.commands import Result
 from dsodenet.errors import DsodenetError, InputError, ToolError
 from dsodenet.spec import KERNELS, SIZES
@@ -40,6 +41,13 @@ def parse_lanes(text: str) -> tuple[int, ...]:
     return tuple(map(int, words))
 
 
+def parse_batches(text: str) -> tuple[int, ...]:
+    """N,N,...: images of a call."""
+    if not all(word.isdecimal() for word in text.split(",")):
+        raise argparse.ArgumentTypeError(f"batches are {text!r}, but they must be numbers such as 1,16")
+    return tuple(map(int, text.split(",")))
+
+
 @dataclass(frozen=True)
 class Command:
     run: Callable[[argparse.Namespace], Result]
@@ -47,6 +55,7 @@ class Command:
     example: str
     arguments: tuple[tuple[tuple[str, ...], dict[str, Any]], ...]
     show: Callable[[Result], str] = commands.show_values
+    json_file: bool = False  # --json may name a file to write; the text is then printed as well
 
 
 def _argument(*names: str, **options: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
@@ -123,6 +132,26 @@ COMMANDS = {
         ),
         commands.show_estimate,
     ),
+    "bench": Command(
+        commands.bench,
+        "compare the accelerator with software on this processor, each figure measured, simulated or estimated",
+        "dsodenet bench build/digits --json build/bench.json --plot build/bench.png",
+        (
+            RUN,
+            _argument(
+                "--backends",
+                type=lambda text: tuple(text.split(",")),
+                default=DEFAULT,
+                metavar="A,B",
+                help=f"some of {', '.join(BACKENDS)} (default {','.join(DEFAULT)})",
+            ),
+            _argument("--batches", type=parse_batches, default=(1, 16), metavar="N,N", help="images of a call (default 1,16)"),
+            _argument("--repeats", type=int, default=11, metavar="N", help="timed calls of each path (default 11)"),
+            _argument("--plot", type=Path, metavar="OUT.png", help="picture to write"),
+        ),
+        commands.show_bench,
+        json_file=True,
+    ),
     "overlay": Command(
         commands.overlay,
         "build the bitstream with Vivado (and Vitis HLS)",
@@ -165,7 +194,11 @@ def parser() -> argparse.ArgumentParser:
         sub = subparsers.add_parser(name, help=command.help, description=command.help, epilog=f"example: {command.example}")
         for names, options in command.arguments:
             sub.add_argument(*names, **options)
-        sub.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
+        if command.json_file:
+            text = "write the result to a file; without OUT.json, print it as JSON, and nothing else"
+            sub.add_argument("--json", nargs="?", type=Path, const=True, default=False, metavar="OUT.json", help=text)
+        else:
+            sub.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
         sub.add_argument("--quiet", action="store_true", help="no progress bar")
     return top
 
@@ -175,7 +208,7 @@ def main(argv: list[str] | None = None) -> int:
         args = parser().parse_args(argv)
         command = COMMANDS[args.command]
         result = command.run(args)
-        print((commands.show_json if args.json else command.show)(result))
+        print((commands.show_json if args.json is True else command.show)(result))
         return 1 if result.get("differing") or result.get("ok") is False else 0
     except DsodenetError as error:
         print(f"dsodenet: {error}", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from dsodenet import verify as ladder
+from dsodenet.bench import compare as comparison
+from dsodenet.bench import report
 from dsodenet.errors import InputError
 from dsodenet.files import atomic_file
 from dsodenet.params import Params
@@ -39,6 +42,15 @@ def progress_bar(title: str, total: int, quiet: bool) -> Iterator[Callable[[str]
             bar.update()
 
         yield step
+
+
+def check_output(path: Path, suffix: str) -> None:
+    """InputError for a path that no file of this kind can be written to, before there is work to lose."""
+    if path.suffix != suffix or path.is_dir():
+        raise InputError(f"output is {path}, but it must be a {suffix} file")
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"output is {path}, but {folder} is no folder that can be written to")
 
 
 def spec(args: argparse.Namespace) -> Result:
@@ -97,8 +109,7 @@ def run(args: argparse.Namespace) -> Result:
 
     params = Params.load(args.run).with_solver(args.solver, args.n_steps)
     images = ladder.read_images(args.input, params.spec.network)
-    if args.output.suffix != ".npy":
-        raise InputError(f"output is {args.output}, but it must be a .npy file")
+    check_output(args.output, ".npy")
     solver = params.spec.solver
     with Accelerator(args.run, args.backend) as accelerator:
         accelerator.set_solver(solver.method, solver.n_steps)
@@ -136,6 +147,23 @@ def estimate(args: argparse.Namespace) -> Result:
     result = estimate(dataclasses.replace(params, spec=spec)) if is_run else of_spec(spec)
     sizes = {"parameters": parameters(spec), "macs_per_section": macs(spec), "parameters_compared": parameter_comparison(spec)}
     return result.to_dict() | sizes | {"table": result.table()}
+
+
+def bench(args: argparse.Namespace) -> Result:
+    json_file = args.json if isinstance(args.json, Path) else None
+    if json_file:
+        check_output(json_file, ".json")
+    if args.plot:
+        check_output(args.plot, ".png")
+        from dsodenet.bench.bars import comparison_plot  # now, so that a missing matplotlib shows before the work
+    with progress_bar("bench", len(args.backends) + len(args.batches), args.quiet) as step:
+        result = comparison.compare(args.run, args.backends, args.batches, args.repeats, step)
+    if json_file:
+        with atomic_file(json_file) as path:
+            path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    if args.plot:
+        comparison_plot(result, args.plot)
+    return result
 
 
 def overlay(args: argparse.Namespace) -> Result:
@@ -186,6 +214,10 @@ def show_rungs(result: Result) -> str:
     verdict = "every rung computes the same integers" if not result["differing"] else f"{result['differing']} words differ"
     header = ("rung", "time is", "images", "words", "differing", "seconds", "cycles/image")
     return f"images: {result['images']}; solver {result['solver']}, n_steps {steps}\n{table(header, rows)}\n{verdict}"
+
+
+def show_bench(result: Result) -> str:
+    return report.text(result)
 
 
 def show_values(result: Result) -> str:

@@ -136,6 +136,16 @@ def write_qonnx(model: DsODENet, params: Params, run: Path, progress: Callable[[
         onnx.save(unrolled(params, load_pieces(params, run / QONNX_FOLDER)), path)
 
 
+def write_float_onnx(model: DsODENet, path: Path) -> Path:
+    """Write a float model as plain ONNX, its solver loop unrolled: `images` uint8 (batch, channels, height, width) -> `logits`."""
+    images = torch.zeros((1, *model.spec.network.image_shape), dtype=torch.uint8)
+    options: dict[str, Any] = {"input_names": ["images"], "output_names": ["logits"], "opset_version": OPSET}
+    axes = {"images": {0: "batch"}, "logits": {0: "batch"}}
+    with _quiet():
+        torch.onnx.export(model.eval(), (images,), str(path), dynamic_axes=axes, dynamo=False, **options)
+    return path
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Brevitas tells of optional packages, torch's exporter of its own deprecations and of shapes that are constants here."""

@@ -165,7 +165,8 @@ class Reference:
             for chunk in chunks:
                 work(chunk)
         else:
-            with _single_threaded_blas(), ThreadPoolExecutor(self.threads) as pool:
+            # Our threads split the batch; BLAS threads inside them would only contend.
+            with limited_blas(1), ThreadPoolExecutor(self.threads) as pool:
                 list(pool.map(work, chunks))
         return out
 
@@ -203,10 +204,10 @@ def global_average(z: Map, source: Format, dest: Format) -> Map:
     return requantise(total / (z.shape[1] * z.shape[2]), dest).astype(np.float32)
 
 
-def _single_threaded_blas() -> Any:
-    """Our threads split the batch; BLAS threads inside them would only contend. Needs threadpoolctl, works without."""
+def limited_blas(threads: int) -> Any:
+    """A context in which BLAS uses so many threads. Needs threadpoolctl; without it, a context without effect."""
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:
         return nullcontext()
-    return threadpool_limits(1, user_api="blas")
+    return threadpool_limits(threads, user_api="blas")

@@ -76,21 +76,27 @@ def verify(
             backend.close()
 
 
+def exported_model(run: str | Path, params: Params) -> Any:
+    """The quantised torch model (a DsODENet) of a run; RunError unless `params` is its export."""
+    from dsodenet.export import extract
+    from dsodenet.train.checkpoint import load_checkpoint
+
+    model, _, _ = load_checkpoint(run)
+    found = extract(model).model_fingerprint
+    if found != params.model_fingerprint:
+        raise RunError(
+            f"{run}: was trained again after its export: the checkpoint holds model {found[:16]}, the export "
+            f"{params.model_fingerprint[:16]}; run `dsodenet export {run}`"
+        )
+    return model
+
+
 class _Torch:
     label = "measured"
     cycles = None
 
     def __init__(self, run: str | Path, params: Params) -> None:
-        from dsodenet.export import extract
-        from dsodenet.train.checkpoint import load_checkpoint
-
-        self._model, _, _ = load_checkpoint(run)
-        found = extract(self._model).model_fingerprint
-        if found != params.model_fingerprint:
-            raise RunError(
-                f"{run}: was trained again after its export: the checkpoint holds model {found[:16]}, the export "
-                f"{params.model_fingerprint[:16]}; run `dsodenet export {run}`"
-            )
+        self._model = exported_model(run, params)
         self._model.spec, self._scale = params.spec, params.logits_scale
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int32]:

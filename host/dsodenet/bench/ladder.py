@@ -65,10 +65,9 @@ CASES = {
 }
 
 
-def make_run(spec: Spec, run: Path, seed: int) -> NDArray[np.uint8]:
+def make_run(spec: Spec, run: Path, seed: int, lowered: bool = True) -> NDArray[np.uint8]:
     """Train, export and lower a model on dim images; returns bright test images."""
     from dsodenet.export import export
-    from dsodenet.lower import lower
     from dsodenet.train import Options, train
 
     dim, bright = random_images(spec, TRAIN_IMAGES, seed) // np.uint8(DIMMING), random_images(spec, TEST_IMAGES, seed + 1)
@@ -77,7 +76,10 @@ def make_run(spec: Spec, run: Path, seed: int) -> NDArray[np.uint8]:
     data = Dataset("generated", dim, labels, bright, labels[:TEST_IMAGES], names)
     train(spec, data, run, Options(epochs=1, qat_epochs=1, seed=seed, progress=False))
     export(run)
-    lower(run)
+    if lowered:
+        from dsodenet.lower import lower
+
+        lower(run)
     return bright
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from dsodenet.bench.machine import cpu_name
 from dsodenet.layers import macs, sections
 from dsodenet.params import Params
 from dsodenet.reference import Reference
@@ -74,7 +74,7 @@ def measure(spec: Spec, batch: int, repeats: int, seed: int = 0) -> dict[str, An
         )
     return {
         "label": "measured",
-        "cpu": platform.processor() or platform.machine(),
+        "cpu": cpu_name(),
         "cores": threads,
         "numpy": np.__version__,
         "spec": spec.name,

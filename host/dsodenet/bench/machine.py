@@ -1,0 +1,43 @@
+"""What a measurement ran on: processor, threads, library versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+CPU_INFO, BOARD_MODEL = Path("/proc/cpuinfo"), Path("/proc/device-tree/model")
+
+
+def cpu_name() -> str:
+    """The processor by its own name; on ARM Linux, which has none, the board's; else the architecture."""
+    try:
+        for line in CPU_INFO.read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name" and value.strip():
+                return value.strip()
+    except OSError:
+        pass
+    try:
+        return BOARD_MODEL.read_text(encoding="utf-8").strip("\0\n ")
+    except OSError:
+        return platform.processor() or platform.machine()
+
+
+def all_threads() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of Python and of those packages that are installed."""
+    found = {"python": platform.python_version()}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,200 @@
+"""The paths that a comparison times: each takes uint8 images in host memory and gives logits in host memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsodenet.bench.machine import cpu_name, versions
+from dsodenet.errors import ToolError
+from dsodenet.params import Params
+from dsodenet.reference import Reference, limited_blas
+from dsodenet.runtime import Accelerator
+
+Images = NDArray[np.uint8]
+Logits = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One path, ready to be called."""
+
+    name: str
+    threads: int
+    numbers: str  # number format
+    library: str
+    call: Callable[[Images], Logits]
+    within: Callable[[], AbstractContextManager[Any]] = nullcontext  # entered around calls, outside the timing
+    label: str = "measured"
+    machine: str = field(default_factory=cpu_name)
+    integer: bool = False  # must equal the reference bit for bit
+    accelerator: Accelerator | None = None  # whose kernel may count cycles
+
+
+@dataclass
+class Job:
+    """What the paths have in common; `stack` closes what they open, `folder` is theirs to write to."""
+
+    run: Path
+    params: Params
+    images: Images  # the int8 model is calibrated on them
+    threads: tuple[int, ...]
+    folder: Path
+    stack: ExitStack
+
+    @cached_property
+    def float_model(self) -> Any:
+        """The float model of the run, normalisation folded into its weights; checked to be the one that was exported."""
+        if not (self.run / "checkpoint.pt").is_file():
+            raise ToolError(f"{self.run} holds no checkpoint.pt, from which the float model comes")
+        from dsodenet.train.checkpoint import load_float_model
+        from dsodenet.verify import exported_model
+
+        exported_model(self.run, self.params)
+        model = load_float_model(self.run)[0].folded()
+        model.spec = self.params.spec
+        return model
+
+    @cached_property
+    def float_onnx(self) -> Path:
+        model = self.float_model
+        from dsodenet.export import write_float_onnx
+
+        return write_float_onnx(model, self.folder / "float.onnx")
+
+    @cached_property
+    def int8_onnx(self) -> Path:
+        """The float graph with QDQ pairs by onnxruntime: per-channel weights, ranges of activations from the images."""
+        source = self.float_onnx
+        from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+        class Reader(CalibrationDataReader):
+            def __init__(self, images: Images) -> None:
+                self._batches = iter([{"images": images}])
+
+            def get_next(self) -> dict[str, Images] | None:
+                return next(self._batches, None)
+
+        path = self.folder / "int8.onnx"
+        options = {"activation_type": QuantType.QInt8, "weight_type": QuantType.QInt8}
+        before = logging.root.manager.disable
+        logging.disable(logging.WARNING)  # it advises a preprocessing that this graph, of static shapes, does not need
+        try:
+            quantize_static(source, path, Reader(self.images), quant_format=QuantFormat.QDQ, per_channel=True, **options)
+        finally:
+            logging.disable(before)
+        return path
+
+
+def integers(params: Params) -> str:
+    """The number format of the integer model: bits of weights and of activations."""
+    return f"w{params.spec.quantisation.weight_bit_width}a{params.spec.quantisation.act_bit_width}"
+
+
+def reference(job: Job) -> list[Timed]:
+    library = _library("numpy")
+    if "threadpoolctl" not in versions("threadpoolctl"):
+        library += ", BLAS threads as they were: threadpoolctl is not installed"
+
+    def path(threads: int) -> Timed:
+        model = Reference(job.params, threads)
+        return Timed("cpu", threads, integers(job.params), library, model.predict, lambda: limited_blas(threads), integer=True)
+
+    return [path(threads) for threads in job.threads]
+
+
+def torch_eager(job: Job) -> list[Timed]:
+    model = job.float_model
+    import torch
+
+    @contextmanager
+    def within(threads: int) -> Iterator[None]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            torch.set_num_threads(before)
+
+    def call(images: Images) -> Logits:
+        logits: Logits = model(torch.from_numpy(images)).numpy()
+        return logits
+
+    def path(threads: int) -> Timed:
+        return Timed("torch", threads, "float32", _library("torch"), call, lambda: within(threads))
+
+    return [path(threads) for threads in job.threads]
+
+
+def onnx_float(job: Job) -> list[Timed]:
+    import onnxruntime  # noqa: F401  # missing, it is named before anything is exported
+
+    return [_session("onnxruntime", "float32", job.float_onnx, threads) for threads in job.threads]
+
+
+def onnx_int8(job: Job) -> list[Timed]:
+    import onnxruntime  # noqa: F401
+
+    return [_session("onnxruntime-int8", "int8", job.int8_onnx, threads) for threads in job.threads]
+
+
+def _session(name: str, numbers: str, path: Path, threads: int) -> Timed:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3  # errors
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def call(images: Images) -> Logits:
+        logits: Logits = session.run(None, {"images": images})[0]
+        return logits
+
+    return Timed(name, threads, numbers, _library("onnxruntime"), call)
+
+
+def simulated_board(job: Job) -> list[Timed]:
+    """The driver and pynq on a simulated board that computes with the reference: its times say nothing about hardware."""
+    return [_accelerated(job, "zcu104-sim", "simulated ZCU104", kernel="reference")]
+
+
+def board(job: Job) -> list[Timed]:
+    return [_accelerated(job, "zcu104", "ZCU104")]
+
+
+def _accelerated(job: Job, name: str, machine: str, **options: Any) -> Timed:
+    accelerator = job.stack.enter_context(Accelerator(job.run, name, **options))
+    return Timed(
+        name,
+        1,
+        integers(job.params),
+        _library("pynq"),
+        accelerator.predict,
+        label=accelerator.label,
+        machine=machine,
+        integer=True,
+        accelerator=accelerator,
+    )
+
+
+def _library(package: str) -> str:
+    return f"{package} {versions(package).get(package, 'unknown')}"
+
+
+TIMED: dict[str, Callable[[Job], list[Timed]]] = {
+    "cpu": reference,
+    "torch": torch_eager,
+    "onnxruntime": onnx_float,
+    "onnxruntime-int8": onnx_int8,
+    "zcu104-sim": simulated_board,
+    "zcu104": board,
+}

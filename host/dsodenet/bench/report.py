@@ -1,0 +1,59 @@
+"""A comparison as text for a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+from dsodenet.bench.rows import END_TO_END
+from dsodenet.tables import table
+
+LINE = 100  # columns
+UNSTEADY = 3
+
+
+def text(result: dict[str, Any]) -> str:
+    """The comparison for a terminal."""
+    steps = ",".join(map(str, result["n_steps"]))
+    lines = [
+        f"{result['model']}, {result['solver']} n_steps {steps}, {result['macs_per_image']:,} MAC per image, "
+        f"fingerprint {result['fingerprint'][:16]}; images: {result['images']}",
+        f"measured on {result['cpu']}, {result['cpu_threads']} threads; "
+        + ", ".join(f"{name} {found}" for name, found in result["versions"].items()),
+        f"us of a call: median, least and most of {result['repeats']}; class: images with the reference's class",
+    ]
+    parts = [textwrap.fill(line, LINE) for line in lines]
+    for batch in dict.fromkeys(row["batch"] for row in result["rows"]):
+        rows = [_cells(row) for row in result["rows"] if row["batch"] == batch]
+        header = (f"batch {batch}", "threads", "numbers", "scope", "time is", "us", "min", "max", "images/s", "class")
+        parts.append(table(header, rows))
+    notes = [f"{r['path']} ({r['label']}): {r['machine']}; {r['note']}" for r in result["rows"] if r["note"]]
+    notes += [f"{name} is left out: {why}" for name, why in result["left_out"].items()]
+    unsteady = [r for r in result["rows"] if r["max_us"] > UNSTEADY * r["min_us"]]
+    if unsteady:
+        worst = max(unsteady, key=lambda r: r["max_us"] / r["min_us"])
+        notes.append(
+            f"unsteady: {len(unsteady)} rows vary more than {UNSTEADY}-fold, most of all {worst['path']} with {worst['threads']} "
+            f"threads at batch {worst['batch']}; on a machine with other work, repeat the run before quoting it"
+        )
+    notes += [
+        f"batch {r['batch']}, {r['scope']} ({r['accelerator']}, {r['accelerator_is']}): {r['ratio_to_best']:.2f}x as fast as the best "
+        f"software {r['software_is']} ({r['best']}), {r['ratio_to_weakest']:.2f}x as the weakest ({r['weakest']})"
+        for r in result["ratios"]
+    ]
+    if result["ratios"]:
+        notes.append("in these ratios each library runs with the number of threads that suits it best")
+    notes += [f"published: {line}" for line in result["published"]]
+    if result["differing"]:
+        notes.append(f"{result['differing']} integer logits differ from the reference")
+    parts += [textwrap.fill(note, LINE, subsequent_indent="  ") for note in dict.fromkeys(notes)]
+    return "\n".join(parts)
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    median, low, high = (f"{row[key]:,.0f}" if row[key] >= 1e3 else f"{row[key]:.1f}" for key in ("median_us", "min_us", "max_us"))
+    per_second = f"{1e6 * row['batch'] / row['median_us']:,.0f}"
+    same = "-" if row["same_class"] is None else f"{row['same_class']:.0%}"
+    threads = str(row["threads"]) if row["scope"] == END_TO_END else "-"
+    spread = (low, high) if row["calls"] else ("-", "-")
+    return row["path"], threads, row["numbers"], row["scope"], row["label"], median, *spread, per_second, same
