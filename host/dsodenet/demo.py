@@ -17,9 +17,10 @@ from dsodenet.data import Dataset, load_dataset
 from dsodenet.errors import DsodenetError
 from dsodenet.export import export
 from dsodenet.layers import macs, parameter_comparison, parameters
-from dsodenet.lower import lower
+from dsodenet.lower import find_compiler, lower
 from dsodenet.params import Params
 from dsodenet.plots import trajectory_plot
+from dsodenet.rtl import verilator
 from dsodenet.runtime import Accelerator
 from dsodenet.spec import Spec
 from dsodenet.tables import table
@@ -32,6 +33,7 @@ PLOTTED_IMAGES = 200
 
 def demo(out: Path, epochs: int | None = None) -> int:
     """Returns the number of differing words."""
+    find_compiler(), verilator()  # what is missing shows before any long work
     spec, clock = Spec.named("xs"), time.perf_counter
     data = load_dataset("digits", spec.network)
     took: dict[str, float] = {}
