@@ -238,11 +238,13 @@ def test_a_failed_picture_leaves_the_old_one(result: dict[str, Any], tmp_path: P
 
 def test_what_is_missing_is_left_out_in_words(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    monkeypatch.setattr("dsodenet.rtl.source_folder", lambda: tmp_path)
+    monkeypatch.setattr("dsodenet.rtl.build_folder", lambda: tmp_path)
+    monkeypatch.setattr("dsodenet.rtl.sysconfig.get_paths", lambda: {"purelib": str(tmp_path)})
+    monkeypatch.setenv("PATH", str(tmp_path))
     found = compare.compare(run, ("cpu", "onnxruntime", "onnxruntime-int8", "rtl"), (1,), 1)
     assert {row["path"] for row in found["rows"]} == {"cpu"}
     assert found["left_out"]["onnxruntime"] == found["left_out"]["onnxruntime-int8"] == "the package onnxruntime is not installed"
-    assert "needs the repository" in found["left_out"]["rtl"]
+    assert "verilator is not installed" in found["left_out"]["rtl"]
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     (copy / "checkpoint.pt").unlink()
