@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from command_line import call, refused
 
 from dsodenet.bench import bars, compare, machine, rows
 from dsodenet.bench.ladder import CASES, make_run
 from dsodenet.bench.paths import TIMED, Job, Timed
-from dsodenet.cli import main
 from dsodenet.estimate import estimate
 from dsodenet.layers import macs
 from dsodenet.params import Params
@@ -52,19 +52,6 @@ def job(run: Path, tmp_path: Path) -> Iterator[Job]:
     params = Params.load(run)
     with ExitStack() as stack:
         yield Job(run, params, compare.random_images(params.spec, 5, 3), (1, 2), tmp_path, stack)
-
-
-def call(*words: Any) -> int:
-    return main([str(word) for word in words])
-
-
-def refused(capsys: pytest.CaptureFixture[str], *words: Any) -> str:
-    """The one line on standard error of a command that must end with status 2."""
-    capsys.readouterr()
-    assert call(*words) == 2
-    output = capsys.readouterr()
-    assert (output.out, output.err.count("\n")) == ("", 1)
-    return output.err
 
 
 def test_every_row_says_what_it_is(run: Path, result: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import call, refused
 
 from dsodenet.bench.ladder import CASES
 from dsodenet.cli import COMMANDS, main
@@ -45,20 +46,6 @@ def images(run: Path, tmp_path: Path) -> Path:
     path = tmp_path / "X.npy"
     np.save(path, random_images(Params.load(run).spec, 3, 1))
     return path
-
-
-def call(*words: Any) -> int:
-    return main([str(word) for word in words])
-
-
-def refused(capsys: pytest.CaptureFixture[str], *words: Any) -> str:
-    """The one line on standard error of a command that must end with status 2."""
-    capsys.readouterr()
-    assert call(*words) == 2
-    output = capsys.readouterr()
-    assert output.out == ""
-    assert output.err.count("\n") == 1
-    return output.err
 
 
 @pytest.mark.parametrize("name", COMMANDS)
