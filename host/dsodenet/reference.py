@@ -39,6 +39,11 @@ def requantise(values: Map, fmt: Format) -> Map:
     return np.clip(values, fmt.min_int, fmt.max_int, out=values)
 
 
+def convert(z: Map, source: Format, dest: Format) -> Map:
+    """A float32 map of integers in one format, as integers in another."""
+    return requantise(z * np.float32(2.0 ** (dest.frac_bits - source.frac_bits)), dest)
+
+
 class Convolution:
     """One layer: exact multiply-accumulate, bias, requantisation (ReLU is the lower end of an unsigned format)."""
 
@@ -103,12 +108,11 @@ class OdeBlock:
     """z(t1) from z(t0): f inside the solver loop, state update in exact arithmetic."""
 
     def __init__(self, params: Params, section: Section) -> None:
-        self.z, self.k, frac_bits = params.update_formats(section.block)
+        self.z, k, _ = params.update_formats(section.block)
         self.x = params.formats[section.layers[0].source]
         self.dw1, self.pw1, self.dw2, self.pw2 = (Convolution(params, layer) for layer in section.layers)
         coeff = params.spec.quantisation.coeff
-        self.lsb = 2.0 ** (self.z.frac_bits - self.k.frac_bits - coeff.frac_bits)  # of coefficient * k, in LSBs of z
-        self.exact_bits = frac_bits
+        self.lsb = 2.0 ** (self.z.frac_bits - k.frac_bits - coeff.frac_bits)  # of coefficient * k, in LSBs of z
         solver = params.spec.solver
         self.set_solver(
             solver.n_steps[section.block], params.spec.coefficients(section.block), params.bias_table(params.spec, section)
@@ -121,7 +125,7 @@ class OdeBlock:
         self.biases = self.pw1.scale_bias(bias_table)
 
     def f(self, z: Map, evaluation: int) -> Map:
-        x = requantise(z * np.float32(2.0 ** (self.x.frac_bits - self.z.frac_bits)), self.x)
+        x = convert(z, self.z, self.x)
         return self.pw2(self.dw2(self.pw1(self.dw1(x), self.biases[evaluation])))
 
     def combine(self, z: Map, row: Sequence[float], slopes: list[Map]) -> Map:
@@ -185,7 +189,7 @@ class Reference:
                 continue
             if section.kind == "down":
                 source, dest = formats[f"z{section.block + 1}"], formats[f"{section.name}.x"]
-                z = requantise(z * np.float32(2.0 ** (dest.frac_bits - source.frac_bits)), dest)
+                z = convert(z, source, dest)
             elif section.kind == "head":
                 z = global_average(z, formats[f"z{section.block + 1}"], formats["head.x"])
             for convolution in part:
