@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS := train,lower,rtl,sim,test,dev
+EXTRAS := train,lower,rtl,sim,explore,notebooks,test,dev
 
 .PHONY: help setup demo test lint csim bench cycles synth-rtl clean
 

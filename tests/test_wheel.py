@@ -51,6 +51,8 @@ def test_the_wheel_holds_the_package_the_hardware_sources_and_nothing_else(wheel
     sources = {f"dsodenet/sources/{name}" for folder in ("hls", "overlays") for name in names(ROOT / folder)}
     assert {name for name in found if name.endswith(".py") and "/sources/" not in name} == package
     assert {name for name in found if "/sources/" in name} == sources
+    zoo = {name.removeprefix("host/") for name in names(ROOT / "host" / "dsodenet" / "zoo") if not name.endswith(".py")}
+    assert {name for name in found if "/zoo/" in name and not name.endswith(".py")} == zoo
     assert all(name.startswith("dsodenet/") for name in found)
     assert {"dsodenet/sources/hls/ode_block.h", "dsodenet/sources/overlays/zcu104/design.tcl"} <= found
     assert any(name.endswith("/LICENSE") for name in info)

@@ -17,10 +17,12 @@ from dsodenet import verify as ladder
 from dsodenet.bench import compare as comparison
 from dsodenet.bench import report
 from dsodenet.errors import InputError
+from dsodenet.explore import report as search_report
 from dsodenet.files import atomic_file
 from dsodenet.params import Params
 from dsodenet.spec import Spec
 from dsodenet.tables import table
+from dsodenet.zoo import FOLDER, resolve
 
 Result = dict[str, Any]
 EXPORT_STEPS, LOWER_STEPS, OVERLAY_STEPS, SELFTEST_STEPS = 9, 16, 4, 7  # of a model with three ODE blocks
@@ -92,7 +94,7 @@ def verify(args: argparse.Namespace) -> Result:
     backends = args.backends.split(",")
     images, source = ladder.load_images(args.images, args.run, params)
     with progress_bar("verify", len(backends), args.quiet) as step:
-        rungs = ladder.verify(args.run, backends, images, None, args.solver, args.n_steps, step)
+        rungs = ladder.verify(args.run, backends, images, None, args.solver, args.n_steps, step, args.kernel)
     solver = params.with_solver(args.solver, args.n_steps).spec.solver
     differing = sum(rung.differing for rung in rungs)
     return {
@@ -111,7 +113,8 @@ def run(args: argparse.Namespace) -> Result:
     images = ladder.read_images(args.input, params.spec.network)
     check_output(args.output, ".npy")
     solver = params.spec.solver
-    with Accelerator(args.run, args.backend) as accelerator:
+    options = {} if args.kernel is None else {"kernel": args.kernel}
+    with Accelerator(args.run, args.backend, **options) as accelerator:
         accelerator.set_solver(solver.method, solver.n_steps)
         logits = accelerator.predict(images)
         call = accelerator.last_call
@@ -135,9 +138,10 @@ def estimate(args: argparse.Namespace) -> Result:
     from dsodenet.estimate import estimate, of_spec
     from dsodenet.layers import macs, parameter_comparison, parameters
 
-    is_run = Path(args.model).is_dir()
+    folder = resolve(args.model)
+    is_run = folder.is_dir()
     if is_run:
-        params = Params.load(args.model).with_solver(args.solver, args.n_steps)
+        params = Params.load(folder).with_solver(args.solver, args.n_steps)
         spec = params.spec
     else:
         spec = Spec.load(args.model).with_solver(args.solver, args.n_steps)
@@ -147,6 +151,29 @@ def estimate(args: argparse.Namespace) -> Result:
     result = estimate(dataclasses.replace(params, spec=spec)) if is_run else of_spec(spec)
     sizes = {"parameters": parameters(spec), "macs_per_section": macs(spec), "parameters_compared": parameter_comparison(spec)}
     return result.to_dict() | sizes | {"table": result.table()}
+
+
+def explore(args: argparse.Namespace) -> Result:
+    from dsodenet.explore import LIMITS, Goal, Plan, Space, explore
+
+    for name, low in (("trials", 1), ("epochs", 0), ("qat_epochs", 1), ("workers", 1), ("seed", 0)):
+        if getattr(args, name) < low:
+            raise InputError(f"{name} is {getattr(args, name)}, but it must be {low} or more")
+    spec = Spec.load(args.spec)
+    spec = dataclasses.replace(spec, kernel=dataclasses.replace(spec.kernel, name=args.kernel))
+    goal = Goal(args.objective, LIMITS | dict(args.limit), args.accuracy)
+    plan = Plan(spec, Space.around(spec, dict(args.axis)), goal, args.data, args.epochs, args.qat_epochs, args.seed)
+    if args.epochs or args.final:
+        from dsodenet.data import load_dataset
+
+        load_dataset(args.data, spec.network)  # what is wrong with the data shows now
+    if args.plot:
+        check_output(args.plot, ".png")
+        from dsodenet.plots import front_figure, save
+    result = explore(plan, args.out, args.trials, args.workers, final=args.final, progress=not args.quiet)
+    if args.plot:
+        save(front_figure(result), args.plot)
+    return result
 
 
 def bench(args: argparse.Namespace) -> Result:
@@ -171,6 +198,8 @@ def overlay(args: argparse.Namespace) -> Result:
 
     if args.package is not None and (args.inputs_only or not args.package.is_file()):
         raise InputError(f"package is {args.package}, but it must be a built wheel that is there, and goes with a bitstream")
+    if args.out is None and FOLDER in args.run.parents:
+        raise InputError(f"run is {args.run.name} of the zoo, which is read only, so --out must name a folder")
     with progress_bar("overlay", OVERLAY_STEPS, args.quiet) as step:
         path = build(args.run, args.kernel, args.out, inputs_only=args.inputs_only, progress=step)
     result = {"run": str(args.run), "kernel": args.kernel, "inputs" if args.inputs_only else "bitstream": str(path)}
@@ -214,6 +243,10 @@ def show_rungs(result: Result) -> str:
     verdict = "every rung computes the same integers" if not result["differing"] else f"{result['differing']} words differ"
     header = ("rung", "time is", "images", "words", "differing", "seconds", "cycles/image")
     return f"images: {result['images']}; solver {result['solver']}, n_steps {steps}\n{table(header, rows)}\n{verdict}"
+
+
+def show_explore(result: Result) -> str:
+    return search_report.text(result)
 
 
 def show_bench(result: Result) -> str:

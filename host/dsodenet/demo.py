@@ -19,7 +19,7 @@ from dsodenet.export import export
 from dsodenet.layers import macs, parameter_comparison, parameters
 from dsodenet.lower import find_compiler, lower
 from dsodenet.params import Params
-from dsodenet.plots import trajectory_plot
+from dsodenet.plots import save, trajectory_figure
 from dsodenet.rtl import verilator
 from dsodenet.runtime import Accelerator
 from dsodenet.spec import Spec
@@ -54,7 +54,8 @@ def demo(out: Path, epochs: int | None = None) -> int:
     with progress_bar("verify", len(LADDER), False) as step:
         rungs = verify(out, LADDER, data.test_images, LIMITS, progress=step)
     took["verify"] = clock() - start
-    picture = trajectory_plot(params, data.test_images[:PLOTTED_IMAGES], data.test_labels[:PLOTTED_IMAGES], out / "trajectory.png")
+    figure = trajectory_figure(params, data.test_images[:PLOTTED_IMAGES], data.test_labels[:PLOTTED_IMAGES])
+    picture = save(figure, out / "trajectory.png")
 
     solver = params.spec.solver
     differing = sum(rung.differing for rung in rungs)

@@ -22,6 +22,7 @@ from dsodenet.runtime.artefacts import read_manifest
 from dsodenet.runtime.backends import KernelBackend, backend_options, open_backend
 from dsodenet.runtime.driver import KernelDriver
 from dsodenet.runtime.images import as_pixels
+from dsodenet.zoo import resolve
 
 STREAM_DEPTH = 2  # batches under way in a stream: one on the device, one prepared
 
@@ -42,7 +43,8 @@ class CallInfo:
 class Accelerator:
     """A dsODENet on one of BACKENDS; all of them return the same integers.
 
-    run: a folder that `dsodenet export` wrote, the .bit of a built overlay with its .hwh and .json beside, or loaded Params.
+    run: a folder that `dsodenet export` wrote, `zoo:NAME`, the .bit of a built overlay with its .hwh and .json beside, or loaded
+    Params.
     backend: by default cpu, or zcu104 for a .bit. options: those of the backend's entry in BACKENDS.
     Calls from several threads run one after another.
     """
@@ -57,7 +59,7 @@ class Accelerator:
             if "bitfile" in backend_options(backend):
                 options = {"bitfile": run} | options
         else:
-            folder = Path(run)
+            folder = resolve(run)
             self._params = Params.load(folder)
         self.backend = backend or "cpu"
         self._lock = threading.Lock()

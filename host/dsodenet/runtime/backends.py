@@ -150,15 +150,15 @@ def open_zcu104_sim(
     params: Params,
     run: Path | None,
     *,
-    kernel: str = "csim",
+    kernel: str | None = None,
     library: str | Path | None = None,
     bitfile: str | Path | None = None,
     device: Any = None,
     timeout_s: float = TIMEOUT_S,
     max_batch_bytes: int = MAX_BATCH_BYTES,
 ) -> Backend:
-    """pynq on a simulated board. kernel: csim, rtl, or reference (needs no compiler); bitfile: the files of a
-    built overlay instead of generated ones; device: a SimulatedZcu104 to use."""
+    """pynq on a simulated board. kernel: csim, rtl, or reference (needs no compiler), by default the one of the spec; bitfile:
+    the files of a built overlay instead of generated ones; device: a SimulatedZcu104 to use."""
     pynq = import_pynq()
     from dsodenet.runtime import design
     from dsodenet.runtime.hwh import write_overlay
@@ -168,6 +168,7 @@ def open_zcu104_sim(
     if pynq.Clocks.device is not None and not isinstance(pynq.Clocks.device, SimulatedZcu104):
         raise DeviceError("this process has used a real board, whose clocks pynq would still set: simulate in another process")
     if device is None:
+        kernel = kernel or {"hls": "csim"}.get(params.spec.kernel.name, params.spec.kernel.name)
         if kernel not in ENGINES:
             raise InputError(f"kernel is {kernel!r}, but it must be one of {', '.join(ENGINES)}")
         device = SimulatedZcu104(ENGINES[kernel](params, run, library))
