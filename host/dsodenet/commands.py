@@ -18,7 +18,7 @@ from dsodenet.bench import compare as comparison
 from dsodenet.bench import report
 from dsodenet.errors import InputError
 from dsodenet.explore import report as search_report
-from dsodenet.files import atomic_file
+from dsodenet.files import atomic_file, write_json
 from dsodenet.params import Params
 from dsodenet.spec import Spec
 from dsodenet.tables import table
@@ -129,8 +129,7 @@ def run(args: argparse.Namespace) -> Result:
     }
     with atomic_file(args.output) as path:
         np.save(path, logits, allow_pickle=False)
-    with atomic_file(args.output.with_suffix(".json")) as path:
-        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_json(result, args.output.with_suffix(".json"))
     return result | {"output": str(args.output)}
 
 
@@ -186,8 +185,7 @@ def bench(args: argparse.Namespace) -> Result:
     with progress_bar("bench", len(args.backends) + len(args.batches), args.quiet) as step:
         result = comparison.compare(args.run, args.backends, args.batches, args.repeats, step)
     if json_file:
-        with atomic_file(json_file) as path:
-            path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write_json(result, json_file)
     if args.plot:
         comparison_plot(result, args.plot)
     return result

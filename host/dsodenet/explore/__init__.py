@@ -11,7 +11,7 @@ from typing import Any
 from dsodenet.explore.goal import LIMITS, OBJECTIVES, Goal
 from dsodenet.explore.search import Plan, Point, front, search
 from dsodenet.explore.space import Space, build
-from dsodenet.files import atomic_file
+from dsodenet.files import atomic_file, write_json
 
 __all__ = ["LIMITS", "OBJECTIVES", "Goal", "Plan", "Point", "Space", "explore"]
 
@@ -54,8 +54,7 @@ def explore(
         for name, spec in (("chosen", build(plan.spec, chosen.choice)), ("base", plan.spec)):
             step(name)
             result["final"][name] = confirm(spec, plan.data, folder / name, plan.seed, progress)
-    with atomic_file(folder / RESULT) as path:
-        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_json(result, folder / RESULT)
     return result
 
 
