@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from command_line import call, refused
 
 from dsodenet.data import load_dataset
+from dsodenet.export import float_model
 from dsodenet.params import Params
 from dsodenet.reference import Reference
 from dsodenet.runtime import Accelerator
@@ -31,6 +33,18 @@ def test_card_says_what_the_model_does(name: str) -> None:
     data = load_dataset(metrics["data"]["name"], params.spec.network)
     right = Reference(params).predict(data.test_images).argmax(axis=1) == data.test_labels
     assert (folder / CARD).read_text() == card(name, params, metrics, float(np.mean(right)))
+
+
+@pytest.mark.parametrize("name", names())
+def test_float_model_of_the_integers_is_the_same_classifier(name: str) -> None:
+    params = Params.load(resolve(f"zoo:{name}"))
+    data = load_dataset("digits", params.spec.network)
+    with torch.inference_mode():
+        logits = float_model(params)(torch.from_numpy(data.test_images)).numpy()
+    truth = Reference(params).predict(data.test_images) * params.logits_scale
+    assert float(np.mean(logits.argmax(axis=1) == truth.argmax(axis=1))) >= 0.98
+    # Rounding to 8 bits adds up over some dozen tensors, far below the spread of the logits.
+    assert np.abs(logits - truth).mean() < 0.15 * truth.std()
 
 
 def test_a_model_of_the_zoo_runs_from_the_command_line(tmp_path: Path) -> None:

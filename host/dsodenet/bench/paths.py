@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsodenet.bench.machine import cpu_name, versions
-from dsodenet.errors import ToolError
 from dsodenet.params import Params
 from dsodenet.reference import Reference, limited_blas
 from dsodenet.runtime import Accelerator
@@ -52,16 +51,10 @@ class Job:
 
     @cached_property
     def float_model(self) -> Any:
-        """The float model of the run, normalisation folded into its weights; checked to be the one that was exported."""
-        if not (self.run / "checkpoint.pt").is_file():
-            raise ToolError(f"{self.run} holds no checkpoint.pt, from which the float model comes")
-        from dsodenet.train.checkpoint import load_float_model
-        from dsodenet.verify import exported_model
+        """The network in float32, its weights the values of the integers: the same work with nothing quantised between."""
+        from dsodenet.export import float_model
 
-        exported_model(self.run, self.params)
-        model = load_float_model(self.run)[0].folded()
-        model.spec = self.params.spec
-        return model
+        return float_model(self.params)
 
     @cached_property
     def float_onnx(self) -> Path:
