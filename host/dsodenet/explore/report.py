@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from dsodenet.resources import DEVICE
 from dsodenet.tables import table
+
+KEYS = ("trial", "channels", "stem", "solver", "bits", "lanes", "reuse", "cycles", *DEVICE, "parameters", "accuracy %", "is")
+ALWAYS = ("trial", "channels", "solver", "cycles", "accuracy %", "is")  # also where all rows are alike
 
 
 def text(result: dict[str, Any]) -> str:
@@ -12,14 +16,16 @@ def text(result: dict[str, Any]) -> str:
     objective = result["plan"]["goal"]["objective"]
     shown = {*result["front"], result["base"]} - {None}
     points = sorted((p for p in result["points"] if p["number"] in shown), key=lambda p: p["figures"][objective])
-    header = ("trial", "channels", "stem", "solver", "n", "bits", "lanes", "cycles", "DSP", "LUT", "parameters", "accuracy %", "is")
-    rows = [_row(point, result) for point in points]
+    columns = {key: [cells[key] for cells in (_cells(point, result) for point in points)] for key in KEYS}
+    varying = [key for key in KEYS if key in ALWAYS or len(set(columns[key])) > 1]
+    common = ", ".join(f"{key} {columns[key][0]}" for key in KEYS if points and key not in varying)
     every = result["points"]
     trained = sum(point["label"] == "trained" for point in every)
     refused = sum(point["refused"] is not None for point in every)
     lines = [
         f"{len(every)} points of a space of {result['specs_in_space']:,}: {trained} trained, {refused} over a limit; front by {objective}",
-        table(header, rows),
+        table(varying, list(zip(*(columns[key] for key in varying)))),
+        *([f"in every row: {common}"] if common else []),
         "accuracy: of the integers on validation images after a short training; cycles and resources are estimated",
     ]
     if result["chosen"] is None:
@@ -32,14 +38,18 @@ def text(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _row(point: dict[str, Any], result: dict[str, Any]) -> tuple[Any, ...]:
+def _cells(point: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
     choice, found = point["choice"], point["figures"]
-    channels = "/".join(str(choice["channels"] << block) for block in range(choice["blocks"]))
     roles = [role for role in ("base", "chosen") if point["number"] == result[role]]
-    accuracy = "-" if point["accuracy"] is None else f"{100 * point['accuracy']:.2f}"
-    return (
-        *(point["number"], channels, choice["stem"], choice["method"], choice["n_steps"], choice["weight_bits"], choice["lanes"]),
-        *(f"{found[name]:,.0f}" for name in ("cycles", "DSP", "LUT", "parameters")),
-        accuracy,
-        ", ".join([point["label"], *roles]),
-    )
+    return {
+        "trial": point["number"],
+        "channels": "/".join(str(choice["channels"] << block) for block in range(choice["blocks"])),
+        "stem": choice["stem"],
+        "solver": f"{choice['method']} N={choice['n_steps']}",
+        "bits": choice["weight_bits"],
+        "lanes": choice["lanes"],
+        "reuse": choice["reuse_factor"],
+        **{name: f"{found[name]:,.0f}" for name in ("cycles", *DEVICE, "parameters")},
+        "accuracy %": "-" if point["accuracy"] is None else f"{100 * point['accuracy']:.2f}",
+        "is": ", ".join([point["label"], *roles]),
+    }
