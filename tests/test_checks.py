@@ -29,6 +29,7 @@ from dsodenet.runtime import (  # noqa: E402
     design,
     hwh,
     self_test,
+    simdevice,
 )
 from dsodenet.runtime.simdevice import SimulatedZcu104  # noqa: E402
 
@@ -186,7 +187,7 @@ def test_throughput_counts_and_adds_up(accelerator: Accelerator) -> None:
     assert result.input_mb_per_s == pytest.approx(1e-6 * result.images_per_s * 256)
     assert result.output_mb_per_s == pytest.approx(1e-6 * result.images_per_s * 48)
     assert result.clock_mhz == pytest.approx(187.5, rel=1e-3)
-    assert result.power_note == "no rails were given"
+    assert result.power_note == "not asked for"
     assert throughput_test(accelerator, IMAGES, calls=1000, max_s=0.05).calls < 1000
     with pytest.raises(InputError, match="calls 0"):
         throughput_test(accelerator, calls=0)
@@ -298,28 +299,33 @@ def test_a_stall_over_the_time_limit_raises_and_the_next_call_works(accelerator:
 # power
 
 
-def rail(folder: Path, name: str, microwatts: str) -> pynq.pmbus.Rail:
-    """A rail as pynq makes it of a kernel file."""
-    path = folder / name
-    path.write_text(microwatts)
-    result = pynq.pmbus.Rail(name)
-    result.power = pynq.pmbus.SysFSSensor(str(path), "W", f"{name}_power", 1e-6)
-    return result
-
-
 def test_power_is_sampled_and_what_is_missing_is_said(accelerator: Accelerator, device: SimulatedZcu104, tmp_path: Path) -> None:
-    rails = {"12V": rail(tmp_path, "12V", "9500000"), "gone": rail(tmp_path, "gone", "1"), "bare": pynq.pmbus.Rail("bare")}
+    assert throughput_test(accelerator, IMAGES, calls=2).power_note == "not asked for"
+    for name, watts in (("gone", 1.0), ("product", None), ("bare", None)):
+        device.rails[name] = simdevice.rail(tmp_path, name, watts)
     (tmp_path / "gone").unlink()
+    for name, unit, micro in (("voltage", "V", "12000000"), ("current", "A", "500000")):
+        (tmp_path / name).write_text(micro)
+        setattr(device.rails["product"], name, pynq.pmbus.SysFSSensor(str(tmp_path / name), unit, name, 1e-6))
     device.board.faults.stall_s = 0.2
-    result = throughput_test(accelerator, IMAGES, calls=20, rails=rails)
-    assert set(result.power_w) == {"12V"}
-    assert result.power_w["12V"]["mean_w"] == pytest.approx(9.5)
-    assert result.power_w["12V"]["samples"] >= 1
+    result = throughput_test(accelerator, IMAGES, calls=20, power=True)
+    assert result.label == "simulated"
+    expected = {"12V (simulated)": 10.0, "INT (simulated)": 2.5, "product": 6.0}
+    assert {name: figures["mean_w"] for name, figures in result.power_w.items()} == pytest.approx(expected)
+    assert result.power_w["product"]["samples"] >= 1
     assert result.power_note.startswith("no power sensor on bare; gone could not be read")
     assert result.power_note.count("could not be read") == 1, "said once, and not read again"
+
+
+def test_no_power_rails_is_a_note_and_no_error(accelerator: Accelerator, device: SimulatedZcu104) -> None:
+    device.rails.clear()
+    assert throughput_test(accelerator, IMAGES, calls=2, power=True).power_note == "no power rails found"
+    with Accelerator(PARAMS) as cpu:
+        result = throughput_test(cpu, IMAGES, calls=2, power=True)
+    assert (result.power_w, result.power_note) == ({}, "no power rails found")
     with PowerMeter({}) as meter:
         pass
-    assert (meter.watts(), meter.note) == ({}, "no rails were given")
+    assert (meter.watts(), meter.note) == ({}, "no power rails")
     assert board_rails() == {} or all(isinstance(item, pynq.pmbus.Rail) for item in board_rails().values())
 
 

@@ -8,8 +8,8 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-import pythons
 import pytest
+import pythons
 from runtime_models import MODELS
 
 from dsodenet.reference import Reference

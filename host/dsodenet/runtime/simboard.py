@@ -44,6 +44,9 @@ class Faults:
     short_packets: int = 0  # next output packets end one beat early
     corrupt_words: int = 0  # next output packets have one bit of one word wrong
     stall_s: float = 0.0  # the next command ends this much later
+    dma_delay_s: float = 0.0  # the next output packet reaches memory this much after the kernel is done
+    interrupts: int = 0  # next reads of CTRL raise KeyboardInterrupt, as Ctrl-C during a wait does
+    lost_accesses: int = 0  # next register accesses fail, as when the way to the board is gone
     results: dict[str, int] = field(default_factory=dict)  # result registers that read as this value
 
 
@@ -111,8 +114,11 @@ class AxiDma:
         self.to_kernel: deque[bytes] = deque()
         self.from_kernel: deque[bytes] = deque()
         self.sending = self.armed = False
+        self.delayed_until = 0.0
 
     def read(self, offset: int) -> int:
+        if self.delayed_until:
+            self.board.step()
         if offset % self.S2MM == self.STATUS and self.board.faults.late_idle_reads:
             self.board.faults.late_idle_reads -= 1
             return self.words[offset] & ~self.IDLE
@@ -160,6 +166,11 @@ class AxiDma:
             self.sending = False
             self.words[self.MM2S + self.STATUS] |= self.IDLE | self.IOC
         if self.armed and self.from_kernel:
+            delay_s, self.board.faults.dma_delay_s = self.board.faults.dma_delay_s, 0.0
+            if delay_s:
+                self.delayed_until = time.monotonic() + delay_s
+            if time.monotonic() < self.delayed_until:
+                return
             packet, self.armed = self.from_kernel.popleft(), False
             address, length = self._transfer(self.S2MM)
             error, self.board.faults.s2mm_error = self.board.faults.s2mm_error, 0
@@ -201,6 +212,9 @@ class KernelIp:
         if offset == REGISTERS["CTRL"].offset:
             if self.stalled_until:
                 self.board.step()
+            if self.board.faults.interrupts:
+                self.board.faults.interrupts -= 1
+                raise KeyboardInterrupt
             if self.board.faults.busy_reads:
                 self.board.faults.busy_reads -= 1
                 return AP_START
@@ -281,6 +295,7 @@ class Board:
                 model.step()
 
     def read(self, address: int) -> int:
+        self._reach()
         model, offset = self._find(address)
         value = self.processor.get(address, 0) if model is None else model.read(offset)
         if self.accesses is not None:
@@ -288,6 +303,7 @@ class Board:
         return value
 
     def write(self, address: int, value: int) -> None:
+        self._reach()
         model, offset = self._find(address)
         if self.accesses is not None:
             self.accesses.append(("w", address, value))
@@ -295,6 +311,11 @@ class Board:
             self.processor[address] = value
         else:
             model.write(offset, value)
+
+    def _reach(self) -> None:
+        if self.faults.lost_accesses:
+            self.faults.lost_accesses -= 1
+            raise OSError("the way to the board is gone")
 
     def _find(self, address: int) -> tuple[Model | None, int]:
         for base, size, model in self.windows:
