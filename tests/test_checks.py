@@ -18,7 +18,7 @@ from dsodenet.reference import Reference
 from dsodenet.registers import REGISTERS, Kind, Status
 from dsodenet.runtime import Accelerator, Report, board_rails, selftest, throughput_test, validate
 from dsodenet.runtime.artefacts import write_manifest
-from dsodenet.runtime.engines import ReferenceEngine, Words, put
+from dsodenet.runtime.engines import LibraryEngine, ReferenceEngine, Words, put
 from dsodenet.runtime.packing import pack_logits
 from dsodenet.runtime.power import PowerMeter
 from dsodenet.synthetic import random_images
@@ -234,8 +234,18 @@ def test_the_selftest_on_the_rtl_engine() -> None:
         pytest.skip(str(error))
     small = MODELS["one_block"]
     params = dataclasses.replace(small, spec=dataclasses.replace(small.spec, kernel=kernel("1x4x8")))
-    with Accelerator(params, "zcu104-sim", kernel="rtl", library=library, timeout_s=60) as opened:
-        assert failures(self_test.check(opened)) == {}
+    device = SimulatedZcu104(LibraryEngine(library, params, Kind.RTL))
+    with Accelerator(params, "zcu104-sim", device=device, timeout_s=60) as opened:
+        report = self_test.check(opened)
+        assert failures(report) == {}
+        assert not any(item.left_out for item in report.items)
+        for check, message in (
+            ("loop", "a loop of 448 images: logit 0 of image 0 is 80"),
+            ("layers", "stem 3x3: logit 0 of image 0"),
+        ):
+            device.board.faults.corrupt_words = 1
+            with pytest.raises(DeviceError, match=message):
+                self_test.CHECKS[check](opened)
         result = throughput_test(opened, batch=2, calls=2)
         call = opened.last_call
     assert call is not None
@@ -248,6 +258,8 @@ def test_the_selftest_of_no_run() -> None:
     report = selftest(progress=names.append)
     assert report.ok
     assert names == list(self_test.CHECKS)
+    assert [item.name for item in report.items if item.left_out] == ["loop"], "the hls kernel cannot"
+    assert "\n-    loop: the hls kernel has its weights in the bitstream" in str(report)
     assert str(report).startswith("self-test of zcu104-sim (simulated)\nok   identity: hls kernel")
     with pytest.raises(InputError, match="board is 'kria', but it must be one of sim, zcu104"):
         selftest("kria")
@@ -263,6 +275,7 @@ def test_the_selftest_of_no_run() -> None:
         ("identity", lambda board: board.faults.results.update(IDENTITY=1), "answers identity 0x00000001"),
         ("registers", lambda board: board.faults.results.update(COMMAND=5), "COMMAND at 0x10 reads 0x5 after 0x1 was written"),
         ("registers", lambda board: board.faults.results.update(COEFF=0), "COEFF at 0x100 reads 0x0 after"),
+        ("layers", lambda board: setattr(board.faults, "corrupt_words", 1), "steps of length 0: logit 0"),
         ("transfers", lambda board: setattr(board.faults, "corrupt_words", 99), "a batch of 1: logit 0 of image 0 is"),
         ("errors", lambda board: board.faults.results.update(STATUS=0), "the kernel is done, but the DMA is not in 0.5 s"),
         ("golden images", lambda board: setattr(board.faults, "corrupt_words", 1), "the black image: logit 0"),

@@ -161,6 +161,11 @@ class AxiDma:
                 self._fail(channel, self.DECODE)
         self.board.step()
 
+    @property
+    def room(self) -> int:
+        """Bytes that the receiving channel waits for."""
+        return self.words.get(self.S2MM + self.LENGTH, 0) if self.armed else 0
+
     def step(self) -> None:
         if self.sending and not self.to_kernel:
             self.sending = False
@@ -245,7 +250,7 @@ class KernelIp:
             needs_input = get(self.words, "COMMAND") in (Command.LOAD, Command.RUN)
             if needs_input and not dma.to_kernel:
                 return
-            self.output = self.engine.command(self.words, dma.to_kernel.popleft() if needs_input else b"")
+            self.output = self.engine.command(self.words, dma.to_kernel.popleft() if needs_input else b"", dma.room)
             if self.board.faults.short_packets and self.output:
                 self.board.faults.short_packets -= 1
                 self.output = self.output[:-BEAT_BYTES]
