@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,11 +14,10 @@ from runtime_models import MODELS
 
 from dsodenet.errors import DeviceError, InputError, RunError, ToolError
 from dsodenet.reference import Reference
-from dsodenet.registers import REGISTERS, Kind, Status
+from dsodenet.registers import Kind
 from dsodenet.runtime import Accelerator, Report, board_rails, selftest, throughput_test, validate
 from dsodenet.runtime.artefacts import write_manifest
-from dsodenet.runtime.engines import LibraryEngine, ReferenceEngine, Words, put
-from dsodenet.runtime.packing import pack_logits
+from dsodenet.runtime.engines import LibraryEngine, ReferenceEngine
 from dsodenet.runtime.power import PowerMeter
 from dsodenet.synthetic import random_images
 
@@ -36,16 +34,6 @@ from dsodenet.runtime.simdevice import SimulatedZcu104  # noqa: E402
 PARAMS = MODELS["time_bias"]
 IMAGES = random_images(PARAMS.spec, 5, 3)
 EXPECTED = Reference(PARAMS).predict(IMAGES)
-
-
-class InstantEngine(ReferenceEngine):
-    """Answers at once, with the number of each frame: what is left of a call is the host's share."""
-
-    def _run(self, words: Words, steps: object, stages: int, data: bytes) -> tuple:
-        frames = int(words[REGISTERS["FRAMES"].offset // 4])
-        put(words, "FRAMES_DONE", frames)
-        logits = np.repeat(np.arange(frames, dtype=np.int32)[:, None], self.network.num_classes, axis=1)
-        return Status.OK, pack_logits(logits)
 
 
 @pytest.fixture
@@ -340,28 +328,3 @@ def test_no_power_rails_is_a_note_and_no_error(accelerator: Accelerator, device:
         pass
     assert (meter.watts(), meter.note) == ({}, "no power rails")
     assert board_rails() == {} or all(isinstance(item, pynq.pmbus.Rail) for item in board_rails().values())
-
-
-# the host's share
-
-
-@pytest.fixture
-def instant() -> Iterator[Accelerator]:
-    with Accelerator(PARAMS, "zcu104-sim", device=SimulatedZcu104(InstantEngine(PARAMS))) as opened:
-        yield opened
-
-
-def test_many_calls_leave_nothing_behind(instant: Accelerator) -> None:
-    expected = instant.predict(IMAGES)
-    np.testing.assert_array_equal(expected[:, 0], range(5))
-    tracemalloc.start()
-    try:
-        for _ in range(50):
-            instant.predict(IMAGES)
-        before, _ = tracemalloc.get_traced_memory()
-        for _ in range(1000):
-            np.testing.assert_array_equal(instant.predict(IMAGES), expected)
-        after, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert after - before < 20_000
