@@ -4,10 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := train,lower,rtl,sim,explore,notebooks,test,dev
 
-.PHONY: help setup demo test lint csim bench cycles synth-rtl clean
+.PHONY: help setup demo test lint csim bench bench-host cycles synth-rtl board-pythons aarch64 clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "%-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "%-13s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready  ## install everything into .venv
 
@@ -36,11 +36,22 @@ csim: setup  ## the bit-exact ladder over a grid of specs, solvers and step coun
 bench: setup  ## speed of the integer reference against plain sgemm
 	$(BIN)/python -m dsodenet.bench.reference --spec l
 
+bench-host: setup  ## the host library's share of a call, its faults, and both block designs, on the simulated board
+	$(BIN)/python -m dsodenet.bench.host
+	$(BIN)/python tests/block_designs.py
+
 cycles: setup  ## simulate s, m, l on the full engines, cycle by cycle (minutes)
 	$(BIN)/python overlays/rtl/measure.py s m l --lanes 1x32x64 3x16x64
 
 synth-rtl: setup  ## resources of the small and the full engines by Yosys (minutes)
 	$(BIN)/python overlays/rtl/synth.py --lanes 1x4x8 1x32x64 3x16x64 --json build/rtl/resources.json
+
+board-pythons: setup  ## the self-test under the Pythons and pynqs of the PYNQ images, where those Pythons are installed
+	$(BIN)/python tests/pythons.py boards build/pythons
+
+aarch64: setup  ## fetch a Python for the board's processor (Debian, no root needed) and compare its integers under qemu-user
+	$(BIN)/python tests/pythons.py aarch64 build/aarch64
+	$(BIN)/python -m pytest -n 0 tests/test_wheel.py -k aarch64
 
 clean:  ## remove what was built, but not .venv
 	rm -rf build dist

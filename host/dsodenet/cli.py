@@ -245,6 +245,11 @@ COMMANDS = {
         (
             _argument("--board", default="sim", metavar="B", help="sim (the default) or zcu104"),
             _argument("--overlay", type=Path, metavar="FILE.bit", help="overlay to test, with .hwh and .json beside it"),
+            _argument(
+                "--kernel",
+                choices=("reference", "rtl"),
+                help="what computes on the simulated board: the reference (the default), or the rtl kernel, simulated by Verilator",
+            ),
         ),
         commands.show_selftest,
     ),

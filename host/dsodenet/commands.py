@@ -25,7 +25,7 @@ from dsodenet.tables import table
 from dsodenet.zoo import FOLDER, resolve
 
 Result = dict[str, Any]
-EXPORT_STEPS, LOWER_STEPS, OVERLAY_STEPS, SELFTEST_STEPS = 9, 16, 4, 7  # of a model with three ODE blocks
+EXPORT_STEPS, LOWER_STEPS, OVERLAY_STEPS = 9, 16, 4  # of a model with three ODE blocks
 
 
 @contextmanager
@@ -208,9 +208,10 @@ def overlay(args: argparse.Namespace) -> Result:
 
 def selftest(args: argparse.Namespace) -> Result:
     from dsodenet.runtime import selftest
+    from dsodenet.runtime.self_test import CHECKS
 
-    with progress_bar("selftest", SELFTEST_STEPS, args.quiet) as step:
-        report = selftest(args.board, args.overlay, step)
+    with progress_bar("selftest", len(CHECKS), args.quiet) as step:
+        report = selftest(args.board, args.overlay, step, **({"kernel": args.kernel} if args.kernel else {}))
     return report.to_dict() | {"text": str(report)}
 
 

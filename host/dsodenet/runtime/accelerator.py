@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -140,6 +140,13 @@ class Accelerator:
             params = self._params.with_solver(method, n_steps)
             self._backend.set_solver(params)
             self._params = params
+
+    def power_rails(self) -> Mapping[str, Any]:
+        """The power rails of the board, name -> pynq.pmbus.Rail; none for a backend that is no board. ToolError when pynq cannot look.
+
+        With label "simulated" their readings are made up.
+        """
+        return self._backend.power_rails()
 
     @contextmanager
     def driver(self) -> Iterator[KernelDriver]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +16,7 @@ from dsodenet.params import Params
 from dsodenet.reference import Reference
 from dsodenet.registers import Kind
 from dsodenet.runtime.driver import MAX_BATCH_BYTES, KernelDriver, Transport
+from dsodenet.runtime.power import board_rails
 from dsodenet.runtime.stages import Stages
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ class Backend(Protocol):
 
     def set_solver(self, params: Params) -> None: ...
 
+    def power_rails(self) -> Mapping[str, Any]:
+        """The power rails of the board, name -> pynq.pmbus.Rail; none for what is no board. ToolError when they cannot be looked for."""
+
     def close(self) -> None:
         """Called once, and nothing after it."""
 
@@ -82,18 +86,26 @@ class CpuBackend:
     def set_solver(self, params: Params) -> None:
         self._reference = Reference(params, self._threads)
 
+    def power_rails(self) -> Mapping[str, Any]:
+        return {}
+
     def close(self) -> None:
         """Nothing to give back."""
 
 
 class KernelBackend:
-    """A kernel behind a transport; `clean_up` runs after the transport has closed."""
+    """A kernel behind a transport; `clean_up` runs after the transport has closed. `rails` looks for those of its board."""
 
     def __init__(
-        self, transport: Transport, params: Params, max_batch_bytes: int, clean_up: Callable[[], None] = lambda: None
+        self,
+        transport: Transport,
+        params: Params,
+        max_batch_bytes: int,
+        clean_up: Callable[[], None] = lambda: None,
+        rails: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self.label = transport.label
-        self._clean_up = clean_up
+        self._clean_up, self.power_rails = clean_up, rails
         try:
             self.driver = KernelDriver(transport, params, max_batch_bytes)
         except BaseException:
@@ -183,7 +195,7 @@ def open_zcu104_sim(
             device.close()
             folder.cleanup()
 
-        return KernelBackend(transport, params, max_batch_bytes, clean_up)
+        return KernelBackend(transport, params, max_batch_bytes, clean_up, lambda: device.rails)
     except BaseException:
         device.close()
         folder.cleanup()
@@ -212,7 +224,14 @@ def open_zcu104(
         raise DeviceError(f"pynq finds no board here ({error}); backend zcu104-sim simulates one") from None
     if pynq.Clocks.device not in (None, device):
         raise DeviceError("this process has used a simulated board, whose clocks pynq would set: start another process")
-    return KernelBackend(Zcu104Transport(Path(bitfile), device, "measured", timeout_s), params, max_batch_bytes)
+    transport = Zcu104Transport(Path(bitfile), device, "measured", timeout_s)
+    return KernelBackend(transport, params, max_batch_bytes, rails=lambda: _rails(device))
+
+
+def _rails(device: Any) -> Mapping[str, Any]:
+    if device.has_capability("REMOTE"):
+        raise ToolError("the power rails of a board over a network cannot be read from here: pynq would read this machine's")
+    return board_rails()
 
 
 BACKENDS: dict[str, Callable[..., Backend]] = {

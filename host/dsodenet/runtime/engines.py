@@ -39,7 +39,9 @@ class Engine(Protocol):
 
     kind: Kind
 
-    def command(self, words: Words, data: bytes) -> bytes: ...
+    def command(self, words: Words, data: bytes, room: int) -> bytes:
+        """Run what `words` says on `data`; its output. room: bytes that the receiver has asked for, 0 when it has not yet: a simulation
+        that is given memory for its output needs to know."""
 
     def close(self) -> None: ...
 
@@ -64,7 +66,7 @@ class ReferenceEngine:
         self.blocks: list[OdeBlock] = [part for section, part in self.reference.parts if section.kind == "f"]
         self.tables: list[NDArray[np.int32]] | None = None  # what LOAD brought
 
-    def command(self, words: Words, data: bytes) -> bytes:
+    def command(self, words: Words, data: bytes, room: int = 0) -> bytes:
         put(words, "FRAMES_DONE", 0)
         status, out = self._dispatch(words, data)
         put(words, "STATUS", status)
@@ -162,11 +164,12 @@ class LibraryEngine:
         self.kind, self.params = kind, params
         self.library = KernelLibrary(path)
 
-    def command(self, words: Words, data: bytes) -> bytes:
+    def command(self, words: Words, data: bytes, room: int) -> bytes:
         network = self.params.spec.network
-        # FRAMES may be wrong on purpose; what arrived bounds what can leave.
-        frames = min(get(words, "FRAMES"), len(data) // image_bytes(network) + 1)
-        out = np.zeros(frames * logits_bytes(network), np.uint8)
+        # FRAMES may be wrong on purpose; what arrived bounds what can leave. Another model than `params` may be loaded.
+        frames = min(get(words, "FRAMES"), len(data) // BEAT_BYTES + 1)
+        own = min(frames, len(data) // image_bytes(network) + 1) * logits_bytes(network)
+        out = np.zeros(max(own, room + BEAT_BYTES), np.uint8)  # a beat too much shall show
         steps = max(get(words, f"N_STEPS_{block + 1}") for block in range(len(network.channels)))
         evaluations = min(steps, MAX_STEPS) * min(get(words, "NUM_STAGES"), MAX_STAGES)
         layer_macs = sum(layer.macs for layer in all_layers(network))

@@ -44,6 +44,9 @@ class Faults:
     short_packets: int = 0  # next output packets end one beat early
     corrupt_words: int = 0  # next output packets have one bit of one word wrong
     stall_s: float = 0.0  # the next command ends this much later
+    dma_delay_s: float = 0.0  # the next output packet reaches memory this much after the kernel is done
+    interrupts: int = 0  # next reads of CTRL raise KeyboardInterrupt, as Ctrl-C during a wait does
+    lost_accesses: int = 0  # next register accesses fail, as when the way to the board is gone
     results: dict[str, int] = field(default_factory=dict)  # result registers that read as this value
 
 
@@ -111,8 +114,11 @@ class AxiDma:
         self.to_kernel: deque[bytes] = deque()
         self.from_kernel: deque[bytes] = deque()
         self.sending = self.armed = False
+        self.delayed_until = 0.0
 
     def read(self, offset: int) -> int:
+        if self.delayed_until:
+            self.board.step()
         if offset % self.S2MM == self.STATUS and self.board.faults.late_idle_reads:
             self.board.faults.late_idle_reads -= 1
             return self.words[offset] & ~self.IDLE
@@ -155,11 +161,21 @@ class AxiDma:
                 self._fail(channel, self.DECODE)
         self.board.step()
 
+    @property
+    def room(self) -> int:
+        """Bytes that the receiving channel waits for."""
+        return self.words.get(self.S2MM + self.LENGTH, 0) if self.armed else 0
+
     def step(self) -> None:
         if self.sending and not self.to_kernel:
             self.sending = False
             self.words[self.MM2S + self.STATUS] |= self.IDLE | self.IOC
         if self.armed and self.from_kernel:
+            delay_s, self.board.faults.dma_delay_s = self.board.faults.dma_delay_s, 0.0
+            if delay_s:
+                self.delayed_until = time.monotonic() + delay_s
+            if time.monotonic() < self.delayed_until:
+                return
             packet, self.armed = self.from_kernel.popleft(), False
             address, length = self._transfer(self.S2MM)
             error, self.board.faults.s2mm_error = self.board.faults.s2mm_error, 0
@@ -201,6 +217,9 @@ class KernelIp:
         if offset == REGISTERS["CTRL"].offset:
             if self.stalled_until:
                 self.board.step()
+            if self.board.faults.interrupts:
+                self.board.faults.interrupts -= 1
+                raise KeyboardInterrupt
             if self.board.faults.busy_reads:
                 self.board.faults.busy_reads -= 1
                 return AP_START
@@ -231,7 +250,7 @@ class KernelIp:
             needs_input = get(self.words, "COMMAND") in (Command.LOAD, Command.RUN)
             if needs_input and not dma.to_kernel:
                 return
-            self.output = self.engine.command(self.words, dma.to_kernel.popleft() if needs_input else b"")
+            self.output = self.engine.command(self.words, dma.to_kernel.popleft() if needs_input else b"", dma.room)
             if self.board.faults.short_packets and self.output:
                 self.board.faults.short_packets -= 1
                 self.output = self.output[:-BEAT_BYTES]
@@ -281,6 +300,7 @@ class Board:
                 model.step()
 
     def read(self, address: int) -> int:
+        self._reach()
         model, offset = self._find(address)
         value = self.processor.get(address, 0) if model is None else model.read(offset)
         if self.accesses is not None:
@@ -288,6 +308,7 @@ class Board:
         return value
 
     def write(self, address: int, value: int) -> None:
+        self._reach()
         model, offset = self._find(address)
         if self.accesses is not None:
             self.accesses.append(("w", address, value))
@@ -295,6 +316,11 @@ class Board:
             self.processor[address] = value
         else:
             model.write(offset, value)
+
+    def _reach(self) -> None:
+        if self.faults.lost_accesses:
+            self.faults.lost_accesses -= 1
+            raise OSError("the way to the board is gone")
 
     def _find(self, address: int) -> tuple[Model | None, int]:
         for base, size, model in self.windows:
