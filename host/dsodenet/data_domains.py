@@ -41,7 +41,7 @@ def rotated(images: Images, seed: int) -> Images:
 
 def inverted(images: Images, seed: int) -> Images:
     """Dark on light."""
-    return 255 - images
+    return np.invert(images)  # 255 - pixel
 
 
 DOMAINS: dict[str, Callable[[Images, int], Images]] = {"blend": blended, "rotated": rotated, "inverted": inverted}
