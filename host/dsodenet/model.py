@@ -21,11 +21,13 @@ from torch.nn.utils import parametrizations
 from dsodenet.errors import SpecError
 from dsodenet.layers import Layer, Section, sections
 from dsodenet.params import knot_positions
-from dsodenet.solvers import integrate, step_coefficients, tableau, weighted_sum
+from dsodenet.solvers import Problem, integrate, step_coefficients, tableau, weighted_sum
 from dsodenet.spec import TIME_FRAC_BITS, Spec
 from dsodenet.time_modules import MeanPerEvaluationNorm, TimeTable
 
 PIXEL_MAX = 255
+
+Gradient = Callable[[Problem, Tensor], Tensor]  # (problem, z(t0)) -> z(t1), with a backward pass of its own
 
 
 class FloatLayers:
@@ -127,7 +129,7 @@ class Slope(nn.Module):
 
 
 class OdeBlock(nn.Module):
-    """z(t1) from z(t0) by the solver of the spec in force."""
+    """z(t1) from z(t0) by the solver of the spec in force. `gradient`, where set, solves the block in training (train/gradients.py)."""
 
     def __init__(self, make: Any, section: Section, spec: Spec, folded: bool) -> None:
         super().__init__()
@@ -137,6 +139,7 @@ class OdeBlock(nn.Module):
         norm = "none" if folded else network.norm
         timed = network.time == "bias" or (pw1.timed and folded)
         self.table = TimeTable(network.time_knots, pw1.out_channels) if timed else None
+        self.gradient: Gradient | None = None
         self.norm: nn.Module = nn.Identity()
         if norm == "batch":
             self.norm = MeanPerEvaluationNorm(network.time_knots, pw1.out_channels)
@@ -148,6 +151,8 @@ class OdeBlock(nn.Module):
                 parametrise(conv)
 
     def forward(self, z: Tensor, spec: Spec, quantised: bool, on_step: Callable[[int, Tensor], None] | None = None) -> Tensor:
+        if self.gradient is not None and self.training:
+            return self.gradient(self.problem(spec), z)
         biases = None
         if self.table is not None:
             biases = self.table(spec, self.block, self._bias_scale() if quantised else None)[:, :, None, None]
@@ -164,6 +169,16 @@ class OdeBlock(nn.Module):
             return self.z(weighted_sum(z, row, slopes)) if any(row) else z
 
         return integrate(f, self.z(z), self._rows(spec, quantised), spec.solver.n_steps[self.block], combine, on_step)
+
+    def problem(self, spec: Spec) -> Problem:
+        """The block as an ordinary differential equation; a float block whose normalisation keeps no running statistics."""
+        solver, table = spec.solver, self.table
+
+        def f(t: float, z: Tensor) -> Tensor:
+            bias = None if table is None else table.at((float(t) - solver.t0) / (solver.t1 - solver.t0))[:, None, None]
+            return self.f(z, bias, self.norm)
+
+        return Problem(f, tuple(self.parameters()), solver.method, solver.n_steps[self.block], solver.t0, solver.t1)
 
     def load_folded(self, source: OdeBlock) -> None:
         for conv, target in zip(source.f.convolutions(), self.f.convolutions()):
@@ -225,6 +240,9 @@ class DsODENet(nn.Module):
             else:
                 z = section(z)
         return z
+
+    def blocks(self) -> list[OdeBlock]:
+        return [section for section in self.sections.values() if isinstance(section, OdeBlock)]
 
     def layer(self, name: str) -> nn.Module:
         """The module of a layer by its name in layers.py, such as `f1.dw1`."""

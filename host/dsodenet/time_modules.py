@@ -28,6 +28,12 @@ class TimeTable(nn.Module):
         knots = round_half_even(self.knots.double() / scale.double()).clamp(-bound, bound - 1)
         return (round_half_even(torch.lerp(knots[index], knots[index + 1], weight)) * scale.double()).to(self.knots.dtype)
 
+    def at(self, position: float) -> Tensor:
+        """The bias at any time, (channels,); position: 0 at the first knot to 1 at the last."""
+        where = position * (len(self.knots) - 1)
+        index = min(int(where), len(self.knots) - 2)
+        return torch.lerp(self.knots[index], self.knots[index + 1], where - index)
+
 
 class MeanPerEvaluationNorm(nn.Module):
     """BatchNorm for a layer shared over time: one scale for all evaluations, a running mean for each knot of time.
