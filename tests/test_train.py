@@ -15,7 +15,7 @@ from dsodenet.data import Dataset
 from dsodenet.errors import InputError, RunError
 from dsodenet.spec import Spec
 from dsodenet.synthetic import random_images
-from dsodenet.train import Options, checkpoint, load_checkpoint, load_float_model, loop, train
+from dsodenet.train import Options, augment, checkpoint, load_checkpoint, load_float_model, train
 from dsodenet.train.augment import random_flip, random_shift
 
 OPTIONS = Options(epochs=2, qat_epochs=1, batch_size=16, progress=False)
@@ -41,9 +41,14 @@ def trained(spec, data, tmp_path_factory) -> tuple[Path, dict[str, Any]]:
     return run, train(spec, data, run, OPTIONS)
 
 
+def contents(run: Path) -> dict[str, bytes]:
+    """The files of a run; what training leaves unfinished is beside the point."""
+    return {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+
+
 def test_a_run_loads_as_it_was_trained(trained, spec, data):
     run, metrics = trained
-    assert sorted(path.name for path in run.iterdir()) == ["checkpoint.pt", "metrics.json"]
+    assert sorted(path.name for path in run.iterdir()) == ["checkpoint.pt", "metrics.csv", "metrics.json"]
     assert json.loads((run / "metrics.json").read_text()) == metrics
     for load, key in ((load_checkpoint, "qat_accuracy"), (load_float_model, "float_accuracy")):
         model, loaded_spec, loaded_metrics = load(run)
@@ -53,13 +58,13 @@ def test_a_run_loads_as_it_was_trained(trained, spec, data):
         with torch.no_grad():
             guesses = model(torch.from_numpy(data.test_images)).argmax(1).numpy()
         assert (guesses == data.test_labels).mean() == metrics[key]
-    assert len(metrics["float_stage"]["loss"]) == 2
-    assert len(metrics["qat_stage"]["loss"]) == 1
+    assert len(metrics["stages"]["float"]["loss"]) == 2
+    assert len(metrics["stages"]["qat"]["loss"]) == 1
 
 
 def test_training_learns(spec, data, tmp_path):
     metrics = train(spec, data, tmp_path, Options(epochs=15, qat_epochs=2, batch_size=8, progress=False))
-    assert metrics["float_stage"]["loss"][-1] < 0.5 * metrics["float_stage"]["loss"][0]
+    assert metrics["stages"]["float"]["loss"][-1] < 0.5 * metrics["stages"]["float"]["loss"][0]
     assert min(metrics["float_accuracy"], metrics["qat_accuracy"]) >= 0.9
 
 
@@ -81,7 +86,7 @@ def test_the_seed_decides(trained, spec, data, tmp_path):
 
 def test_an_interrupted_train_leaves_the_earlier_run(trained, spec, data, monkeypatch, tmp_path):
     run, _ = trained
-    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    before = contents(run)
     calls = []
 
     def interrupted(images, pixels):
@@ -90,18 +95,18 @@ def test_an_interrupted_train_leaves_the_earlier_run(trained, spec, data, monkey
             raise KeyboardInterrupt
         return images
 
-    monkeypatch.setattr(loop, "random_shift", interrupted)
+    monkeypatch.setattr(augment, "random_shift", interrupted)
     for out in (run, tmp_path / "new"):
         calls.clear()
         with pytest.raises(KeyboardInterrupt):
             train(spec, data, out, OPTIONS)
-    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
-    assert not (tmp_path / "new").exists()
+    assert contents(run) == before
+    assert not contents(tmp_path / "new")
 
 
 def test_a_full_disk_leaves_the_earlier_run(trained, spec, data, monkeypatch):
     run, _ = trained
-    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    before = contents(run)
 
     def full(content, path):
         Path(path).write_bytes(b"half a file")
@@ -110,7 +115,7 @@ def test_a_full_disk_leaves_the_earlier_run(trained, spec, data, monkeypatch):
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(OSError, match="no space"):
         train(spec, data, run, OPTIONS)
-    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+    assert contents(run) == before
 
 
 def test_layer_norm_is_float_only(make_spec, data, tmp_path):

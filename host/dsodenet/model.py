@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,13 @@ from dsodenet.time_modules import MeanPerEvaluationNorm, TimeTable
 PIXEL_MAX = 255
 
 Gradient = Callable[[Problem, Tensor], Tensor]  # (problem, z(t0)) -> z(t1), with a backward pass of its own
+
+
+class Outputs(NamedTuple):
+    """What a network makes of images, in training as in use."""
+
+    embedding: Tensor  # (batch, channels): what its last linear layer reads
+    logits: Tensor  # (batch, num_classes)
 
 
 class FloatLayers:
@@ -98,7 +105,11 @@ class Head(nn.Module):
         self.linear = make.linear(section.layers[0])
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.linear(self.x(self.pool(z).flatten(1)))
+        return self.outputs(z).logits
+
+    def outputs(self, z: Tensor) -> Outputs:
+        x = self.x(self.pool(z).flatten(1))
+        return Outputs(x if isinstance(x, Tensor) else x.value, self.linear(x))
 
     def load_folded(self, source: Head) -> None:
         _copy(source.linear, self.linear)
@@ -213,9 +224,9 @@ class DsODENet(nn.Module):
         super().__init__()
         make: Any = FloatLayers()
         if bit_width is not None:
-            if spec.network.norm == "layer":
+            if spec.network.float_only:
                 raise SpecError(
-                    "network.norm layer needs the whole map in each evaluation, so it is float only; use none, weight, spectral or batch"
+                    f"network.norm {spec.network.norm} does not fold into the weights, so it is float only; use none, weight, spectral or batch"
                 )
             from dsodenet.quantisers import Quantisers
 
@@ -233,13 +244,24 @@ class DsODENet(nn.Module):
                 self.sections[section.name] = {"stem": Stem, "down": Down}[section.kind](make, section, batch_norm)
 
     def forward(self, images: Tensor, on_step: dict[int, Callable[[int, Tensor], None]] | None = None) -> Tensor:
+        return self.outputs(images, on_step).logits
+
+    def outputs(self, images: Tensor, on_step: dict[int, Callable[[int, Tensor], None]] | None = None) -> Outputs:
+        """Embedding and logits; arguments as in forward."""
         z = pixels(images, next(self.parameters()).dtype)
-        for section in self.sections.values():
+        *body, head = self.sections.values()
+        for section in body:
             if isinstance(section, OdeBlock):
                 z = section(z, self.spec, self.quantised_arithmetic, (on_step or {}).get(section.block))
             else:
                 z = section(z)
-        return z
+        assert isinstance(head, Head)
+        return head.outputs(z)
+
+    @property
+    def classifier(self) -> nn.Module:
+        """The linear layer from embedding to logits."""
+        return self.layer("head.linear")
 
     def blocks(self) -> list[OdeBlock]:
         return [section for section in self.sections.values() if isinstance(section, OdeBlock)]
@@ -261,7 +283,7 @@ class DsODENet(nn.Module):
     @torch.no_grad()
     def folded(self) -> DsODENet:
         """The float model without normalisation modules whose outputs are those of this one in eval mode."""
-        if self.quantised_arithmetic or self.spec.network.norm == "layer":
+        if self.quantised_arithmetic or self.spec.network.float_only:
             raise SpecError("only a float model with norm none, weight, spectral or batch can be folded")
         if self.is_folded:
             return self

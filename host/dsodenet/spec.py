@@ -28,6 +28,7 @@ PIXEL_BITS = 8  # an image enters as uint8; a float image in [0, 1] is first rou
 TIME_FRAC_BITS = 12  # position of t between two knots of a time table
 
 NORMS = ("none", "weight", "spectral", "batch", "layer")
+FLOAT_ONLY_NORMS = ("layer",)  # cannot be folded into weights and time table, so there is no quantised model
 STEMS = {"conv3x3": (3, 1, 1), "space_to_depth_2": (2, 2, 0), "space_to_depth_4": (4, 4, 0)}  # kernel, stride, padding
 ROUNDINGS = ("RND_CONV", "TRN")  # the modes that torch, QONNX, hls4ml and the engine all have
 KERNELS = ("hls", "rtl")
@@ -95,6 +96,10 @@ class Network:
     def image_shape(self) -> tuple[int, int, int]:
         """(channels, height, width)"""
         return self.in_channels, self.height, self.width
+
+    @property
+    def float_only(self) -> bool:
+        return self.norm in FLOAT_ONLY_NORMS
 
     @property
     def has_time_table(self) -> bool:

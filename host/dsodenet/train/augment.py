@@ -7,6 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def moved(images: Tensor, shift: int, flip: bool) -> Tensor:
+    """Shift, then perhaps mirror."""
+    images = random_shift(images, shift)
+    return random_flip(images) if flip else images
+
+
 def random_shift(images: Tensor, pixels: int) -> Tensor:
     """Shift each image by up to `pixels` in both directions over a black border. images: (batch, channels, height, width)."""
     if not pixels:
@@ -23,3 +29,16 @@ def random_flip(images: Tensor) -> Tensor:
     """Mirror each image left to right with probability 1/2. images: (batch, channels, height, width)."""
     flip = torch.rand(len(images), 1, 1, 1) < 0.5
     return torch.where(flip, images.flip(3), images)
+
+
+def mixed(images: Tensor, labels: Tensor, classes: int, alpha: float) -> tuple[Tensor, Tensor]:
+    """Mixup (arXiv 1710.09412): each image blended with another of the batch, its share drawn from Beta(alpha, alpha).
+
+    Returns uint8 images, as a camera could give them, and labels as float32 (batch, classes), blended in the same shares.
+    """
+    share = torch.distributions.Beta(alpha, alpha).sample((len(images),))
+    other = torch.randperm(len(images))
+    weight = share[:, None, None, None]
+    blended = torch.round(weight * images + (1 - weight) * images[other]).to(torch.uint8)
+    sure = F.one_hot(labels, classes).float()
+    return blended, share[:, None] * sure + (1 - share[:, None]) * sure[other]

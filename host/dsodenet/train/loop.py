@@ -1,128 +1,132 @@
-"""The training loop that the recipes share."""
+"""The training loop that all stages of all recipes share."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dsodenet.data import Images, Labels
-from dsodenet.errors import InputError, RunError
-from dsodenet.model import DsODENet
-from dsodenet.train.augment import random_flip, random_shift
+from dsodenet.errors import RunError
+from dsodenet.model import Outputs
+from dsodenet.train.augment import mixed, moved
+from dsodenet.train.journal import Journal
+from dsodenet.train.objective import Batch, Step
+from dsodenet.train.places import Place
+from dsodenet.train.recipe import Stage, Training
 
-Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]  # (model, images, labels) -> mean loss of the batch
-
-EVALUATION_BATCH = 256
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to train. The defaults suit the digits data set on a CPU; learning rates are the peaks of a one-cycle schedule."""
-
-    epochs: int = 25  # of the float stage
-    qat_epochs: int = 7
-    seed: int = 0
-    batch_size: int = 64
-    learning_rate: float = 2e-2
-    qat_learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    label_smoothing: float = 0.05
-    shift: int = 1  # pixels by which training images move at most
-    flip: bool = False  # mirror training images at random
-    progress: bool = True
-
-    def __post_init__(self) -> None:
-        low = {"epochs": 1, "qat_epochs": 1, "batch_size": 1, "seed": 0, "shift": 0, "weight_decay": 0, "label_smoothing": 0}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if type(value) is bool:
-                continue
-            if not low.get(field.name, 0) <= value < math.inf or (field.name.endswith("learning_rate") and value == 0):
-                raise InputError(f"{field.name} is {value!r}, but it must be {low.get(field.name, 'more than 0')} or more")
-        if self.label_smoothing >= 1:
-            raise InputError(f"label_smoothing is {self.label_smoothing}, but it must be less than 1")
+CLIP_NORM = 1.0
 
 
-@dataclass(frozen=True)
-class Stage:
+@dataclass
+class History:
     """What became of one stage of training: mean loss per epoch, and the seconds that it took."""
 
-    loss: list[float]
-    seconds: float
+    loss: list[float] = field(default_factory=list)
+    seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class Trained:
-    """The result of a recipe. `qat` is None where the spec's normalisation cannot be folded (layer)."""
-
-    float_model: DsODENet
-    float_stage: Stage
-    qat_model: DsODENet | None
-    qat_stage: Stage | None
-
-
-def fit(
-    name: str,
-    model: DsODENet,
-    images: Images,
-    labels: Labels,
-    loss: Loss,
-    options: Options,
-    *,
-    epochs: int,
-    learning_rate: float,
-) -> Stage:
-    """Train `model` in place by AdamW under a one-cycle schedule. images: uint8 (count, channels, height, width)."""
+def fit(stage: Stage, student: nn.Module, training: Training, place: Place, journal: Journal) -> History:
+    """Train `student` in place by AdamW under a one-cycle schedule, from where the journal stands."""
     from tqdm import tqdm
 
-    start = time.perf_counter()
-    x, y = torch.from_numpy(images), torch.from_numpy(labels)
-    batch = min(options.batch_size, len(x))
-    batches = len(x) // batch
-    optimiser = torch.optim.AdamW(_parameter_groups(model, options.weight_decay), learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=epochs * batches + 1)
-    losses: list[float] = []
-    with tqdm(total=epochs * batches, desc=name, unit="batch", disable=None if options.progress else True) as bar:
-        for epoch in range(epochs):
-            model.train()
-            total = 0.0
-            for chosen in torch.randperm(len(x))[: batches * batch].split(batch):
-                seen = random_shift(x[chosen], options.shift)
-                value = loss(model, random_flip(seen) if options.flip else seen, y[chosen])
+    options, epochs, rate = training.options, stage.epochs(training.options), stage.learning_rate(training.options)
+    terms = [loss.term(training, student, **loss.settings) for loss in stage.losses]
+    step = Step(student, nn.ModuleList(terms), tuple(loss.weight for loss in stage.losses)).to(place.device)
+    networks = [teacher.network.to(place.device).eval() for teacher in training.teachers] if stage.needs_teacher else []
+    size = min(options.batch_size, len(training.data.train_images))
+    batches = len(training.data.train_images) // size
+    optimiser = torch.optim.AdamW(_parameter_groups(step, options.weight_decay), rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=epochs * batches + 1)
+    history = History()
+    saved = journal.current(stage.name)
+    if saved is not None:
+        history = History(saved["loss"], saved["seconds"])
+        for part, content in ((step, "step"), (optimiser, "optimiser"), (schedule, "schedule")):
+            part.load_state_dict(saved[content])
+        torch.set_rng_state(saved["random"])
+    module = _distributed(step, place)
+    mixed_precision = torch.autocast(
+        place.device.type, torch.bfloat16, enabled=options.precision == "bfloat16" and stage.schedule != "qat"
+    )
+    done = len(history.loss)
+    quiet = None if options.progress and place.leads else True
+    with tqdm(total=epochs * batches, initial=done * batches, desc=stage.name, unit="batch", disable=quiet) as bar:
+        for epoch in range(done, epochs):
+            start = time.perf_counter()
+            step.train()
+            total = torch.zeros(len(terms), dtype=torch.float64)
+            for number, batch in enumerate(_batches(stage, training, networks, place, size, batches)):
+                batch.progress = (epoch * batches + number) / (epochs * batches)
+                with mixed_precision:
+                    values = module(batch)
                 optimiser.zero_grad()
-                value.backward()
-                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                values.sum().backward()
+                nn.utils.clip_grad_norm_(step.parameters(), CLIP_NORM)
                 optimiser.step()
                 schedule.step()
-                total += value.item()
+                total += values.detach().cpu()
                 bar.update()
-            losses.append(total / batches)
-            if not math.isfinite(losses[-1]):
-                raise RunError(f"{name} training diverged in epoch {epoch + 1} (loss {losses[-1]}); lower its learning rate")
-            bar.set_postfix(epoch=epoch + 1, loss=f"{losses[-1]:.4f}")
-    model.eval()
-    return Stage(losses, time.perf_counter() - start)
+            means = (place.mean(total) / batches).tolist()
+            history.loss.append(sum(means))
+            history.seconds += time.perf_counter() - start
+            if not math.isfinite(history.loss[-1]):
+                raise RunError(
+                    f"{stage.name} training diverged in epoch {epoch + 1} (loss {history.loss[-1]}); lower its learning rate"
+                )
+            bar.set_postfix(epoch=epoch + 1, loss=f"{history.loss[-1]:.4f}")
+            journal.epoch(stage.name, _row(stage, epoch, means, history, schedule), _state(step, optimiser, schedule, history))
+    student.eval()
+    return history
 
 
-def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Weight decay for weights only: not for biases, gains, time tables and quantiser scales."""
-    decayed = [p for name, p in model.named_parameters() if name.endswith("weight") and p.ndim > 1]
-    chosen = set(map(id, decayed))
-    rest = [p for p in model.parameters() if id(p) not in chosen]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+def _batches(stage: Stage, training: Training, teachers: list[Any], place: Place, size: int, count: int) -> Iterator[Batch]:
+    """One epoch. Every process draws the same random numbers for the whole batch and takes its share of it."""
+    options, data = training.options, training.data
+    x, y = torch.from_numpy(data.train_images), torch.from_numpy(data.train_labels)
+    for chosen in torch.randperm(len(x))[: count * size].split(size):
+        images, labels = moved(x[chosen], options.shift, options.flip), y[chosen]
+        if stage.mixup:
+            images, labels = mixed(images, labels, len(data.class_names), stage.mixup)
+        target = None
+        if stage.needs_target and training.target is not None:
+            t = torch.from_numpy(training.target.train_images)
+            target = place.share(moved(t[torch.randint(len(t), (size,))], options.shift, options.flip))
+        images, labels = place.share(images), place.share(labels)
+        yield Batch(images, labels, target, _taught(teachers, images), _taught(teachers, target))
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, images: Images, labels: Labels) -> float:
-    """Share of images whose largest logit is that of their label, in [0, 1]."""
-    model.eval()
-    right = 0
-    for start in range(0, len(images), EVALUATION_BATCH):
-        chosen = slice(start, start + EVALUATION_BATCH)
-        right += int((model(torch.from_numpy(images[chosen])).argmax(1) == torch.from_numpy(labels[chosen])).sum())
-    return right / len(images)
+def _taught(teachers: list[Any], images: Tensor | None) -> tuple[Outputs, ...]:
+    return () if images is None else tuple(teacher.outputs(images) for teacher in teachers)
+
+
+def _distributed(step: Step, place: Place) -> nn.Module:
+    if place.world == 1:
+        return step
+    devices = [place.device] if place.device.type == "cuda" else None
+    return nn.parallel.DistributedDataParallel(step, device_ids=devices)
+
+
+def _row(stage: Stage, epoch: int, means: list[float], history: History, schedule: Any) -> dict[str, Any]:
+    terms = " ".join(f"{loss.term.__name__}={value:.6g}" for loss, value in zip(stage.losses, means))
+    row = {"stage": stage.name, "epoch": epoch + 1, "loss": history.loss[-1], "terms": terms}
+    return row | {"learning_rate": schedule.get_last_lr()[0], "seconds": round(history.seconds, 3)}
+
+
+def _state(step: Step, optimiser: Any, schedule: Any, history: History) -> dict[str, Any]:
+    parts = {"step": step.state_dict(), "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict()}
+    return parts | {"loss": list(history.loss), "seconds": history.seconds, "random": torch.get_rng_state()}
+
+
+def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Weight decay for weights only: not for biases, gains, time tables and quantiser scales. Frozen parameters are left out."""
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    decayed = [p for name, p in trained.items() if name.endswith("weight") and p.ndim > 1]
+    chosen = set(map(id, decayed))
+    rest = [p for p in trained.values() if id(p) not in chosen]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]

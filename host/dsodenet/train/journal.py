@@ -1,0 +1,109 @@
+"""What training leaves as it goes: RUN/unfinished/, from which it can be resumed bit for bit, and its log.
+
+RUN/unfinished/state.pt     finished stages, and the current one after its last whole epoch: networks, optimiser, schedule,
+                            random state; replaced as a whole, so that it can be read whenever training is killed
+RUN/unfinished/metrics.csv  a row per epoch; becomes RUN/metrics.csv when training ends, and the folder goes
+RUN/tensorboard/            the same for TensorBoard, where that is installed
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dsodenet.errors import InputError, RunError
+from dsodenet.files import atomic_file
+from dsodenet.train.checkpoint import load_tensors
+
+FOLDER, STATE_FILE, LOG_FILE, TENSORBOARD = "unfinished", "state.pt", "metrics.csv", "tensorboard"
+COLUMNS = ("stage", "epoch", "loss", "terms", "learning_rate", "seconds")
+STATE_KEYS = {"task", "finished", "current", "rows"}
+
+
+class Journal:
+    """Saves each epoch of a run; of several processes only the leading one writes."""
+
+    def __init__(self, run: Path, task: dict[str, Any], resume: bool, writes: bool) -> None:
+        """task: what decides the result; a state of another task is refused."""
+        self.run, self.folder, self.writes = run, run / FOLDER, writes
+        self.state: dict[str, Any] = {"task": json.dumps(task, sort_keys=True), "finished": {}, "current": None, "rows": []}
+        if resume and (self.folder / STATE_FILE).exists():
+            self.state = self._load(task)
+        self._board = _tensorboard(run / TENSORBOARD, len(self.state["rows"])) if writes else None
+
+    def _load(self, task: dict[str, Any]) -> dict[str, Any]:
+        path = self.folder / STATE_FILE
+        state = load_tensors(path, STATE_KEYS)
+        try:
+            was = json.loads(state["task"])
+            changed = sorted(key for key in was.keys() | task.keys() if was.get(key) != task.get(key))
+        except (TypeError, ValueError, AttributeError) as error:
+            raise RunError(f"{path}: {error}") from None
+        if changed:
+            key = changed[0]
+            raise InputError(
+                f"{path} is of a training with {key} {was.get(key)}, but this one has {task.get(key)}; "
+                f"resume with the same, or start over without --resume"
+            )
+        return state
+
+    def finished(self, stage: str) -> dict[str, Any] | None:
+        """{"student": state, "history": ...} of a stage that is done."""
+        found: dict[str, Any] | None = self.state["finished"].get(stage)
+        return found
+
+    def current(self, stage: str) -> dict[str, Any] | None:
+        """What `epoch` was given for this stage."""
+        current = self.state["current"]
+        return current["content"] if current is not None and current["stage"] == stage else None
+
+    def epoch(self, stage: str, row: dict[str, Any], content: dict[str, Any]) -> None:
+        """Save a whole epoch: its row of the log, and all that the loop needs to go on after it."""
+        self.state["current"] = {"stage": stage, "content": content}
+        self.state["rows"].append(row)
+        if not self.writes:
+            return
+        if self._board is not None:
+            for name in ("loss", "learning_rate"):
+                self._board.add_scalar(f"{stage}/{name}", row[name], row["epoch"])
+        with atomic_file(self.folder / STATE_FILE) as path:
+            torch.save(self.state, path)
+        with atomic_file(self.folder / LOG_FILE) as path:
+            self._write_log(path)
+
+    def end_stage(self, stage: str, student: dict[str, Any], history: dict[str, Any]) -> None:
+        """The stage is done; saved with the first epoch of the next one."""
+        self.state["finished"][stage] = {"student": student, "history": history}
+        self.state["current"] = None
+
+    def close(self) -> None:
+        """Training has ended: keep the log, drop the rest."""
+        if not self.writes:
+            return
+        if self._board is not None:
+            self._board.close()
+        os.replace(self.folder / LOG_FILE, self.run / LOG_FILE)
+        shutil.rmtree(self.folder)
+
+    def _write_log(self, path: Path) -> None:
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(self.state["rows"])
+
+
+def _tensorboard(folder: Path, rows: int) -> Any:
+    """A writer, where TensorBoard is installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    if not rows:
+        shutil.rmtree(folder, ignore_errors=True)
+    return SummaryWriter(str(folder))

@@ -1,0 +1,161 @@
+"""A recipe: stages of training as data, and the context in which they run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from dsodenet.data import Dataset
+from dsodenet.errors import InputError
+from dsodenet.model import DsODENet, calibrate
+from dsodenet.spec import Spec
+from dsodenet.train.losses import CrossEntropy
+from dsodenet.train.objective import Loss
+from dsodenet.train.options import Options
+
+CALIBRATION_IMAGES = 256
+SCHEDULES = {  # which options a stage trains by: (epochs, learning rate)
+    "float": ("epochs", "learning_rate"),
+    "qat": ("qat_epochs", "qat_learning_rate"),
+    "teacher": ("teacher_epochs", "teacher_learning_rate"),
+}
+SUPERVISED = (Loss(CrossEntropy),)
+
+
+@dataclass
+class Teacher:
+    """A network with `outputs` and `classifier`; untrained ones are trained first, as a stage."""
+
+    name: str
+    network: nn.Module
+    trained: bool
+
+
+@dataclass
+class Training:
+    """What a stage may read: the task, and the networks that earlier stages left."""
+
+    spec: Spec
+    data: Dataset
+    options: Options
+    target: Dataset | None = None  # its training labels are never used
+    teachers: list[Teacher] = field(default_factory=list)
+    models: dict[str, nn.Module] = field(default_factory=dict)  # of finished stages, by name
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One call of the loop. `model` makes the network to train, from the task and from earlier stages' networks."""
+
+    name: str
+    model: Callable[..., nn.Module]
+    losses: tuple[Loss, ...] = SUPERVISED
+    schedule: str = "float"  # a key of SCHEDULES
+    share: float = 1.0  # of that schedule's epochs
+    mixup: float = 0.0  # alpha of Beta(alpha, alpha); 0: none
+
+    def epochs(self, options: Options) -> int:
+        return max(1, round(self.share * getattr(options, SCHEDULES[self.schedule][0])))
+
+    def learning_rate(self, options: Options) -> float:
+        rate: float = getattr(options, SCHEDULES[self.schedule][1])
+        return rate
+
+    @property
+    def needs_teacher(self) -> bool:
+        return any(loss.term.needs_teacher for loss in self.losses)
+
+    @property
+    def needs_target(self) -> bool:
+        return any(loss.term.needs_target for loss in self.losses)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Stages in order. One of schedule "qat" leaves the quantised model, and the last one of schedule "float" the float model.
+
+    A stage of schedule "teacher" is expanded to one for each teacher; its `model` takes the teacher as a second argument `teacher`.
+    """
+
+    description: str  # one line
+    stages: tuple[Stage, ...]
+    retrains_teachers: bool = False  # also those that come trained
+
+    @property
+    def needs_teacher(self) -> bool:
+        return any(stage.needs_teacher for stage in self.stages)
+
+    @property
+    def needs_target(self) -> bool:
+        return any(stage.needs_target for stage in self.stages)
+
+    def check(self, name: str, training: Training) -> None:
+        """InputError for an impossible combination, before any work."""
+        if self.needs_teacher and not training.teachers:
+            raise InputError(f"recipe {name} distils, so it needs a teacher (--teacher), but none was given")
+        if training.teachers and not self.needs_teacher:
+            raise InputError(f"recipe {name} takes no teacher, but {training.teachers[0].name} was given")
+        if self.needs_target and training.target is None:
+            raise InputError(f"recipe {name} adapts to a domain, so it needs a target (--target), but none was given")
+
+    def plan(self, training: Training) -> tuple[Stage, ...]:
+        """The stages that this task runs: a teacher stage for each teacher, and no quantised stage where the spec is float only."""
+        result: list[Stage] = []
+        for stage in self.stages:
+            if stage.schedule == "teacher":
+                result += [
+                    dataclasses.replace(stage, name=f"{stage.name}-{number}-{t.name}", model=partial(stage.model, teacher=t))
+                    for number, t in enumerate(training.teachers, 1)
+                    if self.retrains_teachers or not t.trained
+                ]
+            elif stage.schedule != "qat" or not training.spec.network.float_only:
+                result.append(stage)
+        return tuple(result)
+
+
+def new_network(training: Training) -> nn.Module:
+    return DsODENet(training.spec)
+
+
+def teacher_network(training: Training, teacher: Teacher) -> nn.Module:
+    return teacher.network
+
+
+def quantised(training: Training) -> nn.Module:
+    """The float model, its normalisation folded, with quantisers calibrated on training images."""
+    return _quantised(training, (training.data,))
+
+
+def quantised_for_both(training: Training) -> nn.Module:
+    """The same, calibrated on training images of both domains."""
+    assert training.target is not None
+    return _quantised(training, (training.data, training.target))
+
+
+def _quantised(training: Training, domains: tuple[Dataset, ...]) -> nn.Module:
+    model: Any = training.models["float"]
+    result = model.quantised().to(training.device)
+    images = [torch.from_numpy(data.train_images) for data in domains]
+    calibrate(result, torch.cat([x[torch.randperm(len(x))[:CALIBRATION_IMAGES]] for x in images]).to(training.device))
+    return result
+
+
+def float_then_quantised(
+    losses: tuple[Loss, ...], qat_losses: tuple[Loss, ...] | None = None, mixup: float = 0.0
+) -> tuple[Stage, ...]:
+    """The two stages that end most recipes: float, then quantisation-aware from the folded float model."""
+    first = Stage("float", new_network, losses, mixup=mixup)
+    build = quantised_for_both if first.needs_target else quantised
+    return first, Stage("qat", build, losses if qat_losses is None else qat_losses, "qat", mixup=mixup)
+
+
+def teach(losses: tuple[Loss, ...] = SUPERVISED) -> Stage:
+    """Train each teacher that does not come trained."""
+    return Stage("teacher", teacher_network, losses, "teacher")
