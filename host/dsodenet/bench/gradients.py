@@ -35,7 +35,10 @@ from dsodenet.tables import table
 from dsodenet.train.gradients import GRADIENTS, TORCHDIFFEQ_METHODS, backprop, checkpointed
 
 ACTIVATIONS = {"relu": nn.ReLU, "softplus": nn.Softplus}
-FINE: dict[str, Any] = {"method": "rk4", "n_steps": 512}  # the continuous solution: its own error is far below those of up to 64 steps
+FINE: dict[str, Any] = {
+    "method": "rk4",
+    "n_steps": 512,
+}  # the continuous solution: its own error is far below those of up to 64 steps
 FIGURES = {
     "error_discrete": "error against discrete",
     "error_continuous": "error against continuous",
