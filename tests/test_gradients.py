@@ -158,7 +158,7 @@ def test_impossible_combinations_are_refused(make_spec):
         check_gradient("irdm", make_spec(norm="spectral"))
     with pytest.raises(InputError, match="adjoint knows the solvers euler, midpoint, heun, rk4_38, but the spec's is rk4"):
         check_gradient("adjoint", make_spec(method="rk4"))
-    for norm in ("none", "spectral", "batch"):
+    for norm in ("none", "spectral", "batch_shared"):
         check_gradient("backprop", make_spec(norm=norm))
 
 

@@ -22,10 +22,16 @@ from dsodenet.errors import SpecError
 from dsodenet.layers import Layer, Section, sections
 from dsodenet.params import knot_positions
 from dsodenet.solvers import Problem, integrate, step_coefficients, tableau, weighted_sum
-from dsodenet.spec import TIME_FRAC_BITS, Spec
-from dsodenet.time_modules import MeanPerEvaluationNorm, TimeTable
+from dsodenet.spec import FOLDING_NORMS, TIME_FRAC_BITS, Spec
+from dsodenet.time_modules import EvaluationNorm, TimeTable
 
 PIXEL_MAX = 255
+# For each BatchNorm of f, whether it has (a running mean, a running variance) for every knot of time.
+BATCH_NORM_KNOTS = {
+    "batch_shared": (False, False),
+    "batch_mean_per_evaluation": (True, False),
+    "batch_per_evaluation": (True, True),
+}
 
 Gradient = Callable[[Problem, Tensor], Tensor]  # (problem, z(t0)) -> z(t1), with a backward pass of its own
 
@@ -152,8 +158,8 @@ class OdeBlock(nn.Module):
         self.table = TimeTable(network.time_knots, pw1.out_channels) if timed else None
         self.gradient: Gradient | None = None
         self.norm: nn.Module = nn.Identity()
-        if norm == "batch":
-            self.norm = MeanPerEvaluationNorm(network.time_knots, pw1.out_channels)
+        if norm in BATCH_NORM_KNOTS:
+            self.norm = EvaluationNorm(pw1.out_channels, *(network.time_knots if many else 1 for many in BATCH_NORM_KNOTS[norm]))
         elif norm == "layer":
             self.norm = nn.GroupNorm(1, pw1.out_channels)
         elif norm in ("weight", "spectral"):
@@ -171,7 +177,7 @@ class OdeBlock(nn.Module):
 
         def f(z: Tensor, evaluation: int) -> Tensor:
             norm = self.norm
-            if isinstance(norm, MeanPerEvaluationNorm):
+            if isinstance(norm, EvaluationNorm):
                 where = int(index[evaluation]), float(fraction[evaluation]) / 2**TIME_FRAC_BITS
                 return self.f(z, None if biases is None else biases[evaluation], lambda x: norm(x, *where))
             return self.f(z, None if biases is None else biases[evaluation], norm)
@@ -196,10 +202,15 @@ class OdeBlock(nn.Module):
             _copy(conv, target)
         if self.table is not None and source.table is not None:
             self.table.knots.copy_(source.table.knots)
-        if self.table is not None and isinstance(source.norm, MeanPerEvaluationNorm):
-            gain = source.norm.gain()
+        if isinstance(source.norm, EvaluationNorm):
+            (var,) = source.norm.running_var
+            gain = source.norm.gain(var)
             self.f.pw1.weight.mul_(gain[:, None, None, None])
-            self.table.knots.add_(source.norm.bias - source.norm.running_mean * gain)
+            shift = source.norm.bias - source.norm.running_mean * gain
+            if self.table is not None:
+                self.table.knots.add_(shift)
+            else:
+                self.f.pw1.bias.mul_(gain).add_(shift[0])
 
     def _rows(self, spec: Spec, quantised: bool) -> list[list[Any]]:
         solver = spec.solver
@@ -226,14 +237,14 @@ class DsODENet(nn.Module):
         if bit_width is not None:
             if spec.network.float_only:
                 raise SpecError(
-                    f"network.norm {spec.network.norm} does not fold into the weights, so it is float only; use none, weight, spectral or batch"
+                    f"network.norm {spec.network.norm} does not fold into the weights, so it is float only; use {', '.join(FOLDING_NORMS)}"
                 )
             from dsodenet.quantisers import Quantisers
 
             spec = dataclasses.replace(spec, quantisation=dataclasses.replace(spec.quantisation, weight_bit_width=bit_width))
             make, folded = Quantisers(spec.quantisation), True
         self.spec, self.quantised_arithmetic, self.is_folded = spec, bit_width is not None, folded
-        batch_norm = spec.network.norm == "batch" and not folded
+        batch_norm = spec.network.norm in BATCH_NORM_KNOTS and not folded
         self.sections = nn.ModuleDict()
         for section in sections(spec.network):
             if section.kind == "f":
@@ -284,7 +295,7 @@ class DsODENet(nn.Module):
     def folded(self) -> DsODENet:
         """The float model without normalisation modules whose outputs are those of this one in eval mode."""
         if self.quantised_arithmetic or self.spec.network.float_only:
-            raise SpecError("only a float model with norm none, weight, spectral or batch can be folded")
+            raise SpecError(f"only a float model with norm {', '.join(FOLDING_NORMS)} can be folded")
         if self.is_folded:
             return self
         source, result = self.eval(), DsODENet(self.spec, folded=True)
