@@ -24,7 +24,7 @@ from dsodenet.verify import LADDER
 from dsodenet.zoo import resolve
 
 EXTRAS = {"torch": "train", "brevitas": "train", "sklearn": "train", "PIL": "train", "onnx": "train", "qonnx": "lower"}
-EXTRAS |= {"optuna": "explore", "hls4ml": "lower", "pynq": "sim", "tqdm": "train", "matplotlib": "train"}
+EXTRAS |= {"torchdiffeq": "train", "optuna": "explore", "hls4ml": "lower", "pynq": "sim", "tqdm": "train", "matplotlib": "train"}
 
 
 def parse_run(text: str) -> Path:

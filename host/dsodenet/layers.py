@@ -7,7 +7,7 @@ Blocks are counted from 1 in names. A tensor that is quantised has a name and a 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dsodenet.fixed_point import Format
 from dsodenet.spec import PIXEL_BITS, STEMS, Network, Spec
@@ -61,6 +61,15 @@ class Section:
     kind: str  # stem, f, down, head
     block: int  # index from 0 of the ODE block it belongs to (down: the block before it)
     layers: tuple[Layer, ...]
+
+    @property
+    def full_convolutions(self) -> tuple[Layer, ...]:
+        """One dense 3x3 layer in place of each depthwise-pointwise pair: what this section separates."""
+        pairs = [pair for pair in zip(self.layers, self.layers[1:]) if pair[0].depthwise]
+        return tuple(
+            replace(pw, kernel=dw.kernel, stride=dw.stride, padding=dw.padding, source=dw.source, in_size=dw.in_size)
+            for dw, pw in pairs
+        )
 
 
 def _separable(
@@ -165,8 +174,7 @@ def parameter_comparison(spec: Spec) -> dict[str, int]:
     for section in sections(spec.network):
         if section.kind in ("stem", "head"):
             continue
-        pairs = zip(section.layers[::2], section.layers[1::2])
-        full = sum(9 * dw.in_channels * pw.out_channels + pw.out_channels for dw, pw in pairs)
+        full = sum(math.prod(layer.weight_shape) + layer.out_channels for layer in section.full_convolutions)
         copies = len(spec.solver.times(section.block)) if section.kind == "f" else 1
         result["dsodenet"] += own[section.name]
         result["full"] += full

@@ -21,11 +21,19 @@ from torch.nn.utils import parametrizations
 from dsodenet.errors import SpecError
 from dsodenet.layers import Layer, Section, sections
 from dsodenet.params import knot_positions
-from dsodenet.solvers import integrate, step_coefficients, tableau, weighted_sum
-from dsodenet.spec import TIME_FRAC_BITS, Spec
-from dsodenet.time_modules import MeanPerEvaluationNorm, TimeTable
+from dsodenet.solvers import Problem, integrate, step_coefficients, tableau, weighted_sum
+from dsodenet.spec import FOLDING_NORMS, TIME_FRAC_BITS, Spec
+from dsodenet.time_modules import EvaluationNorm, TimeTable
 
 PIXEL_MAX = 255
+# For each BatchNorm of f, whether it has (a running mean, a running variance) for every knot of time.
+BATCH_NORM_KNOTS = {
+    "batch_shared": (False, False),
+    "batch_mean_per_evaluation": (True, False),
+    "batch_per_evaluation": (True, True),
+}
+
+Gradient = Callable[[Problem, Tensor], Tensor]  # (problem, z(t0)) -> z(t1), with a backward pass of its own
 
 
 class Outputs(NamedTuple):
@@ -138,7 +146,7 @@ class Slope(nn.Module):
 
 
 class OdeBlock(nn.Module):
-    """z(t1) from z(t0) by the solver of the spec in force."""
+    """z(t1) from z(t0) by the solver of the spec in force. `gradient`, where set, solves the block in training (train/gradients.py)."""
 
     def __init__(self, make: Any, section: Section, spec: Spec, folded: bool) -> None:
         super().__init__()
@@ -148,9 +156,10 @@ class OdeBlock(nn.Module):
         norm = "none" if folded else network.norm
         timed = network.time == "bias" or (pw1.timed and folded)
         self.table = TimeTable(network.time_knots, pw1.out_channels) if timed else None
+        self.gradient: Gradient | None = None
         self.norm: nn.Module = nn.Identity()
-        if norm == "batch":
-            self.norm = MeanPerEvaluationNorm(network.time_knots, pw1.out_channels)
+        if norm in BATCH_NORM_KNOTS:
+            self.norm = EvaluationNorm(pw1.out_channels, *(network.time_knots if many else 1 for many in BATCH_NORM_KNOTS[norm]))
         elif norm == "layer":
             self.norm = nn.GroupNorm(1, pw1.out_channels)
         elif norm in ("weight", "spectral"):
@@ -159,6 +168,8 @@ class OdeBlock(nn.Module):
                 parametrise(conv)
 
     def forward(self, z: Tensor, spec: Spec, quantised: bool, on_step: Callable[[int, Tensor], None] | None = None) -> Tensor:
+        if self.gradient is not None and self.training:
+            return self.gradient(self.problem(spec), z)
         biases = None
         if self.table is not None:
             biases = self.table(spec, self.block, self._bias_scale() if quantised else None)[:, :, None, None]
@@ -166,7 +177,7 @@ class OdeBlock(nn.Module):
 
         def f(z: Tensor, evaluation: int) -> Tensor:
             norm = self.norm
-            if isinstance(norm, MeanPerEvaluationNorm):
+            if isinstance(norm, EvaluationNorm):
                 where = int(index[evaluation]), float(fraction[evaluation]) / 2**TIME_FRAC_BITS
                 return self.f(z, None if biases is None else biases[evaluation], lambda x: norm(x, *where))
             return self.f(z, None if biases is None else biases[evaluation], norm)
@@ -176,15 +187,30 @@ class OdeBlock(nn.Module):
 
         return integrate(f, self.z(z), self._rows(spec, quantised), spec.solver.n_steps[self.block], combine, on_step)
 
+    def problem(self, spec: Spec) -> Problem:
+        """The block as an ordinary differential equation; a float block whose normalisation keeps no running statistics."""
+        solver, table = spec.solver, self.table
+
+        def f(t: float, z: Tensor) -> Tensor:
+            bias = None if table is None else table.at((float(t) - solver.t0) / (solver.t1 - solver.t0))[:, None, None]
+            return self.f(z, bias, self.norm)
+
+        return Problem(f, tuple(self.parameters()), solver.method, solver.n_steps[self.block], solver.t0, solver.t1)
+
     def load_folded(self, source: OdeBlock) -> None:
         for conv, target in zip(source.f.convolutions(), self.f.convolutions()):
             _copy(conv, target)
         if self.table is not None and source.table is not None:
             self.table.knots.copy_(source.table.knots)
-        if self.table is not None and isinstance(source.norm, MeanPerEvaluationNorm):
-            gain = source.norm.gain()
+        if isinstance(source.norm, EvaluationNorm):
+            (var,) = source.norm.running_var
+            gain = source.norm.gain(var)
             self.f.pw1.weight.mul_(gain[:, None, None, None])
-            self.table.knots.add_(source.norm.bias - source.norm.running_mean * gain)
+            shift = source.norm.bias - source.norm.running_mean * gain
+            if self.table is not None:
+                self.table.knots.add_(shift)
+            else:
+                self.f.pw1.bias.mul_(gain).add_(shift[0])
 
     def _rows(self, spec: Spec, quantised: bool) -> list[list[Any]]:
         solver = spec.solver
@@ -211,14 +237,14 @@ class DsODENet(nn.Module):
         if bit_width is not None:
             if spec.network.float_only:
                 raise SpecError(
-                    f"network.norm {spec.network.norm} does not fold into the weights, so it is float only; use none, weight, spectral or batch"
+                    f"network.norm {spec.network.norm} does not fold into the weights, so it is float only; use {', '.join(FOLDING_NORMS)}"
                 )
             from dsodenet.quantisers import Quantisers
 
             spec = dataclasses.replace(spec, quantisation=dataclasses.replace(spec.quantisation, weight_bit_width=bit_width))
             make, folded = Quantisers(spec.quantisation), True
         self.spec, self.quantised_arithmetic, self.is_folded = spec, bit_width is not None, folded
-        batch_norm = spec.network.norm == "batch" and not folded
+        batch_norm = spec.network.norm in BATCH_NORM_KNOTS and not folded
         self.sections = nn.ModuleDict()
         for section in sections(spec.network):
             if section.kind == "f":
@@ -248,6 +274,9 @@ class DsODENet(nn.Module):
         """The linear layer from embedding to logits."""
         return self.layer("head.linear")
 
+    def blocks(self) -> list[OdeBlock]:
+        return [section for section in self.sections.values() if isinstance(section, OdeBlock)]
+
     def layer(self, name: str) -> nn.Module:
         """The module of a layer by its name in layers.py, such as `f1.dw1`."""
         section, layer = name.split(".")
@@ -266,7 +295,7 @@ class DsODENet(nn.Module):
     def folded(self) -> DsODENet:
         """The float model without normalisation modules whose outputs are those of this one in eval mode."""
         if self.quantised_arithmetic or self.spec.network.float_only:
-            raise SpecError("only a float model with norm none, weight, spectral or batch can be folded")
+            raise SpecError(f"only a float model with norm {', '.join(FOLDING_NORMS)} can be folded")
         if self.is_folded:
             return self
         source, result = self.eval(), DsODENet(self.spec, folded=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -135,4 +136,27 @@ def front_figure(result: dict[str, Any]) -> Figure:
             )
     axes.set(xscale="log", xlabel=f"{objective}, estimated", ylabel={"accuracy": "validation accuracy, %"}.get(value, value))
     axes.legend(fontsize=8)
+    return figure
+
+
+Panels = dict[str, dict[str, list[tuple[float, float]]]]  # title -> curve -> (x, y) in order of x
+
+
+def lines_figure(panels: Panels, x_label: str, log: bool = False) -> Figure:
+    """A panel of curves for each title; x is drawn by powers of two, zeros have no place on a logarithmic y."""
+    columns = min(4, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(4 * columns, 3.4 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    for axes, (title, curves) in zip(grid.flat, panels.items()):
+        for name, points in curves.items():
+            drawn = [point for point in points if point[1] > 0 or not log]
+            axes.plot(*zip(*drawn) if drawn else ((), ()), "o-", label=name, markersize=3)
+        ticks = sorted({x for points in curves.values() for x, _ in points})
+        axes.set(title=title, xlabel=x_label, xscale="log", yscale="log" if log else "linear")
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
+        axes.minorticks_off()
+        axes.legend(fontsize=7)
     return figure

@@ -27,8 +27,11 @@ MAX_CHANNELS = 1024
 PIXEL_BITS = 8  # an image enters as uint8; a float image in [0, 1] is first rounded to uint8
 TIME_FRAC_BITS = 12  # position of t between two knots of a time table
 
-NORMS = ("none", "weight", "spectral", "batch", "layer")
-FLOAT_ONLY_NORMS = ("layer",)  # cannot be folded into weights and time table, so there is no quantised model
+# Of f, over all its evaluations. The three BatchNorms (arXiv 2004.09222) differ in what each evaluation has for itself: batch_shared
+# nothing, batch_mean_per_evaluation its running mean, batch_per_evaluation its running mean and variance.
+NORMS = ("none", "weight", "spectral", "batch_shared", "batch_mean_per_evaluation", "batch_per_evaluation", "layer")
+FLOAT_ONLY_NORMS = ("batch_per_evaluation", "layer")  # do not fold into weights and time table, so there is no quantised model
+FOLDING_NORMS = tuple(norm for norm in NORMS if norm not in FLOAT_ONLY_NORMS)
 STEMS = {"conv3x3": (3, 1, 1), "space_to_depth_2": (2, 2, 0), "space_to_depth_4": (4, 4, 0)}  # kernel, stride, padding
 ROUNDINGS = ("RND_CONV", "TRN")  # the modes that torch, QONNX, hls4ml and the engine all have
 KERNELS = ("hls", "rtl")
@@ -104,7 +107,7 @@ class Network:
     @property
     def has_time_table(self) -> bool:
         """Whether f's bias depends on the evaluation: learned, or the means that a folded BatchNorm leaves."""
-        return self.time == "bias" or self.norm == "batch"
+        return self.time == "bias" or self.norm == "batch_mean_per_evaluation"
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ CASES = {
         "xs", {"network": {"channels": [12, 24, 48], "height": 20, "width": 28, "in_channels": 3}}, (("euler", 4), ("rk4_38", 2))
     ),
     "w4": Case("xs", {"quantisation": {"weight_bit_width": 4}}, (("euler", 4), ("heun", 3))),
-    "floor": Case("xs", {"quantisation": {"rounding": "TRN"}, "network": {"norm": "batch"}}, (("rk3", 3),)),
+    "floor": Case("xs", {"quantisation": {"rounding": "TRN"}, "network": {"norm": "batch_mean_per_evaluation"}}, (("rk3", 3),)),
     "blocks": Case(
         "xs",
         {
