@@ -290,7 +290,10 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"dsodenet {__version__}")
     subparsers = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
-        sub = subparsers.add_parser(name, help=command.help, description=command.help, epilog=f"example: {command.example}")
+        raw = argparse.RawDescriptionHelpFormatter  # an example is never broken at a hyphen
+        sub = subparsers.add_parser(
+            name, help=command.help, description=command.help, epilog=f"example: {command.example}", formatter_class=raw
+        )
         for names, options in command.arguments:
             sub.add_argument(*names, **options)
         if command.json_file:
