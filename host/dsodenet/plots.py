@@ -156,7 +156,7 @@ def lines_figure(panels: Panels, x_label: str, log: bool = False) -> Figure:
             axes.plot(*zip(*drawn) if drawn else ((), ()), "o-", label=name, markersize=3)
         ticks = sorted({x for points in curves.values() for x, _ in points})
         axes.set(title=title, xlabel=x_label, xscale="log", yscale="log" if log else "linear")
-        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
+        axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks], minor=False)
         axes.minorticks_off()
         axes.legend(fontsize=7)
     return figure

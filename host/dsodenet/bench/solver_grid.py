@@ -18,6 +18,7 @@ import numpy as np
 from dsodenet.commands import check_output
 from dsodenet.data import Dataset, load_dataset
 from dsodenet.errors import DsodenetError, InputError
+from dsodenet.estimate import of_spec
 from dsodenet.solvers import TABLEAUS, tableau
 from dsodenet.spec import MAX_STEPS, Spec
 from dsodenet.tables import table
@@ -52,7 +53,10 @@ def accuracies(run: Path, data: Dataset) -> tuple[Spec, dict[str, Accuracy]]:
 
 
 def measure(run: Path, data: Dataset, solvers: tuple[str, ...], steps: tuple[int, ...], progress: bool = True) -> dict[str, Any]:
-    """Accuracy in [0, 1] of every number format, solver and n_steps (the same for all ODE blocks)."""
+    """Accuracy in [0, 1] of every number format, solver and n_steps (the same for all ODE blocks).
+
+    Rows of integers also have the rtl kernel's cycles per image on the spec's lanes, estimated.
+    """
     from tqdm import tqdm
 
     spec, measured = accuracies(run, data)
@@ -61,8 +65,11 @@ def measure(run: Path, data: Dataset, solvers: tuple[str, ...], steps: tuple[int
     for numbers, solver, n_steps in tqdm(
         cases, desc="solver grid", unit="setting", leave=False, disable=None if progress else True
     ):
-        found = measured[numbers](spec.with_solver(solver, n_steps))
-        rows.append({"numbers": numbers, "solver": solver, "n_steps": n_steps, "accuracy": found})
+        other = spec.with_solver(solver, n_steps)
+        row = {"numbers": numbers, "solver": solver, "n_steps": n_steps, "accuracy": measured[numbers](other)}
+        if numbers == "integer":
+            row |= {"cycles": of_spec(other).cycles, "assumed_clock_mhz": spec.kernel.clock_mhz}
+        rows.append(row)
     trained = {"solver": spec.solver.method, "n_steps": list(spec.solver.n_steps)}
     return {"model": spec.name, "norm": spec.network.norm, "trained": trained, "images": len(data.test_images), "rows": rows}
 
@@ -86,6 +93,15 @@ def panels(result: dict[str, Any]) -> dict[str, dict[str, list[tuple[float, floa
         curves = found.setdefault(f"{result['norm']}, {row['numbers']}", {})
         curves.setdefault(row["solver"], []).append((row["n_steps"], row["accuracy"]))
     return found
+
+
+def latency_panels(result: dict[str, Any]) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """What to draw: accuracy of the integers over microseconds per image of the rtl kernel at its assumed clock."""
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for row in result["rows"]:
+        if "cycles" in row:
+            curves.setdefault(row["solver"], []).append((row["cycles"] / row["assumed_clock_mhz"], row["accuracy"]))
+    return {"integers on the rtl kernel, estimated": curves}
 
 
 def main(arguments: list[str] | None = None) -> int:
