@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from dsodenet.runtime.engines import Engine
 
 TIMEOUT_S = 10.0
+# What numeric options may be: the type, the least and the most. A time-out that is no number would never end a wait.
+RANGES: dict[str, tuple[type, float, float]] = {
+    "timeout_s": (float, 1e-3, 86_400),
+    "max_batch_bytes": (int, 1, 1 << 30),
+    "threads": (int, 1, 1024),
+}
 
 
 class Backend(Protocol):
@@ -179,6 +185,8 @@ def open_zcu104_sim(
 
     if pynq.Clocks.device is not None and not isinstance(pynq.Clocks.device, SimulatedZcu104):
         raise DeviceError("this process has used a real board, whose clocks pynq would still set: simulate in another process")
+    if not isinstance(device, (SimulatedZcu104, type(None))):
+        raise InputError(f"device is {device!r}, but it must be a SimulatedZcu104")
     if device is None:
         if kernel not in ENGINES:
             raise InputError(f"kernel is {kernel!r}, but it must be one of {', '.join(ENGINES)}")
@@ -254,6 +262,11 @@ def open_backend(name: str, params: Params, run: Path | None, options: dict[str,
     allowed = backend_options(name)
     if unknown := sorted(set(options) - set(allowed)):
         raise InputError(f"backend {name} has no option {', '.join(unknown)}; it takes {', '.join(allowed)}")
+    for key, (kind, low, high) in RANGES.items():
+        value = options.get(key)
+        if value is not None and not (isinstance(value, (int, kind)) and low <= value <= high):
+            what = "a whole number" if kind is int else "a number"
+            raise InputError(f"{key} is {value!r}, but it must be {what} from {low:g} to {high:g}")
     return BACKENDS[name](params, run, **options)
 
 

@@ -19,7 +19,7 @@ class Pace:
     @property
     def pause_s(self) -> float:
         """Before the second question: a little more than what the last command may have been too early by."""
-        return 1.5 * (1 - SHRINK) * self.sleep_s
+        return 1.6 * (1 - SHRINK) * self.sleep_s
 
     def done_at_once(self) -> None:
         """The command was done after sleep_s."""
