@@ -27,8 +27,9 @@ pynq = pytest.importorskip("pynq")
 
 from dsodenet.runtime import design, hwh  # noqa: E402
 from dsodenet.runtime.faults import FAULTS, MARGIN_S, trial  # noqa: E402
-from dsodenet.runtime.simboard import PAGE_BYTES, Board  # noqa: E402
+from dsodenet.runtime.simboard import Board  # noqa: E402
 from dsodenet.runtime.simdevice import SimulatedZcu104  # noqa: E402
+from dsodenet.runtime.simmemory import PAGE_BYTES  # noqa: E402
 from dsodenet.runtime.zcu104 import Zcu104Transport  # noqa: E402
 
 PARAMS = MODELS["time_bias"]

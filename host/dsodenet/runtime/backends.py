@@ -6,7 +6,7 @@ import inspect
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +14,18 @@ from numpy.typing import NDArray
 from dsodenet.errors import DeviceError, InputError, ToolError
 from dsodenet.params import Params
 from dsodenet.reference import Reference
-from dsodenet.registers import Kind
 from dsodenet.runtime.driver import MAX_BATCH_BYTES, KernelDriver, Transport
+from dsodenet.runtime.engines import ENGINES, csim_library, rtl_library
 from dsodenet.runtime.power import board_rails
 from dsodenet.runtime.stages import Stages
 
-if TYPE_CHECKING:
-    from dsodenet.runtime.engines import Engine
-
 TIMEOUT_S = 10.0
+# What numeric options may be: the type, the least and the most. A time-out that is no number would never end a wait.
+RANGES: dict[str, tuple[type, float, float]] = {
+    "timeout_s": (float, 1e-3, 86_400),
+    "max_batch_bytes": (int, 1, 1 << 30),
+    "threads": (int, 1, 1024),
+}
 
 
 class Backend(Protocol):
@@ -179,6 +182,8 @@ def open_zcu104_sim(
 
     if pynq.Clocks.device is not None and not isinstance(pynq.Clocks.device, SimulatedZcu104):
         raise DeviceError("this process has used a real board, whose clocks pynq would still set: simulate in another process")
+    if not isinstance(device, (SimulatedZcu104, type(None))):
+        raise InputError(f"device is {device!r}, but it must be a SimulatedZcu104")
     if device is None:
         kernel = kernel or {"hls": "csim"}.get(params.spec.kernel.name, params.spec.kernel.name)
         if kernel not in ENGINES:
@@ -255,29 +260,13 @@ def open_backend(name: str, params: Params, run: Path | None, options: dict[str,
     allowed = backend_options(name)
     if unknown := sorted(set(options) - set(allowed)):
         raise InputError(f"backend {name} has no option {', '.join(unknown)}; it takes {', '.join(allowed)}")
+    for key, (kind, low, high) in RANGES.items():
+        value: Any = options.get(key)
+        is_number = isinstance(value, (int, kind))
+        if value is not None and not (is_number and low <= value <= high):
+            what = "a whole number" if kind is int else "a number"
+            raise InputError(f"{key} is {value!r}, but it must be {what} from {low:g} to {high:g}")
     return BACKENDS[name](params, run, **options)
-
-
-def csim_library(run: Path | None, library: str | Path | None) -> Path:
-    """The C simulation to use; RunError when `dsodenet lower` has not made it or the run has changed since."""
-    if library is not None:
-        return Path(library)
-    if run is None:
-        raise InputError("the csim kernel needs a run folder, or library=..., when it is opened from Params")
-    from dsodenet.lower import csim_library as lowered
-
-    path: Path = lowered(run)
-    return path
-
-
-def rtl_library(params: Params, library: str | Path | None) -> Path:
-    """The compiled simulation of the engine with the lanes of the spec; built on first use."""
-    if library is not None:
-        return Path(library)
-    from dsodenet.rtl import library as built
-
-    path: Path = built(params.spec.kernel)
-    return path
 
 
 def import_pynq() -> Any:
@@ -292,28 +281,3 @@ def _open_library(path: Path, params: Params, max_batch_bytes: int) -> Backend:
     from dsodenet.runtime.library import LibraryTransport
 
     return KernelBackend(LibraryTransport(path), params, max_batch_bytes)
-
-
-def _reference_engine(params: Params, run: Path | None, library: str | Path | None) -> Engine:
-    from dsodenet.runtime.engines import ReferenceEngine
-
-    return ReferenceEngine(params)
-
-
-def _csim_engine(params: Params, run: Path | None, library: str | Path | None) -> Engine:
-    from dsodenet.runtime.engines import LibraryEngine
-
-    return LibraryEngine(csim_library(run, library), params, Kind.HLS)
-
-
-def _rtl_engine(params: Params, run: Path | None, library: str | Path | None) -> Engine:
-    from dsodenet.runtime.engines import LibraryEngine
-
-    return LibraryEngine(rtl_library(params, library), params, Kind.RTL)
-
-
-ENGINES: dict[str, Callable[[Params, Path | None, str | Path | None], Engine]] = {
-    "csim": _csim_engine,
-    "rtl": _rtl_engine,
-    "reference": _reference_engine,
-}

@@ -1,14 +1,15 @@
-"""What computes inside the simulated kernel: the integer reference, or a kernel in a shared library."""
+"""What computes inside the simulated kernel: the integer reference, or a kernel in a shared library; one entry of ENGINES each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dsodenet.errors import InputError
 from dsodenet.layers import all_layers, sections
 from dsodenet.params import Params
 from dsodenet.reference import OdeBlock, Reference
@@ -179,3 +180,44 @@ class LibraryEngine:
 
     def close(self) -> None:
         self.library.close()
+
+
+def csim_library(run: Path | None, library: str | Path | None) -> Path:
+    """The C simulation to use; RunError when `dsodenet lower` has not made it or the run has changed since."""
+    if library is not None:
+        return Path(library)
+    if run is None:
+        raise InputError("the csim kernel needs a run folder, or library=..., when it is opened from Params")
+    from dsodenet.lower import csim_library as lowered
+
+    path: Path = lowered(run)
+    return path
+
+
+def rtl_library(params: Params, library: str | Path | None) -> Path:
+    """The compiled simulation of the engine with the lanes of the spec; built on first use."""
+    if library is not None:
+        return Path(library)
+    from dsodenet.rtl import library as built
+
+    path: Path = built(params.spec.kernel)
+    return path
+
+
+def _reference_engine(params: Params, run: Path | None, library: str | Path | None) -> Engine:
+    return ReferenceEngine(params)
+
+
+def _csim_engine(params: Params, run: Path | None, library: str | Path | None) -> Engine:
+    return LibraryEngine(csim_library(run, library), params, Kind.HLS)
+
+
+def _rtl_engine(params: Params, run: Path | None, library: str | Path | None) -> Engine:
+    return LibraryEngine(rtl_library(params, library), params, Kind.RTL)
+
+
+ENGINES: dict[str, Callable[[Params, Path | None, str | Path | None], Engine]] = {
+    "csim": _csim_engine,
+    "rtl": _rtl_engine,
+    "reference": _reference_engine,
+}
