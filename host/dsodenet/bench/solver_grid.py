@@ -58,7 +58,9 @@ def measure(run: Path, data: Dataset, solvers: tuple[str, ...], steps: tuple[int
     spec, measured = accuracies(run, data)
     cases = [(numbers, solver, n) for numbers in measured for solver in solvers for n in steps]
     rows = []
-    for numbers, solver, n_steps in tqdm(cases, desc="solver grid", unit="setting", leave=False, disable=None if progress else True):
+    for numbers, solver, n_steps in tqdm(
+        cases, desc="solver grid", unit="setting", leave=False, disable=None if progress else True
+    ):
         found = measured[numbers](spec.with_solver(solver, n_steps))
         rows.append({"numbers": numbers, "solver": solver, "n_steps": n_steps, "accuracy": found})
     trained = {"solver": spec.solver.method, "n_steps": list(spec.solver.n_steps)}
@@ -71,7 +73,9 @@ def text(result: dict[str, Any]) -> str:
     for row in result["rows"]:
         lines.setdefault((row["numbers"], row["solver"]), []).append(f"{100 * row['accuracy']:.1f}")
     trained = f"{result['trained']['solver']}, n_steps {','.join(map(str, result['trained']['n_steps']))}"
-    title = f"{result['model']}, norm {result['norm']}, trained with {trained}; accuracy % on {result['images']} test images, measured"
+    title = (
+        f"{result['model']}, norm {result['norm']}, trained with {trained}; accuracy % on {result['images']} test images, measured"
+    )
     return f"{title}\n{table(('numbers', 'solver', *(f'n={n}' for n in steps)), [(*key, *cells) for key, cells in lines.items()])}"
 
 
