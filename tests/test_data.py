@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from dsodenet.data import Dataset, fit_images, load_dataset, stratified_test_mask
-from dsodenet.data_files import read_data_pickle
+from dsodenet.data_pickle import read_data_pickle
 from dsodenet.errors import InputError
 from dsodenet.spec import Network
 
@@ -295,9 +295,11 @@ def test_resizing_keeps_constant_images_and_the_order_of_height_and_width():
 
 def test_odd_folders_are_refused(tmp_path):
     eight = network(3, 8, 8, 2)
-    with pytest.raises(InputError, match="must be one of digits, or a folder that is there"):
+    with pytest.raises(InputError, match=r"must be one of digits, digits-blend, .*, or a folder that is there"):
         load_dataset(tmp_path / "missing", eight)
-    with pytest.raises(InputError, match="needs the files of CIFAR-10 or MNIST, or a subfolder of images per class"):
+    with pytest.raises(
+        InputError, match="needs the files of CIFAR-10, MNIST, USPS, SVHN or STL-10, or a subfolder of images per class"
+    ):
         load_dataset(tmp_path, eight)
     write_images(tmp_path / "a", 4)
     (tmp_path / "b").mkdir()

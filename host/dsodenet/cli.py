@@ -6,6 +6,7 @@ Exit status: 0 done, 1 the ladder found a difference or the self-test a fault, 2
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ SOLVER = (
     _argument("--n-steps", type=parse_steps, metavar="N", help="solver steps, for all ODE blocks or one number each: 4,4,8"),
     _argument("--solver", metavar="NAME", help="solver method instead of the spec's"),
 )
+DATA_HELP = "digits, digits-blend, digits-rotated or digits-inverted, or a folder of images or standard files"
 SPEC_HELP = f"{', '.join(SIZES)}, or a spec JSON file"
 COMMANDS = {
     "spec": Command(
@@ -79,17 +81,37 @@ COMMANDS = {
     "train": Command(
         commands.train,
         "train a model: float, then quantisation-aware",
-        "dsodenet train --spec xs --data digits --out build/digits",
+        "dsodenet train --spec xs --recipe dann --data digits --target digits-inverted --out build/adapted",
         (
             _argument("--spec", required=True, metavar="NAME|FILE", help=SPEC_HELP),
             _argument("--out", required=True, type=Path, metavar="RUN", help="run folder to write"),
-            _argument("--data", default="digits", metavar="NAME|DIR", help="digits, or a folder of images (default digits)"),
+            _argument("--data", default="digits", metavar="NAME|DIR", help=f"{DATA_HELP} (default digits)"),
+            _argument("--recipe", default="supervised", metavar="NAME", help="one of `dsodenet recipes` (default supervised)"),
+            _argument("--teacher", metavar="NAME|RUN,...", help="teachers to train, by name, or trained ones, by run folder"),
+            _argument("--target", metavar="NAME|DIR", help="domain to adapt to, or to be measured on: a data set like --data"),
+            _argument("--resume", action="store_true", help="go on with the training that RUN holds unfinished, if it does"),
             _argument("--epochs", type=int, metavar="N", help="epochs of the float stage"),
             _argument("--qat-epochs", type=int, metavar="N", help="epochs of the quantisation-aware stage"),
+            _argument("--teacher-epochs", type=int, metavar="N", help="epochs of each teacher"),
+            _argument("--batch-size", type=int, metavar="N", help="images of a step, of all processes together"),
+            _argument("--learning-rate", type=float, metavar="X", help="peak of the float stage's schedule"),
+            _argument("--qat-learning-rate", type=float, metavar="X", help="peak of the quantisation-aware stage's schedule"),
+            _argument("--teacher-learning-rate", type=float, metavar="X", help="peak of the teachers' schedule"),
+            _argument("--weight-decay", type=float, metavar="X", help="of weights; biases and gains have none"),
+            _argument("--label-smoothing", type=float, metavar="X", help="share of a label that is spread over all classes"),
+            _argument("--shift", type=int, metavar="N", help="pixels by which training images move at most"),
+            _argument("--flip", action="store_true", default=None, help="mirror training images at random"),
             _argument("--seed", type=int, metavar="N", help="random seed (default 0)"),
-            _argument("--recipe", default="supervised", metavar="NAME", help="training recipe (default supervised)"),
+            _argument("--device", metavar="NAME", help="auto (the default: a GPU where there is one), cpu or cuda"),
+            _argument("--precision", metavar="NAME", help="float32 (the default), or bfloat16 in the float stages"),
             _argument("--weight-bits", type=int, metavar="N", help="bits of the weights instead of the spec's"),
         ),
+    ),
+    "recipes": Command(
+        commands.recipes,
+        "list the training recipes, and the teachers that they may name",
+        "dsodenet recipes",
+        (),
     ),
     "export": Command(
         commands.export, "write integers, formats and QONNX of a trained run", "dsodenet export build/digits", (RUN,)
@@ -208,7 +230,8 @@ def main(argv: list[str] | None = None) -> int:
         args = parser().parse_args(argv)
         command = COMMANDS[args.command]
         result = command.run(args)
-        print((commands.show_json if args.json is True else command.show)(result))
+        if os.environ.get("RANK", "0") == "0":  # the first of the processes that torchrun starts
+            print((commands.show_json if args.json is True else command.show)(result))
         return 1 if result.get("differing") or result.get("ok") is False else 0
     except DsodenetError as error:
         print(f"dsodenet: {error}", file=sys.stderr)

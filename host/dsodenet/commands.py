@@ -64,11 +64,24 @@ def train(args: argparse.Namespace) -> Result:
     if args.out.exists() and not args.out.is_dir():
         raise InputError(f"{args.out} is a file, but --out must name a folder")
     from dsodenet.data import load_dataset
-    from dsodenet.train import Options, train
+    from dsodenet.train import OPTION_NAMES, Options, train
 
-    given = {name: getattr(args, name) for name in ("epochs", "qat_epochs", "seed") if getattr(args, name) is not None}
-    metrics = train(spec, load_dataset(args.data, spec.network), args.out, Options(progress=not args.quiet, **given), args.recipe)
-    return {"run": str(args.out), "float_accuracy": metrics["float_accuracy"], "qat_accuracy": metrics["qat_accuracy"]}
+    options = Options(
+        progress=not args.quiet, **{name: getattr(args, name) for name in OPTION_NAMES if getattr(args, name) is not None}
+    )
+    data, target = (None if name is None else load_dataset(name, spec.network) for name in (args.data, args.target))
+    teachers = args.teacher.split(",") if args.teacher else ()
+    assert data is not None
+    metrics = train(spec, data, args.out, options, args.recipe, target=target, teachers=teachers, resume=args.resume)
+    kept = {key: value for key, value in metrics.items() if key.endswith("_accuracy") and value is not None}
+    return {"run": str(args.out)} | kept | {f"teacher {t['name']}": t["accuracy"] for t in metrics["teachers"]}
+
+
+def recipes(args: argparse.Namespace) -> Result:
+    from dsodenet.train import RECIPES, TEACHERS
+
+    listed = {name: recipe.description for name, recipe in RECIPES.items()}
+    return listed | {f"teacher {name}": (make.__doc__ or "").strip().partition("\n")[0] for name, make in TEACHERS.items()}
 
 
 def export(args: argparse.Namespace) -> Result:

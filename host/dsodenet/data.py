@@ -1,6 +1,7 @@
 """Images and labels as uint8 NumPy arrays, at the size and channel count that a network takes.
 
-A data set is an entry of DATASETS, or a folder: the standard files of CIFAR-10 or MNIST, or images in one subfolder per class.
+A data set is an entry of DATASETS, or a folder: the standard files of CIFAR-10, MNIST, USPS, SVHN or STL-10, or images
+in one subfolder per class (as Office-31 and most others come).
 A folder is data from outside: its sizes are checked before memory is taken, nothing in it is executed, and no link leads out of it.
 """
 
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dsodenet.data_files import MAX_IMAGE_BYTES, STANDARD_FILES, Part, inside
+from dsodenet.data_domains import DOMAINS
+from dsodenet.data_files import STANDARD_FILES
+from dsodenet.data_read import MAX_IMAGE_BYTES, Part, inside
 from dsodenet.errors import InputError, ToolError
 from dsodenet.spec import Network
 
@@ -29,6 +32,7 @@ MAX_SIDE = 16384  # pixels of one side of an image file
 MAX_PIXELS = 1 << 26  # of one image file
 SPLIT_SEED = 2024
 TEST_SHARE = 0.2
+GENERATED = " (generated)"  # ends the name of a data set that was made here
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,8 @@ class Dataset:
 def load_dataset(name_or_folder: str | Path, network: Network) -> Dataset:
     """A data set of DATASETS by name, or a folder by path, at the network's size; InputError when it does not fit."""
     name = str(name_or_folder)
-    if name in DATASETS:
-        data = DATASETS[name](network)
+    if name.removesuffix(GENERATED) in DATASETS:
+        data = DATASETS[name.removesuffix(GENERATED)](network)
     elif Path(name).is_dir():
         data = _load_folder(Path(name), network)
     else:
@@ -86,7 +90,21 @@ def load_digits(network: Network) -> Dataset:
     return _from_parts("digits", parts[0], parts[1], tuple("0123456789"), network)
 
 
+def _generated(change: Callable[[Images, int], Images], name: str) -> Callable[[Network], Dataset]:
+    """A data set whose images `change(images, seed)` makes from the digits; its name says that it is generated."""
+
+    def load(network: Network) -> Dataset:
+        digits = load_digits(network)
+        images = {split: change(getattr(digits, f"{split}_images"), seed) for seed, split in enumerate(("train", "test"))}
+        return Dataset(
+            name + GENERATED, images["train"], digits.train_labels, images["test"], digits.test_labels, digits.class_names
+        )
+
+    return load
+
+
 DATASETS: dict[str, Callable[[Network], Dataset]] = {"digits": load_digits}
+DATASETS |= {f"digits-{kind}": _generated(change, f"digits-{kind}") for kind, change in DOMAINS.items()}
 
 
 def stratified_test_mask(labels: Labels, share: float = TEST_SHARE, seed: int = SPLIT_SEED) -> NDArray[np.bool_]:
@@ -172,7 +190,7 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     names = tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")))
     if len(names) < 2:
         raise InputError(
-            f"{folder}: not a data set: it needs the files of CIFAR-10 or MNIST, or a subfolder of images per class (found {len(names)})"
+            f"{folder}: not a data set: it needs the files of CIFAR-10, MNIST, USPS, SVHN or STL-10, or a subfolder of images per class (found {len(names)})"
         )
     return names
 

@@ -1,133 +1,36 @@
-"""The standard files of public data sets, read from a folder as data: no pickle is ever executed, every size is checked first."""
+"""The standard files of public data sets, read from a folder as data: nothing is executed, every size is checked first.
+
+CIFAR-10 (pickles or binary), MNIST (IDX), USPS (libsvm text, bzip2), SVHN (MATLAB 5), STL-10 (binary). Office-31 is a folder of images.
+"""
 
 from __future__ import annotations
 
 import gzip
 import io
 import math
-import pickle
-import pickletools
 import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsodenet.errors import InputError
+from dsodenet.data_pickle import read_data_pickle
+from dsodenet.data_read import MAX_FILE_BYTES, MAX_IMAGE_BYTES, Part, Parts, checked_labels, inside, read_bytes
+from dsodenet.errors import InputError, ToolError
 
-Part = tuple[NDArray[np.uint8], NDArray[np.int64]]  # images (count, channels, height, width), labels (count,)
-Parts = tuple[Part, Part, tuple[str, ...]]  # train, test, class names
-
-MAX_IMAGE_BYTES = 4 << 30
-MAX_FILE_BYTES = 256 << 20
+DIGIT_CLASSES = tuple("0123456789")
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CIFAR_SHAPE = (3, 32, 32)
 CIFAR_PIXELS = math.prod(CIFAR_SHAPE)
 IDX_IMAGES, IDX_LABELS = 0x00000803, 0x00000801  # magic number: uint8 in 3 dimensions, in 1
-
-
-def inside(folder: Path, relative: str | Path) -> Path:
-    """folder / relative, unless a link or `..` leads out of the folder."""
-    path = folder / relative
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise InputError(f"{path}: leads out of the data folder to {path.resolve()}")
-    return path
-
-
-def _read_bytes(path: Path) -> bytes:
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise InputError(f"{path}: {path.stat().st_size} bytes, but at most {MAX_FILE_BYTES} are read")
-    return path.read_bytes()
-
+USPS_SIDE = 16
+STL10_CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
+STL10_SHAPE = (3, 96, 96)
+STL10_PIXELS = math.prod(STL10_SHAPE)
 
 # CIFAR-10 ---------------------------------------------------------------------------------------------------------------------
-
-# What a dictionary of strings, lists, numbers and one NumPy array consists of; nothing that a pickle could run or swell with.
-PICKLE_OPCODES = frozenset([
-    "PROTO", "FRAME", "STOP", "MARK", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "NONE", "NEWTRUE", "NEWFALSE", "BININT",
-    "BININT1", "BININT2", "LONG1", "EMPTY_DICT", "SETITEM", "SETITEMS", "EMPTY_LIST", "APPEND", "APPENDS", "EMPTY_TUPLE",
-    "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "SHORT_BINSTRING", "BINSTRING", "SHORT_BINBYTES", "BINBYTES", "SHORT_BINUNICODE",
-    "BINUNICODE", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET", "MEMOIZE",
-])  # fmt: skip
-MAX_MEMO = 1 << 20
-
-
-class _PickledArray:
-    """Stands in for numpy.ndarray while a pickle is read: keeps the state that the pickle gives it and allocates nothing."""
-
-    state: tuple[Any, ...] = ()
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state if isinstance(state, tuple) else ()
-
-    def array(self) -> NDArray[np.uint8]:
-        """The array, if it is a C-ordered one of uint8."""
-        match self.state:
-            case (_, (int(rows), int(columns)), _PickledDtype(code=("u1" | b"u1")), False, bytes(data)) if rows * columns == len(
-                data
-            ):
-                return np.frombuffer(data, np.uint8).reshape(rows, columns)
-        raise pickle.UnpicklingError("its data is no two-dimensional array of uint8")
-
-
-class _PickledDtype:
-    """Stands in for numpy.dtype."""
-
-    def __init__(self, code: Any = None, *_: Any) -> None:
-        self.code = code
-
-    def __setstate__(self, state: Any) -> None:
-        """The byte order of uint8 says nothing."""
-
-
-def _encode(text: Any, encoding: Any) -> bytes:
-    """Stands in for _codecs.encode, with which Python 3 writes bytes for Python 2."""
-    if not isinstance(text, str) or encoding not in ("latin1", b"latin1"):
-        raise pickle.UnpicklingError("it encodes something else than latin1 text")
-    return text.encode("latin1")
-
-
-def _reconstruct(*_: Any) -> _PickledArray:
-    return _PickledArray()
-
-
-PICKLE_GLOBALS: dict[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy", "ndarray"): _PickledArray,
-    ("numpy", "dtype"): _PickledDtype,
-    ("_codecs", "encode"): _encode,
-}
-
-
-class _DataUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in PICKLE_GLOBALS:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no data")
-        return PICKLE_GLOBALS[module, name]
-
-
-def read_data_pickle(path: Path) -> dict[str, Any]:
-    """The dictionary in a pickle of plain data; its NumPy arrays must be uint8 in two dimensions. Executes nothing from the file."""
-    data = _read_bytes(path)
-    try:
-        for opcode, argument, _ in pickletools.genops(data):
-            if opcode.name not in PICKLE_OPCODES or ("PUT" in opcode.name and int(argument or 0) > MAX_MEMO):
-                raise pickle.UnpicklingError(f"opcode {opcode.name} {argument!r:.20} has no place in a data file")
-        content = _DataUnpickler(io.BytesIO(data), encoding="bytes").load()
-        if not isinstance(content, dict):
-            raise pickle.UnpicklingError("it holds no dictionary")
-        return {
-            key.decode("latin1") if isinstance(key, bytes) else str(key): value.array()
-            if isinstance(value, _PickledArray)
-            else value
-            for key, value in content.items()
-        }
-    except (pickle.UnpicklingError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError) as error:
-        raise InputError(f"{path}: not a pickle of plain data ({error})") from None
 
 
 def _read_cifar_pickle(path: Path) -> Part:
@@ -135,22 +38,15 @@ def _read_cifar_pickle(path: Path) -> Part:
     data, labels = content.get("data"), content.get("labels")
     if not isinstance(data, np.ndarray) or not isinstance(labels, list) or data.shape != (len(labels), CIFAR_PIXELS):
         raise InputError(f"{path}: needs `data` of {CIFAR_PIXELS} uint8 per image and as many `labels`")
-    return data.reshape(-1, *CIFAR_SHAPE), _cifar_labels(path, labels)
+    return data.reshape(-1, *CIFAR_SHAPE), checked_labels(path, labels, 0, len(CIFAR_CLASSES))
 
 
 def _read_cifar_binary(path: Path) -> Part:
-    data = np.frombuffer(_read_bytes(path), np.uint8)
+    data = np.frombuffer(read_bytes(path), np.uint8)
     if not len(data) or len(data) % (1 + CIFAR_PIXELS):
         raise InputError(f"{path}: {len(data)} bytes are no whole number of records of {1 + CIFAR_PIXELS} bytes")
     records = data.reshape(-1, 1 + CIFAR_PIXELS)
-    return records[:, 1:].reshape(-1, *CIFAR_SHAPE), _cifar_labels(path, records[:, 0])
-
-
-def _cifar_labels(path: Path, labels: Any) -> NDArray[np.int64]:
-    result = np.asarray(labels)
-    if result.dtype.kind not in "iu" or result.ndim != 1 or result.min() < 0 or result.max() >= len(CIFAR_CLASSES):
-        raise InputError(f"{path}: labels must be whole numbers from 0 to {len(CIFAR_CLASSES) - 1}")
-    return result.astype(np.int64)
+    return records[:, 1:].reshape(-1, *CIFAR_SHAPE), checked_labels(path, records[:, 0], 0, len(CIFAR_CLASSES))
 
 
 def _cifar_reader(suffix: str, read: Callable[[Path], Part]) -> Callable[[Path], Parts]:
@@ -205,7 +101,90 @@ def _read_mnist(folder: Path) -> Parts:
         parts.append((read_idx(images, IDX_IMAGES)[:, None], read_idx(labels, IDX_LABELS).astype(np.int64)))
     if not all(len(images) == len(labels) for images, labels in parts):
         raise InputError(f"{folder}: the counts of images and labels differ")
-    return parts[0], parts[1], tuple("0123456789")
+    return parts[0], parts[1], DIGIT_CLASSES
+
+
+# USPS: libsvm text, 16 x 16 numbers in [-1, 1], digit d labelled d + 1 ---------------------------------------------------------
+
+
+def _read_usps(folder: Path) -> Parts:
+    train, test = (_read_libsvm(inside(folder, f"{name}.bz2")) for name in ("usps", "usps.t"))
+    return train, test, DIGIT_CLASSES
+
+
+def _read_libsvm(path: Path) -> Part:
+    if not path.is_file():
+        raise InputError(f"{path.parent}: USPS without {path.name}")
+    try:
+        from sklearn.datasets import load_svmlight_file
+    except ImportError:
+        raise ToolError("USPS files need scikit-learn; install dsodenet[train]") from None
+    try:
+        values, labels = load_svmlight_file(io.BytesIO(read_bytes(path)), n_features=USPS_SIDE**2, zero_based=False)
+    except (ValueError, OverflowError, IndexError) as error:
+        raise InputError(f"{path}: not libsvm text of {USPS_SIDE} x {USPS_SIDE} numbers ({error})") from None
+    if not values.shape[0] or not np.abs(values.data).max(initial=0.0) <= 1.0:
+        raise InputError(f"{path}: needs numbers from -1 to 1 for at least one image")
+    if values.nnz < 0.5 * values.shape[0] * USPS_SIDE**2:  # background is -1: zero is a rare grey
+        raise InputError(f"{path}: {values.nnz} numbers are too few for {values.shape[0]} images; is it cut short?")
+    images = np.rint((values.toarray() + 1) * 127.5).astype(np.uint8).reshape(-1, 1, USPS_SIDE, USPS_SIDE)
+    return images, checked_labels(path, labels, 1, 10) - 1
+
+
+# SVHN: MATLAB 5 files, X (32, 32, 3, count) and y (count, 1), the digit 0 labelled 10 -------------------------------------------
+
+
+def _read_svhn(folder: Path) -> Parts:
+    train, test = (_read_mat(inside(folder, f"{split}_32x32.mat")) for split in ("train", "test"))
+    return train, test, DIGIT_CLASSES
+
+
+def _read_mat(path: Path) -> Part:
+    if not path.is_file():
+        raise InputError(f"{path.parent}: SVHN without {path.name}")
+    try:
+        from scipy import io as matlab
+    except ImportError:
+        raise ToolError("SVHN files need SciPy; install dsodenet[train]") from None
+    data = read_bytes(path)
+    try:
+        found = {name: (shape, kind) for name, shape, kind in matlab.whosmat(io.BytesIO(data))}
+        (shape, kind), (label_shape, label_kind) = found["X"], found["y"]
+        # kinds of numbers only: an object, struct or cell could hold anything
+        if kind != "uint8" or shape[:3] != (32, 32, 3) or len(shape) != 4 or label_shape != (shape[3], 1):
+            raise ValueError(f"X is {kind}{tuple(shape)} and y is {label_kind}{tuple(label_shape)}")
+        if label_kind not in ("uint8", "double") or not 0 < math.prod(shape) <= MAX_IMAGE_BYTES:
+            raise ValueError(f"y is {label_kind}, X has {math.prod(shape)} bytes")
+        content = matlab.loadmat(io.BytesIO(data), variable_names=["X", "y"])
+        images, labels = content["X"], content["y"]
+        if images.dtype != np.uint8 or images.shape != tuple(shape) or labels.shape != tuple(label_shape):
+            raise ValueError("its header and its arrays differ")
+    except Exception as error:  # SciPy raises whatever a damaged file leads it to
+        why = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: not a MATLAB 5 file with X of uint8 (32, 32, 3, N) and y (N, 1) ({why})") from None
+    return np.ascontiguousarray(images.transpose(3, 2, 0, 1)), checked_labels(path, labels[:, 0], 1, 10) % 10
+
+
+# STL-10: bytes of 3 x 96 x 96 images, each plane column by column, labels from 1 ------------------------------------------------
+
+
+def _read_stl10(folder: Path) -> Parts:
+    train, test = (_read_stl10_part(folder, split) for split in ("train", "test"))
+    return train, test, STL10_CLASSES
+
+
+def _read_stl10_part(folder: Path, split: str) -> Part:
+    paths = [inside(folder, f"{split}_{kind}.bin") for kind in "Xy"]
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"{folder}: STL-10 without {path.name}")
+    pixels, labels = (np.frombuffer(read_bytes(path), np.uint8) for path in paths)
+    if not len(pixels) or len(pixels) % STL10_PIXELS:
+        raise InputError(f"{paths[0]}: {len(pixels)} bytes are no whole number of images of {STL10_PIXELS} bytes")
+    if len(labels) != len(pixels) // STL10_PIXELS:
+        raise InputError(f"{paths[1]}: {len(labels)} labels, but {paths[0].name} has {len(pixels) // STL10_PIXELS} images")
+    images = pixels.reshape(-1, *STL10_SHAPE).transpose(0, 1, 3, 2)
+    return np.ascontiguousarray(images), checked_labels(paths[1], labels, 1, len(STL10_CLASSES)) - 1
 
 
 # Which files make a folder which data set: (where the files are, or None; the reader) -------------------------------------------
@@ -222,4 +201,7 @@ STANDARD_FILES: tuple[tuple[Callable[[Path], Path | None], Callable[[Path], Part
     (_holds("data_batch_1", "cifar-10-batches-py"), _cifar_reader("", _read_cifar_pickle)),
     (_holds("data_batch_1.bin", "cifar-10-batches-bin"), _cifar_reader(".bin", _read_cifar_binary)),
     (lambda folder: folder if _idx_file(folder, "train", "images-idx3") else None, _read_mnist),
+    (_holds("usps.bz2"), _read_usps),
+    (_holds("train_32x32.mat"), _read_svhn),
+    (_holds("train_X.bin", "stl10_binary"), _read_stl10),
 )

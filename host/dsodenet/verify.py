@@ -137,9 +137,9 @@ def load_images(source: str, run: Path, params: Params) -> tuple[NDArray[np.uint
         raise InputError(f"images is {source!r}, but it must be a number from 1 up or a .npy file")
     count, name = int(source), _data_name(run)
     if name is not None:
-        from dsodenet.data import DATASETS, load_dataset
+        from dsodenet.data import DATASETS, GENERATED, load_dataset
 
-        if name in DATASETS:
+        if name.removesuffix(GENERATED) in DATASETS:
             test = load_dataset(name, params.spec.network).test_images
             if count <= len(test):
                 return test[:count], f"{count} of the {name} test split"

@@ -46,6 +46,7 @@ import torch
 
 from dsodenet.data import Dataset
 from dsodenet.errors import InputError
+from dsodenet.model import DsODENet
 from dsodenet.spec import Spec
 from dsodenet.threads import threads_for
 from dsodenet.train.checkpoint import Trained, load_checkpoint, load_float_model, save_checkpoint
@@ -69,6 +70,7 @@ __all__ = [
     "train",
 ]
 
+OPTION_NAMES = tuple(field.name for field in dataclasses.fields(Options) if field.name != "progress")
 NO_RESULT = {"device", "progress"}  # options that do not decide the result
 
 
@@ -94,8 +96,7 @@ def train(
     options = options or Options()
     if recipe not in RECIPES:
         raise InputError(f"recipe is {recipe!r}, but it must be one of {', '.join(RECIPES)}")
-    for domain in (data,) if target is None else (data, target):
-        _check_fit(domain, spec)
+    _check_fit(spec, data, target)
     plan = RECIPES[recipe]
     with torch.random.fork_rng(devices=[]), threads_for(spec), place(options) as where:
         torch.manual_seed(options.seed)
@@ -106,7 +107,7 @@ def train(
         stages = plan.plan(training)
         journal = Journal(Path(out), _task(recipe, training), resume, where.leads)
         histories = {stage.name: dataclasses.asdict(_run(stage, training, where, journal)) for stage in stages}
-        trained = _trained(stages, training, histories)
+        trained = _trained(stages, training, histories, not plan.retrains_teachers)
         metrics = save_checkpoint(Path(out), recipe, training, trained, where.leads)
         journal.close()
         where.wait()
@@ -124,21 +125,29 @@ def _run(stage: Stage, training: Training, where: Place, journal: Journal) -> Hi
         student.load_state_dict(done["student"])
         history = History(**done["history"])
     training.models[stage.name] = student.eval()
+    if stage.schedule == "float":
+        assert isinstance(student, DsODENet)
+        training.float_model = student
     return history
 
 
-def _trained(stages: tuple[Stage, ...], training: Training, histories: dict[str, dict[str, Any]]) -> Trained:
-    last: dict[str, Any] = {stage.schedule: training.models[stage.name] for stage in stages if stage.schedule != "teacher"}
-    teachers = {f"{number}-{t.name}": t.network for number, t in enumerate(training.teachers, 1) if not t.trained}
-    return Trained(last.get("float"), last.get("qat"), teachers, histories)
+def _trained(stages: tuple[Stage, ...], training: Training, histories: dict[str, dict[str, Any]], saves_teachers: bool) -> Trained:
+    quantised: Any = [training.models[stage.name] for stage in stages if stage.schedule == "qat"]
+    teachers = {f"{n}-{t.name}": t.network for n, t in enumerate(training.teachers, 1) if not t.trained and saves_teachers}
+    return Trained(training.float_model, quantised[-1] if quantised else None, teachers, histories)
 
 
-def _check_fit(data: Dataset, spec: Spec) -> None:
+def _check_fit(spec: Spec, data: Dataset, target: Dataset | None) -> None:
     network = spec.network
-    if data.train_images.shape[1:] != network.image_shape or len(data.class_names) != network.num_classes:
+    for domain in (data,) if target is None else (data, target):
+        if domain.train_images.shape[1:] != network.image_shape or len(domain.class_names) != network.num_classes:
+            raise InputError(
+                f"{domain.name} has images of {domain.train_images.shape[1:]} in {len(domain.class_names)} classes, "
+                f"but the spec's network takes {network.image_shape} in {network.num_classes}"
+            )
+    if target is not None and target.class_names != data.class_names:
         raise InputError(
-            f"{data.name} has images of {data.train_images.shape[1:]} in {len(data.class_names)} classes, "
-            f"but the spec's network takes {network.image_shape} in {network.num_classes}"
+            f"target {target.name} has the classes {', '.join(target.class_names)}, but {data.name} has {', '.join(data.class_names)}"
         )
 
 

@@ -79,7 +79,8 @@ class Journal:
 
     def end_stage(self, stage: str, student: dict[str, Any], history: dict[str, Any]) -> None:
         """The stage is done; saved with the first epoch of the next one."""
-        self.state["finished"][stage] = {"student": student, "history": history}
+        kept = {key: value.clone() if isinstance(value, torch.Tensor) else value for key, value in student.items()}
+        self.state["finished"][stage] = {"student": kept, "history": history}
         self.state["current"] = None
 
     def close(self) -> None:

@@ -37,7 +37,8 @@ def fit(stage: Stage, student: nn.Module, training: Training, place: Place, jour
     options, epochs, rate = training.options, stage.epochs(training.options), stage.learning_rate(training.options)
     terms = [loss.term(training, student, **loss.settings) for loss in stage.losses]
     step = Step(student, nn.ModuleList(terms), tuple(loss.weight for loss in stage.losses)).to(place.device)
-    networks = [teacher.network.to(place.device).eval() for teacher in training.teachers] if stage.needs_teacher else []
+    teachers = training.teachers if stage.needs_teacher else []
+    networks = [teacher.network.to(place.device).requires_grad_(False).eval() for teacher in teachers]
     size = min(options.batch_size, len(training.data.train_images))
     batches = len(training.data.train_images) // size
     optimiser = torch.optim.AdamW(_parameter_groups(step, options.weight_decay), rate)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
@@ -47,6 +47,7 @@ class Training:
     target: Dataset | None = None  # its training labels are never used
     teachers: list[Teacher] = field(default_factory=list)
     models: dict[str, nn.Module] = field(default_factory=dict)  # of finished stages, by name
+    float_model: DsODENet | None = None  # of the last float stage
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
 
@@ -87,10 +88,11 @@ class Recipe:
     description: str  # one line
     stages: tuple[Stage, ...]
     retrains_teachers: bool = False  # also those that come trained
+    only_teachers: bool = False  # leaves no student
 
     @property
     def needs_teacher(self) -> bool:
-        return any(stage.needs_teacher for stage in self.stages)
+        return self.only_teachers or any(stage.needs_teacher for stage in self.stages)
 
     @property
     def needs_target(self) -> bool:
@@ -99,11 +101,13 @@ class Recipe:
     def check(self, name: str, training: Training) -> None:
         """InputError for an impossible combination, before any work."""
         if self.needs_teacher and not training.teachers:
-            raise InputError(f"recipe {name} distils, so it needs a teacher (--teacher), but none was given")
+            raise InputError(f"recipe {name} needs a teacher (--teacher), but none was given")
         if training.teachers and not self.needs_teacher:
             raise InputError(f"recipe {name} takes no teacher, but {training.teachers[0].name} was given")
         if self.needs_target and training.target is None:
             raise InputError(f"recipe {name} adapts to a domain, so it needs a target (--target), but none was given")
+        if self.only_teachers and training.target is not None:
+            raise InputError(f"recipe {name} takes no target, but {training.target.name} was given")
 
     def plan(self, training: Training) -> tuple[Stage, ...]:
         """The stages that this task runs: a teacher stage for each teacher, and no quantised stage where the spec is float only."""
@@ -124,12 +128,18 @@ def new_network(training: Training) -> nn.Module:
     return DsODENet(training.spec)
 
 
+def latest_float(training: Training) -> nn.Module:
+    """A copy of the last float stage's network, to be trained further."""
+    assert training.float_model is not None
+    return copy.deepcopy(training.float_model)
+
+
 def teacher_network(training: Training, teacher: Teacher) -> nn.Module:
     return teacher.network
 
 
 def quantised(training: Training) -> nn.Module:
-    """The float model, its normalisation folded, with quantisers calibrated on training images."""
+    """The last float model, its normalisation folded, with quantisers calibrated on training images."""
     return _quantised(training, (training.data,))
 
 
@@ -140,8 +150,8 @@ def quantised_for_both(training: Training) -> nn.Module:
 
 
 def _quantised(training: Training, domains: tuple[Dataset, ...]) -> nn.Module:
-    model: Any = training.models["float"]
-    result = model.quantised().to(training.device)
+    assert training.float_model is not None
+    result = training.float_model.quantised().to(training.device)
     images = [torch.from_numpy(data.train_images) for data in domains]
     calibrate(result, torch.cat([x[torch.randperm(len(x))[:CALIBRATION_IMAGES]] for x in images]).to(training.device))
     return result

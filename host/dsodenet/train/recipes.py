@@ -1,9 +1,68 @@
-"""Every recipe of `dsodenet train --recipe`, as data."""
+"""Every recipe of `dsodenet train --recipe`, as data. Weights and temperatures are the papers' unless a comment says otherwise."""
 
 from __future__ import annotations
 
-from dsodenet.train.recipe import SUPERVISED, Recipe, float_then_quantised
+from dsodenet.train.adaptation import ClassifierDiscrepancy, CorrelationAlignment, DomainAdversary
+from dsodenet.train.losses import CrossEntropy, Discriminator, Divergence, SoftCrossEntropy, TargetDivergence, TeacherHead
+from dsodenet.train.objective import Loss
+from dsodenet.train.recipe import SUPERVISED, Recipe, Stage, float_then_quantised, latest_float, new_network, quantised, teach
+from dsodenet.train.shared_head import teacher_under_student_head
+
+ADVERSARY = (Loss(CrossEntropy), Loss(DomainAdversary))
+JOINT = (  # after arXiv 2005.07839: T 20, alpha 0.2, beta from 0.1 to 0.9; its teacher is adapted first, not at the same time
+    Loss(CrossEntropy, 0.8),
+    Loss(Divergence, 0.2, {"temperature": 20.0}),
+    Loss(TargetDivergence, 1.0, {"temperature": 20.0, "low": 0.1, "high": 0.9}),
+)
+MATCHING = (Loss(Divergence, settings={"temperature": 1.0}),)
+MEAL = (Loss(SoftCrossEntropy), Loss(Discriminator, 0.1))
+TEACHER_HEAD = (
+    Loss(CrossEntropy),
+    Loss(Divergence, 1.5, {"temperature": 4.0}),
+    Loss(TeacherHead, 0.02, {"temperature": 4.0}),
+)
+STUDENT_HEAD = TEACHER_HEAD[:2]
 
 RECIPES: dict[str, Recipe] = {
     "supervised": Recipe("cross-entropy to the labels", float_then_quantised(SUPERVISED)),
+    "teacher": Recipe("train teachers only, for other runs to use", (teach(),), only_teachers=True),
+    "matching": Recipe(
+        "distil by patient and consistent function matching (2106.05237): no labels, mixup that the teacher sees too",
+        (teach(), *float_then_quantised(MATCHING, mixup=1.0)),
+    ),
+    "meal": Recipe(
+        "distil by MEAL V2 (2009.08453): a trained student, the teachers' average, a discriminator of logits",
+        (
+            teach(),
+            Stage("pretrained", new_network, share=0.5),
+            Stage("float", latest_float, MEAL, share=0.5),
+            Stage("qat", quantised, MEAL, "qat"),
+        ),
+    ),
+    "th-kd": Recipe(
+        "distil with the teacher's head as the student's second one (TH-KD, 2201.06945)",
+        (teach(), *float_then_quantised(TEACHER_HEAD)),
+    ),
+    "sh-kd": Recipe(
+        "distil from a teacher trained under the head of a first student (SH-KD, 2201.06945)",
+        (
+            Stage("first-student", new_network),
+            Stage("teacher", teacher_under_student_head, schedule="teacher"),
+            *float_then_quantised(STUDENT_HEAD),
+        ),
+        retrains_teachers=True,
+    ),
+    "dann": Recipe("adapt by a domain adversary (1505.07818)", float_then_quantised(ADVERSARY)),
+    "mcd": Recipe(
+        "adapt by maximum classifier discrepancy (1712.02560)",
+        float_then_quantised((Loss(CrossEntropy), Loss(ClassifierDiscrepancy))),
+    ),
+    "coral": Recipe(
+        "adapt by aligning covariances (Deep CORAL, 1607.01719)",
+        float_then_quantised((Loss(CrossEntropy), Loss(CorrelationAlignment, 10.0))),
+    ),
+    "joint": Recipe(
+        "adapt a teacher by a domain adversary, then distil it on both domains (after 2005.07839)",
+        (teach((Loss(CrossEntropy), Loss(DomainAdversary, 0.5))), *float_then_quantised(JOINT)),
+    ),
 }
