@@ -71,36 +71,61 @@ class FloatLayers:
     state = pixels = activation
 
 
-class Stem(nn.Module):
-    def __init__(self, make: Any, section: Section, batch_norm: bool) -> None:
+class Chain(nn.Module):
+    """The layers of a section in a row, each result quantised; modules are named as layers and tensors are in layers.py.
+
+    What the last layer of stem and down gives is quantised by the state of the ODE block behind.
+    """
+
+    def __init__(self, make: Any, section: Section) -> None:
         super().__init__()
-        self.x = make.pixels()
-        self.conv = make.convolution(section.layers[0])
-        self.norm = nn.BatchNorm2d(section.layers[0].out_channels) if batch_norm else nn.Identity()
+        self.layers, self.biased = section.layers, section.biased
+        self.x = make.pixels() if section.kind == "stem" else make.activation()
+        for layer in section.layers:
+            self.add_module(layer.part, make.convolution(layer))
+            if not layer.dest.startswith("z"):
+                # k is weighed and summed by the solver, which takes plain tensors
+                quantiser = make.relu() if layer.relu else make.activation(return_quant_tensor=not layer.dest.endswith(".k"))
+                self.add_module(_tensor(layer), quantiser)
+
+    def run(self, x: Tensor, norm: Callable[[Tensor], Tensor] | None, bias: Tensor | None = None) -> Tensor:
+        """Normalisation and the bias of an evaluation, where given, come behind the layer `Section.biased`."""
+        x = self.x(x)
+        for layer in self.layers:
+            x = self.get_submodule(layer.part)(x)
+            if layer is self.biased:
+                x = x if norm is None else norm(x)
+                x = x if bias is None else x + bias
+            if not layer.dest.startswith("z"):
+                x = self.get_submodule(_tensor(layer))(x)
+        return x
+
+    def convolutions(self) -> tuple[nn.Conv2d, ...]:
+        return tuple(self.get_submodule(layer.part) for layer in self.layers)  # type: ignore[misc]
+
+    def load_convolutions(self, source: Chain) -> None:
+        for conv, target in zip(source.convolutions(), self.convolutions()):
+            _copy(conv, target)
+
+
+def _tensor(layer: Layer) -> str:
+    """The name of a layer's result inside its section."""
+    return layer.dest.partition(".")[2]
+
+
+class Projection(Chain):
+    """Stem or down: image or state to state."""
+
+    def __init__(self, make: Any, section: Section, batch_norm: bool) -> None:
+        super().__init__(make, section)
+        self.norm = nn.BatchNorm2d(section.layers[-1].out_channels) if batch_norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(self.x(x)))
+        return self.run(x, self.norm)
 
-    def load_folded(self, source: Stem) -> None:
-        _copy(source.conv, self.conv)
-        _fold_batch_norm(source.norm, self.conv)
-
-
-class Down(nn.Module):
-    def __init__(self, make: Any, section: Section, batch_norm: bool) -> None:
-        super().__init__()
-        dw, pw = section.layers
-        self.x, self.dw = make.activation(), make.convolution(dw)
-        self.d, self.pw = make.activation(), make.convolution(pw)
-        self.norm = nn.BatchNorm2d(pw.out_channels) if batch_norm else nn.Identity()
-
-    def forward(self, z: Tensor) -> Tensor:
-        return self.norm(self.pw(self.d(self.dw(self.x(z)))))
-
-    def load_folded(self, source: Down) -> None:
-        _copy(source.dw, self.dw)
-        _copy(source.pw, self.pw)
-        _fold_batch_norm(source.norm, self.pw)
+    def load_folded(self, source: Projection) -> None:
+        self.load_convolutions(source)
+        _fold_batch_norm(source.norm, self.convolutions()[-1])
 
 
 class Head(nn.Module):
@@ -121,28 +146,11 @@ class Head(nn.Module):
         _copy(source.linear, self.linear)
 
 
-class Slope(nn.Module):
+class Slope(Chain):
     """f: the slope of the state. A timed f is given the bias of its evaluation."""
 
-    def __init__(self, make: Any, section: Section) -> None:
-        super().__init__()
-        dw1, pw1, dw2, pw2 = section.layers
-        self.x, self.dw1 = make.activation(), make.convolution(dw1)
-        self.d1, self.pw1 = make.activation(), make.convolution(pw1)
-        self.p, self.dw2 = make.relu(), make.convolution(dw2)
-        self.d2, self.pw2 = make.activation(), make.convolution(pw2)
-        self.k = make.activation(return_quant_tensor=False)
-
     def forward(self, z: Tensor, bias: Tensor | None = None, norm: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        a = self.pw1(self.d1(self.dw1(self.x(z))))
-        if norm is not None:
-            a = norm(a)
-        if bias is not None:
-            a = a + bias
-        return self.k(self.pw2(self.d2(self.dw2(self.p(a)))))
-
-    def convolutions(self) -> tuple[nn.Conv2d, ...]:
-        return self.dw1, self.pw1, self.dw2, self.pw2
+        return self.run(z, norm, bias)
 
 
 class OdeBlock(nn.Module):
@@ -150,18 +158,18 @@ class OdeBlock(nn.Module):
 
     def __init__(self, make: Any, section: Section, spec: Spec, folded: bool) -> None:
         super().__init__()
-        network, pw1 = spec.network, section.layers[1]
+        network, biased = spec.network, section.biased
         self.block = section.block
         self.z, self.f = make.state(), Slope(make, section)
         norm = "none" if folded else network.norm
-        timed = network.time == "bias" or (pw1.timed and folded)
-        self.table = TimeTable(network.time_knots, pw1.out_channels) if timed else None
+        timed = network.time == "bias" or (biased.timed and folded)
+        self.table = TimeTable(network.time_knots, biased.out_channels) if timed else None
         self.gradient: Gradient | None = None
         self.norm: nn.Module = nn.Identity()
         if norm in BATCH_NORM_KNOTS:
-            self.norm = EvaluationNorm(pw1.out_channels, *(network.time_knots if many else 1 for many in BATCH_NORM_KNOTS[norm]))
+            self.norm = EvaluationNorm(biased.out_channels, *(network.time_knots if many else 1 for many in BATCH_NORM_KNOTS[norm]))
         elif norm == "layer":
-            self.norm = nn.GroupNorm(1, pw1.out_channels)
+            self.norm = nn.GroupNorm(1, biased.out_channels)
         elif norm in ("weight", "spectral"):
             parametrise = parametrizations.weight_norm if norm == "weight" else parametrizations.spectral_norm
             for conv in self.f.convolutions():
@@ -198,19 +206,19 @@ class OdeBlock(nn.Module):
         return Problem(f, tuple(self.parameters()), solver.method, solver.n_steps[self.block], solver.t0, solver.t1)
 
     def load_folded(self, source: OdeBlock) -> None:
-        for conv, target in zip(source.f.convolutions(), self.f.convolutions()):
-            _copy(conv, target)
+        self.f.load_convolutions(source.f)
         if self.table is not None and source.table is not None:
             self.table.knots.copy_(source.table.knots)
         if isinstance(source.norm, EvaluationNorm):
             (var,) = source.norm.running_var
             gain = source.norm.gain(var)
-            self.f.pw1.weight.mul_(gain[:, None, None, None])
+            biased: Any = self.f.get_submodule(self.f.biased.part)
+            biased.weight.mul_(gain[:, None, None, None])
             shift = source.norm.bias - source.norm.running_mean * gain
             if self.table is not None:
                 self.table.knots.add_(shift)
             else:
-                self.f.pw1.bias.mul_(gain).add_(shift[0])
+                biased.bias.mul_(gain).add_(shift[0])
 
     def _rows(self, spec: Spec, quantised: bool) -> list[list[Any]]:
         solver = spec.solver
@@ -220,8 +228,10 @@ class OdeBlock(nn.Module):
         return step_coefficients(tableau(solver.method), dt)
 
     def _bias_scale(self) -> Tensor:
-        """One LSB of pw1's accumulator."""
-        return self.f.d1.act_quant.scale() * self.f.pw1.quant_weight().scale
+        """One LSB of the accumulator that the bias is added to."""
+        f: Any = self.f
+        source, biased = f.biased.source.partition(".")[2], f.get_submodule(f.biased.part)
+        return f.get_submodule(source).act_quant.scale() * biased.quant_weight().scale
 
 
 class DsODENet(nn.Module):
@@ -252,7 +262,7 @@ class DsODENet(nn.Module):
             elif section.kind == "head":
                 self.sections[section.name] = Head(make, section, spec.network.map_size(section.block))
             else:
-                self.sections[section.name] = {"stem": Stem, "down": Down}[section.kind](make, section, batch_norm)
+                self.sections[section.name] = Projection(make, section, batch_norm)
 
     def forward(self, images: Tensor, on_step: dict[int, Callable[[int, Tensor], None]] | None = None) -> Tensor:
         return self.outputs(images, on_step).logits

@@ -50,6 +50,14 @@ def _check_choice(key: str, value: str, allowed: typing.Iterable[str]) -> None:
 
 
 @dataclass(frozen=True)
+class LowRank:
+    """A dense layer kept as two: down to `rank` channels, then 1x1 up to its own; nothing but a quantiser between."""
+
+    layer: str  # stem.conv, f1.pw1, f1.pw2, down1.pw, f2.pw1, ...
+    rank: int
+
+
+@dataclass(frozen=True)
 class Network:
     """stem -> ODE block -> (down -> ODE block)* -> global average -> linear; one ODE block per entry of `channels`."""
 
@@ -62,6 +70,7 @@ class Network:
     norm: str  # inside f while training; folded before quantisation
     time: str  # none, or bias: a per-evaluation, per-channel bias before f's ReLU
     time_knots: int  # the bias is piecewise linear in t over this many uniform knots
+    low_rank: tuple[LowRank, ...] = ()
 
     def __post_init__(self) -> None:
         _check_range("network.in_channels", self.in_channels, 1, 64)
@@ -75,6 +84,10 @@ class Network:
         _check_choice("network.norm", self.norm, NORMS)
         _check_choice("network.time", self.time, ("none", "bias"))
         _check_range("network.time_knots", self.time_knots, 2, 64)
+        limits = self.rank_limits()
+        for item in self.low_rank:
+            _check_choice("network.low_rank.layer", item.layer, limits)
+            _check_range(f"network.low_rank.rank of {item.layer}", item.rank, 1, limits.pop(item.layer))
         _, stride, _ = STEMS[self.stem]
         if stride > 1 and (self.height % stride or self.width % stride):
             raise SpecError(
@@ -86,6 +99,16 @@ class Network:
                 f"network: {self.height} x {self.width} pixels leave the last ODE block a map under 2 x 2; "
                 f"a larger image, fewer blocks or another stem is needed"
             )
+
+    def rank_limits(self) -> dict[str, int]:
+        """The layers that may be kept at low rank, and the rank at which each is what it was."""
+        kernel, channels = STEMS[self.stem][0], self.channels
+        result = {"stem.conv": min(channels[0], self.in_channels * kernel**2)}
+        for number, c in enumerate(channels, 1):
+            result |= {f"f{number}.pw1": c, f"f{number}.pw2": c}
+            if number < len(channels):
+                result[f"down{number}.pw"] = min(c, channels[number])
+        return result
 
     def map_size(self, block: int) -> tuple[int, int]:
         """(height, width) of ODE block `block`, counted from 0."""
@@ -298,7 +321,13 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if hint is float and type(value) in (int, float):
         return float(value)
     if type(value) is not hint:
-        kind = {int: "a whole number", float: "a number", str: "a string"}.get(hint, "a list of whole numbers")
+        kinds = {
+            int: "a whole number",
+            float: "a number",
+            str: "a string",
+            tuple[LowRank, ...]: "a list of objects with layer, rank",
+        }
+        kind = kinds.get(hint, "a list of whole numbers")
         raise SpecError(f"{where} is {value!r}, but it must be {kind}")
     return value
 

@@ -173,7 +173,7 @@ def full_odenet(spec: Spec) -> Classifier:
 
     Its `body` holds stem, f1, down1, f2, ... by these names.
     """
-    plain = dataclasses.replace(spec.network, time="none", norm="none")
+    plain = dataclasses.replace(spec.network, time="none", norm="none", low_rank=())
     body = OrderedDict[str, nn.Module]()
     for section in sections(plain):
         if section.kind == "f":

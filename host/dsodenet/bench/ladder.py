@@ -61,6 +61,24 @@ CASES = {
         },
         (("midpoint", 3),),
     ),
+    "low_rank": Case(
+        "xs",
+        {
+            "network": {
+                "channels": [8, 12],
+                "time": "bias",
+                "low_rank": [
+                    {"layer": "stem.conv", "rank": 3},
+                    {"layer": "f1.pw1", "rank": 2},
+                    {"layer": "f1.pw2", "rank": 1},
+                    {"layer": "down1.pw", "rank": 4},
+                    {"layer": "f2.pw2", "rank": 5},
+                ],
+            },
+            "solver": {"n_steps": 3},
+        },
+        (("euler", 3), ("rk4", 2)),
+    ),
     "reuse": Case("xs", {"kernel": {"reuse_factor": 8}}, (("euler", 4),)),
 }
 
@@ -130,7 +148,7 @@ def main() -> int:
         print(f"ladder: {error}", file=sys.stderr)
         return 2
     print(json.dumps(rows, indent=2) if args.json else table(tuple(rows[0]), [tuple(row.values()) for row in rows]))
-    return int(any(row[rung] for row in rows for rung in ("torch", "csim", "zcu104-sim", "repeated")))
+    return int(any(row[rung] for row in rows for rung in ("torch", "csim", "rtl", "zcu104-sim", "repeated")))
 
 
 if __name__ == "__main__":
