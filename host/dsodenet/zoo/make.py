@@ -58,7 +58,7 @@ class Entry:
 
 ENTRIES = {
     "digits-xs": Entry("the model of `make demo`"),
-    "digits-s": Entry("a larger map and ten Euler steps", "s", solver=("euler", 10), options=(("epochs", 6), ("qat_epochs", 2))),
+    "digits-s": Entry("a larger map and ten Euler steps", "s", solver=("euler", 10), options=(("epochs", 10), ("qat_epochs", 3))),
     "digits-rk4": Entry(
         "the classic fourth-order method and a bias that depends on time", network=(("time", "bias"),), solver=("rk4", 2)
     ),
