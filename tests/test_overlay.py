@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import re
 import shutil
 import time
 from pathlib import Path
 
+import block_designs
 import pytest
 import recorder
 from recorder import Recorder
@@ -51,17 +52,8 @@ def bit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(tmp_path: Path) -> Path:
     """A lowered run whose kernel.cpp is the real one; the sections, which hls4ml writes, are empty."""
     pytest.importorskip("hls4ml")
-    from dsodenet.kernel_source import kernel_source
-
     folder = tmp_path / "run"
-    PARAMS.save(folder)
-    hls = folder / "hls"
-    for name in ("include", "include/csim", "include/ap_types", *(f"{s.name}/firmware" for s in sections(PARAMS.spec.network))):
-        (hls / name).mkdir(parents=True)
-    for section in sections(PARAMS.spec.network):
-        (hls / section.name / "firmware" / f"{section.name}.cpp").write_text("//\n")
-    (hls / "kernel.cpp").write_text(kernel_source(PARAMS))
-    (hls / "manifest.json").write_text(json.dumps({"fingerprint": PARAMS.model_fingerprint}))
+    block_designs.lowered(folder)
     return folder
 
 
@@ -172,6 +164,19 @@ def test_the_older_hls_program_is_used_when_the_newer_is_missing(run: Path, tool
     tools.install("vitis_hls")
     build(run, "hls")
     assert tools.of("ip")
+
+
+@pytest.mark.parametrize("kernel", ["hls", "rtl"])
+def test_the_summary_shows_the_recorded_design(tmp_path: Path, kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = block_designs.summary(block_designs.record(kernel, tmp_path, monkeypatch))
+    table = design.zcu104("any", project.KINDS[kernel], 200)
+    for instance in table.instances:
+        assert re.search(rf"^{instance.name} +{instance.vlnv} +{len(instance.parameters)}$", text, re.MULTILINE)
+    for master, slave in table.buses:
+        assert re.search(rf"^{'/'.join(master)} +{'/'.join(slave)}$", text, re.MULTILINE)
+    for net in table.nets:
+        assert all("/".join(load) in text for load in net.loads)
+    assert max(map(len, text.splitlines())) <= 110
 
 
 # steps
