@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -262,6 +263,30 @@ def test_a_tool_that_does_not_end_is_ended(run: Path, tools: Recorder) -> None:
     with pytest.raises(ToolError, match=r"vivado did not finish in 2 s; its log is .*implement_2\.log"):
         build(run, "hls", timeout_s=2)
     assert time.monotonic() - start < 15
+
+
+def test_an_interrupt_ends_the_tool_and_keeps_what_was_built(run: Path, tools: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = build(run, "hls")
+    before = {file.name: file.read_bytes() for file in run.glob(f"{PARAMS.spec.name}.*")}
+    (run / "overlay/hls/artefacts/overlay.bit").unlink()
+    tools.faults("endless")
+    started: list[subprocess.Popen[bytes]] = []
+    wait = subprocess.Popen.wait
+
+    def interrupted(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+        if process in started or "implement.tcl" not in " ".join(map(str, process.args)):  # type: ignore[arg-type]
+            return wait(process, timeout)
+        started.append(process)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess.Popen, "wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            build(run, "hls")
+    assert started[0].poll() is not None, "the tool still runs"
+    assert {file.name: file.read_bytes() for file in run.glob(f"{PARAMS.spec.name}.*")} == before
+    tools.faults()
+    assert build(run, "hls") == result
 
 
 def test_a_tool_that_ignores_the_signal_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
