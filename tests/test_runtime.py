@@ -243,20 +243,26 @@ def test_a_backend_is_an_entry_and_is_closed_once(monkeypatch: pytest.MonkeyPatc
     assert closed == [1]
 
 
-def test_threads_take_turns() -> None:
-    expected = Reference(PLAIN).predict(IMAGES)
+@pytest.mark.parametrize(("backend", "options"), [("cpu", {}), ("zcu104-sim", {"kernel": "reference"})])
+def test_threads_take_turns(backend: str, options: dict[str, str]) -> None:
+    """Also those that set the solver in between: a call runs under one solver from start to end."""
+    if backend != "cpu":
+        pytest.importorskip("pynq")
+    expected = {n_steps: Reference(PLAIN.with_solver(None, n_steps)).predict(IMAGES).tobytes() for n_steps in (1, 2, 3)}
     results: list[bool] = []
-    with Accelerator(PLAIN) as accelerator:
+    with Accelerator(PLAIN, backend, **options) as accelerator:
 
-        def work() -> None:
-            results.append(bool((accelerator.predict(IMAGES) == expected).all()))
+        def work(n_steps: int) -> None:
+            for _ in range(5):
+                accelerator.set_solver(n_steps=n_steps)
+                results.append(accelerator.predict(IMAGES).tobytes() in expected.values())
 
-        threads = [threading.Thread(target=work) for _ in range(8)]
+        threads = [threading.Thread(target=work, args=(1 + i % 3,)) for i in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
-    assert results == [True] * 8
+            thread.join(60)
+    assert results == [True] * 40
 
 
 # a kernel in a shared library
