@@ -30,10 +30,13 @@ pytestmark = pytest.mark.usefixtures("compiler")
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, NDArray[np.uint8]]:
-    """A lowered run of a net with 4-bit weights, two blocks, 5 and 7 channels, an 18 x 14 image and a space-to-depth stem."""
+    """A lowered run of a net with 4-bit weights, two blocks, 5 and 7 channels, an 18 x 14 image, a space-to-depth stem, and layers at low rank."""
     run = tmp_path_factory.mktemp("odd") / "run"
     data = CASES["blocks"].spec("odd").to_dict()
     data["quantisation"]["weight_bit_width"] = 4
+    data["network"]["low_rank"] = [
+        {"layer": layer, "rank": rank} for layer, rank in (("stem.conv", 2), ("f1.pw1", 1), ("down1.pw", 3))
+    ]
     return run, make_run(Spec.from_json(json.dumps(data)), run, seed=1)
 
 
