@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := train,lower,rtl,sim,test,dev
 
-.PHONY: help setup demo test lint csim bench cycles synth-rtl clean
+.PHONY: help setup demo test lint csim bench cycles gradients synth-rtl clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "%-10s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ csim: setup  ## the bit-exact ladder over a grid of specs, solvers and step coun
 
 bench: setup  ## speed of the integer reference against plain sgemm
 	$(BIN)/python -m dsodenet.bench.reference --spec l
+
+gradients: setup  ## error, memory and time of the four gradients of an ODE block
+	$(BIN)/python -m dsodenet.bench.gradients --plot build/gradients.png
 
 cycles: setup  ## simulate s, m, l on the full engines, cycle by cycle (minutes)
 	$(BIN)/python overlays/rtl/measure.py s m l --lanes 1x32x64 3x16x64

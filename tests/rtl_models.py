@@ -29,7 +29,7 @@ def random_spec(rng: random.Random, lanes: str) -> Spec:
                 channels=tuple(rng.randint(1, 20) for _ in range(blocks)),
                 num_classes=rng.randint(2, 20),
                 stem=stem,
-                norm=rng.choice(["none", "none", "batch"]),
+                norm=rng.choice(["none", "none", "batch_mean_per_evaluation"]),
                 time=rng.choice(["none", "bias"]),
                 time_knots=rng.choice([2, 5]),
             )

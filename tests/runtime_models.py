@@ -26,7 +26,7 @@ MODELS = {
     for params in (
         model("plain"),
         model("time_bias", "rk4", (2, 1, 3), time="bias"),
-        model("batch_norm_means", "midpoint", 3, norm="batch", in_channels=2),
+        model("batch_norm_means", "midpoint", 3, norm="batch_mean_per_evaluation", in_channels=2),
         model("colour_not_square", "rk3", 2, in_channels=3, height=12, width=20, channels=(6, 10), num_classes=7),
         model("one_block", "heun", 5, channels=(5,), height=9, width=5, num_classes=2, time="bias"),
         model("patches", "rk4_38", 1, stem="space_to_depth_4", in_channels=3, height=16, width=32, channels=(4, 6)),

@@ -11,12 +11,11 @@ from dsodenet.errors import SpecError
 from dsodenet.layers import parameters, sections
 from dsodenet.model import DsODENet, OdeBlock, calibrate, pixels
 from dsodenet.solvers import TABLEAUS
-from dsodenet.spec import Spec
+from dsodenet.spec import FLOAT_ONLY_NORMS, FOLDING_NORMS, Spec
 from dsodenet.synthetic import random_images
-from dsodenet.time_modules import MeanPerEvaluationNorm
+from dsodenet.time_modules import EvaluationNorm
 
 TORCHDIFFEQ = {"euler": "euler", "midpoint": "midpoint", "heun": "heun2", "rk4_38": "rk4"}
-FOLDING = ["none", "weight", "spectral", "batch"]
 
 
 def images_for(spec: Spec, count: int = 6) -> Tensor:
@@ -71,7 +70,7 @@ def test_the_block_is_what_torchdiffeq_integrates(make_spec, method, time):
 
 
 @pytest.mark.parametrize("time", ["none", "bias"])
-@pytest.mark.parametrize("norm", FOLDING)
+@pytest.mark.parametrize("norm", FOLDING_NORMS)
 @torch.no_grad()
 def test_folding_keeps_the_outputs(make_spec, norm, time):
     spec = make_spec(method="midpoint", n_steps=3, channels=(4, 6), height=8, width=8, norm=norm, time=time)
@@ -87,7 +86,7 @@ def test_folding_keeps_the_outputs(make_spec, norm, time):
 
 @torch.no_grad()
 def test_batch_norm_keeps_one_mean_per_time_and_one_scale(make_spec):
-    spec = make_spec(method="euler", n_steps=4, channels=(4,), height=8, width=8, norm="batch", time_knots=5)
+    spec = make_spec(method="euler", n_steps=4, channels=(4,), height=8, width=8, norm="batch_mean_per_evaluation", time_knots=5)
     torch.manual_seed(0)
     model = DsODENet(spec)
     model.train()
@@ -98,11 +97,11 @@ def test_batch_norm_keeps_one_mean_per_time_and_one_scale(make_spec):
     model(images_for(spec))
     # Euler with four steps evaluates f at the first four of five knots.
     assert torch.allclose(torch.stack(seen), block.norm.running_mean[:4], atol=1e-3)
-    assert block.norm.running_var.shape == (4,)
+    assert block.norm.running_var.shape == (1, 4)
 
 
 def test_batch_norm_between_two_knots_moves_the_nearer_one_more():
-    norm, x = MeanPerEvaluationNorm(5, 3), torch.randn(8, 3, 4, 4) + 2
+    norm, x = EvaluationNorm(3, 5, 1), torch.randn(8, 3, 4, 4) + 2
     norm.train()
     for _ in range(200):
         norm(x, 1, 0.25)
@@ -112,8 +111,37 @@ def test_batch_norm_between_two_knots_moves_the_nearer_one_more():
     assert not moved[[0, 3, 4]].any()
 
 
+def test_batch_norm_with_one_mean_and_variance_is_that_of_torch():
+    torch.manual_seed(0)
+    norm, expected = EvaluationNorm(3, 1, 1), nn.BatchNorm2d(3)
+    for module in (norm, expected):
+        torch.manual_seed(1)
+        nn.init.normal_(module.weight), nn.init.normal_(module.bias)
+    for _ in range(3):
+        x = torch.randn(4, 3, 5, 6) * torch.tensor([1.0, 2.0, 3.0])[:, None, None] + 1
+        assert torch.allclose(norm(x, 2, 0.5), expected(x), atol=1e-5)
+    assert torch.allclose(norm.running_mean[0], expected.running_mean)
+    assert torch.allclose(norm.running_var[0], expected.running_var)
+    assert torch.allclose(norm.eval()(x, 0, 0.0), expected.eval()(x), atol=1e-5)
+
+
+def test_batch_norm_per_evaluation_is_a_batch_norm_for_each():
+    norm, alone = EvaluationNorm(3, 4, 4), [nn.BatchNorm2d(3) for _ in range(4)]
+    for seed in range(3):
+        for index in range(3):
+            torch.manual_seed(seed + 10 * index)
+            x = (index + 1) * torch.randn(4, 3, 5, 6) + index
+            assert torch.allclose(norm(x, index, 0.0), alone[index](x), atol=1e-5)
+    norm.eval()
+    for index in range(3):
+        assert torch.allclose(norm(x, index, 0.0), alone[index].eval()(x), atol=1e-5)
+    between = norm(x, 1, 0.25)
+    mean, var = (torch.lerp(getattr(alone[1], k), getattr(alone[2], k), 0.25) for k in ("running_mean", "running_var"))
+    assert torch.allclose(between, nn.functional.batch_norm(x, mean, var), atol=1e-5)
+
+
 def test_gradients_reach_every_parameter(make_spec):
-    for norm in (*FOLDING, "layer"):
+    for norm in (*FOLDING_NORMS, *FLOAT_ONLY_NORMS):
         spec = make_spec(channels=(4, 6), height=8, width=8, norm=norm, time="bias", method="heun")
         model = make_model(spec).train()
         nn.functional.cross_entropy(model(images_for(spec)), torch.arange(6)).backward()
@@ -190,8 +218,9 @@ def test_quantised_values_lie_on_grids_of_powers_of_two(make_spec):
         assert -(2 ** (bits - 1)) <= integers.min() < integers.max() < 2 ** (bits - 1)
 
 
-def test_layer_norm_stays_float(make_spec):
-    spec = make_spec(channels=(4,), norm="layer")
+@pytest.mark.parametrize("norm", FLOAT_ONLY_NORMS)
+def test_what_does_not_fold_stays_float(make_spec, norm):
+    spec = make_spec(channels=(4,), norm=norm)
     assert DsODENet(spec)(images_for(spec)).shape == (6, 10)
     for refused in (lambda: DsODENet(spec, 8), DsODENet(spec).folded, DsODENet(spec).quantised):
         with pytest.raises(SpecError, match="float"):

@@ -115,7 +115,7 @@ CASES = {
     "odd sizes": {"channels": (5, 7, 11), "height": 13, "width": 18, "in_channels": 3, "num_classes": 3},
     "patches of 2": {"stem": "space_to_depth_2", "channels": (6, 10), "in_channels": 3, "height": 10, "width": 14},
     "patches of 4": {"stem": "space_to_depth_4", "channels": (6,), "in_channels": 2, "height": 16, "width": 12},
-    "means per evaluation": {"norm": "batch", "method": "heun", "channels": (6, 10)},
+    "means per evaluation": {"norm": "batch_mean_per_evaluation", "method": "heun", "channels": (6, 10)},
     "4-bit weights": {"quantisation": {"weight_bit_width": 4}, "channels": (6, 10)},
     "narrow": {"quantisation": {"act_bit_width": 4, "weight_bit_width": 2, "state_bit_width": 8}, "channels": (6,)},
     "wide accumulators": {"channels": (260,), "height": 5, "width": 4, "time": "bias"},

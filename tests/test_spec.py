@@ -79,9 +79,27 @@ ODD_VALUES = [
     ("network.channels", 8, "network.channels is 8, but it must be a list of whole numbers"),
     ("network.num_classes", 1, "network.num_classes is 1"),
     ("network.stem", "conv7x7", "network.stem is 'conv7x7', but it must be one of conv3x3, space_to_depth_2"),
-    ("network.norm", "instance", "network.norm is 'instance', but it must be one of none, weight, spectral, batch, layer"),
+    (
+        "network.norm",
+        "instance",
+        "network.norm is 'instance', but it must be one of none, weight, spectral, batch_shared, batch_mean_per_evaluation, batch_per_evaluation, layer",
+    ),
     ("network.time", "concat", "network.time is 'concat', but it must be one of none, bias"),
     ("network.time_knots", 1, "network.time_knots is 1, but it must be 2 to 64"),
+    ("network.low_rank", 3, "network.low_rank is 3, but it must be a list of objects with layer, rank"),
+    ("network.low_rank", [[]], "network.low_rank is [], but it must be an object"),
+    (
+        "network.low_rank",
+        [{"layer": "head.linear", "rank": 1}],
+        "network.low_rank.layer is 'head.linear', but it must be one of stem.conv, f1.pw1, f1.pw2, down1.pw",
+    ),
+    ("network.low_rank", [{"layer": "f1.pw1", "rank": 9}], "network.low_rank.rank of f1.pw1 is 9, but it must be 1 to 8"),
+    ("network.low_rank", [{"layer": "f1.pw1", "rank": 0}], "network.low_rank.rank of f1.pw1 is 0"),
+    (
+        "network.low_rank",
+        [{"layer": "f1.pw1", "rank": 2}] * 2,
+        "network.low_rank.layer is 'f1.pw1', but it must be one of stem.conv, f1.pw2",
+    ),
     ("solver.method", "dopri5", "solver method is 'dopri5', but it must be one of euler, midpoint, heun, rk3, rk4, rk4_38"),
     ("solver.n_steps", 0, "solver.n_steps is 0, but it must be 1 to 64"),
     ("solver.n_steps", [4, 65, 4], "solver.n_steps is 65"),
@@ -228,7 +246,7 @@ def test_sizes_of_maps_that_are_not_square(make_spec):
 
 
 def test_each_layer_reads_what_an_earlier_one_wrote(make_spec):
-    for norm in ("none", "batch"):
+    for norm in ("none", "batch_mean_per_evaluation"):
         spec = make_spec(norm=norm)
         widths = tensor_widths(spec)
         for section in sections(spec.network):
@@ -238,7 +256,7 @@ def test_each_layer_reads_what_an_earlier_one_wrote(make_spec):
                 assert first.out_size == second.in_size
             assert all(layer.source in widths for layer in section.layers)
         assert [layer.name for layer in all_layers(spec.network) if layer.timed] == ["f1.pw1", "f2.pw1", "f3.pw1"] * (
-            norm == "batch"
+            norm == "batch_mean_per_evaluation"
         )
         assert widths["f1.p"] == (8, False)
         assert widths["z1"] == (16, True)

@@ -21,7 +21,7 @@ from dsodenet.spec import KERNELS, SIZES
 from dsodenet.verify import LADDER
 
 EXTRAS = {"torch": "train", "brevitas": "train", "sklearn": "train", "PIL": "train", "onnx": "train", "qonnx": "lower"}
-EXTRAS |= {"hls4ml": "lower", "pynq": "sim", "tqdm": "train", "matplotlib": "train"}
+EXTRAS |= {"torchdiffeq": "train", "hls4ml": "lower", "pynq": "sim", "tqdm": "train", "matplotlib": "train"}
 
 
 def parse_steps(text: str) -> int | tuple[int, ...]:
@@ -101,6 +101,7 @@ COMMANDS = {
             _argument("--label-smoothing", type=float, metavar="X", help="share of a label that is spread over all classes"),
             _argument("--shift", type=int, metavar="N", help="pixels by which training images move at most"),
             _argument("--flip", action="store_true", default=None, help="mirror training images at random"),
+            _argument("--gradient", metavar="NAME", help="of the ODE blocks: backprop (the default), checkpoint, adjoint or irdm"),
             _argument("--seed", type=int, metavar="N", help="random seed (default 0)"),
             _argument("--device", metavar="NAME", help="auto (the default: a GPU where there is one), cpu or cuda"),
             _argument("--precision", metavar="NAME", help="float32 (the default), or bfloat16 in the float stages"),

@@ -13,7 +13,7 @@ FIELDS = (
     *("kind", "block", "stride2", "source_unsigned", "truncate", "accumulate"),
     *("width", "height", "pitch", "lead_groups", "last_group", "tiles_last", "reps_last", "inputs_last", "slot_last"),
     *("outputs_last", "words_last", "tail_last", "row_words", "fetch_start", "fetch_rotate", "line_rotate", "line_near"),
-    *("line_far", "dst_row_words", "dst_row_rotate", "dw_base", "pw_base", "bias_base", "bias_stride"),
+    *("line_far", "dst_row_words", "dst_row_rotate", "dw_base", "pw_base", "bias_base", "bias_stride", "loop_passes"),
     *("dw_shift", "dw_min", "dw_max", "out_shift", "out_min", "out_max"),
     *("z_shift", "k_shift", "state_min", "state_max", "x_shift", "x_shift_last", "x_min", "x_max"),
     *("average_shift", "average_count_last", "average_min", "average_max"),
@@ -37,7 +37,7 @@ class Engine:
     line_words: int
     max_tiles: int
     logit_words: int
-    max_passes: int = 16
+    max_passes: int = 32
 
     def __post_init__(self) -> None:
         for key in ("input_lanes", "output_lanes"):

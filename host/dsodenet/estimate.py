@@ -139,7 +139,7 @@ def estimate(params: Params, engine: Engine | None = None) -> Estimate:
     stages = tableau(spec.solver.method).num_stages
     rows = []
     for section in sections(spec.network):
-        fields = [next(passes) for _ in range(2 if section.kind == "f" else 1)]
+        fields = [next(passes) for _ in section.passes]
         times = spec.solver.n_steps[section.block] * stages if section.kind == "f" else 1
         cycles, busy = (sum(values) for values in zip(*(pass_cycles(item, engine) for item in fields)))
         if section.kind == "head":

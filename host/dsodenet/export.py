@@ -84,7 +84,7 @@ def pieces(model: DsODENet) -> Iterator[tuple[str, nn.Module, list[tuple[int, ..
         module = model.sections[section.name]
         shapes: list[tuple[int, ...]] = [(1, first.in_channels, *first.in_size)]
         if isinstance(module, OdeBlock):
-            if section.layers[1].timed:
+            if section.biased.timed:
                 shapes.append(shapes[0])
             yield section.name, module.f, shapes
         elif section.kind == "head":

@@ -164,11 +164,10 @@ def hls4ml_type(fmt: Format) -> str:
 
 def input_formats(params: Params, section: Section) -> list[Format]:
     """Formats of a section's input streams. f and down are fed their 8-bit x: our C++ converts the state on the way in."""
-    layers = section.layers
     if section.kind == "head":
         return [params.formats[f"z{section.block + 1}"]]
-    formats = [params.formats[layers[0].source]]
-    if section.kind == "f" and layers[1].timed:
+    formats = [params.formats[section.layers[0].source]]
+    if section.kind == "f" and section.biased.timed:
         formats.append(bias_format(params, section))
     return formats
 
@@ -176,7 +175,7 @@ def input_formats(params: Params, section: Section) -> list[Format]:
 def bias_format(params: Params, section: Section) -> Format:
     """The format in which f's time-dependent bias enters: LSBs of the accumulator it is added to."""
     bits = params.spec.quantisation.bias_bit_width
-    return Format(bits, bits - params.accumulator_frac_bits(section.layers[1]))
+    return Format(bits, bits - params.accumulator_frac_bits(section.biased))
 
 
 def project(params: Params, section: Section, model: ModelWrapper, folder: Path) -> Any:

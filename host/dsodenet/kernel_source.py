@@ -77,9 +77,9 @@ def _passed(name: str, access: str, words: int) -> str:
 
 def block_types(params: Params, part: Section) -> str:
     """The struct `block<number>` that ode_block.h takes: types and slope of one ODE block."""
-    network, layer = params.spec.network, part.layers[1]
+    network, layer = params.spec.network, part.biased
     z, _, frac_bits = params.update_formats(part.block)
-    pixels, channels = math.prod(network.map_size(part.block)), layer.in_channels
+    pixels, channels = math.prod(network.map_size(part.block)), layer.out_channels
     bias = bias_format(params, part)
     name, ns = f"block{part.block + 1}", part.name
     if layer.timed:
@@ -106,7 +106,7 @@ def block_types(params: Params, part: Section) -> str:
 
 def _table(part: Section) -> str:
     """The memory of one ODE block's bias table; a block without one keeps a row that f does not read."""
-    layer = part.layers[1]
+    layer = part.biased
     number, rows = part.block + 1, MAX_EVALUATIONS if layer.timed else 1
     return f"static block{number}::bias_t table{number}[{rows}][{layer.out_channels}];\n"
 
@@ -171,7 +171,7 @@ def _top(params: Params) -> str:
     offsets = "\n".join(
         f"    #pragma HLS INTERFACE s_axilite port={r.name.lower()} bundle=control offset={r.offset:#x}" for r in ARGUMENTS
     )
-    timed = [part for part in parts if part.layers[1].timed]
+    timed = [part for part in parts if part.biased.timed]
     if timed:
         reads = "\n".join(f"        read_table(words, n_steps[{p.block}] * num_stages, table{p.block + 1});" for p in timed)
         load = f"""        word_reader<32> words(s_axis);

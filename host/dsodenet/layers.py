@@ -2,17 +2,21 @@
 
 Blocks are counted from 1 in names. A tensor that is quantised has a name and a format: `image`, `z1` (the state of ODE block 1),
 `f1.x`, `f1.d1`, `f1.p`, `f1.d2`, `f1.k` (inside f), `down1.x`, `down1.d`, `z2`, ..., `head.x`. Logits stay accumulators.
+A layer that the spec keeps at low rank, `f1.pw1`, comes as two: `f1.pw1_in` down to `rank` channels, then `f1.pw1` up from `f1.r1`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import string
+from dataclasses import dataclass, replace
+from typing import Any
 
 from dsodenet.fixed_point import Format
 from dsodenet.spec import PIXEL_BITS, STEMS, Network, Spec
 
 Size = tuple[int, int]  # (height, width)
+FACTOR = "_in"  # ends the name of the first of two layers that stand for one
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,11 @@ class Layer:
     dest: str  # tensor its result is quantised to
     in_size: Size
     out_size: Size
+
+    @property
+    def part(self) -> str:
+        """The name inside its section."""
+        return self.name.partition(".")[2]
 
     @property
     def groups(self) -> int:
@@ -57,6 +66,28 @@ class Section:
     block: int  # index from 0 of the ODE block it belongs to (down: the block before it)
     layers: tuple[Layer, ...]
 
+    @property
+    def biased(self) -> Layer:
+        """The layer that normalisation follows: in f the one in front of ReLU, whose bias may be a time table, else the last."""
+        return next((layer for layer in self.layers if layer.relu), self.layers[-1])
+
+    @property
+    def passes(self) -> tuple[tuple[Layer | None, Layer], ...]:
+        """(depthwise layer or None, dense layer) in order: each dense layer with what is in front of it."""
+        fronts: tuple[Layer | None, ...] = (None, *self.layers[:-1])
+        pairs = zip(fronts, self.layers)
+        return tuple((front if front and front.depthwise else None, layer) for front, layer in pairs if not layer.depthwise)
+
+    @property
+    def full_convolutions(self) -> tuple[Layer, ...]:
+        """One dense 3x3 layer in place of each depthwise-pointwise pair: what this section separates."""
+        result: list[Layer] = []
+        for dw, pw in ((dw, pw) for dw, pw in self.passes if dw):
+            last = next(layer for layer in self.layers if layer.name == pw.name.removesuffix(FACTOR))
+            shape = {key: getattr(dw, key) for key in ("in_channels", "kernel", "stride", "padding", "source", "in_size")}
+            result.append(replace(last, **shape))
+        return tuple(result)
+
 
 def _separable(
     name: str,
@@ -80,6 +111,32 @@ def _separable(
 
 def sections(network: Network) -> tuple[Section, ...]:
     """The whole network, in the order in which data flows."""
+    ranks = {item.layer: item.rank for item in network.low_rank}
+    return tuple(
+        replace(section, layers=tuple(part for layer in section.layers for part in _factors(layer, ranks.get(layer.name))))
+        for section in _full_rank_sections(network)
+    )
+
+
+def _factors(layer: Layer, rank: int | None) -> tuple[Layer, ...]:
+    """The layer, or the two of this rank that stand for it."""
+    if rank is None:
+        return (layer,)
+    section, _, part = layer.name.partition(".")
+    middle = f"{section}.r{part.lstrip(string.ascii_lowercase)}"
+    first = replace(layer, name=layer.name + FACTOR, out_channels=rank, relu=False, timed=False, dest=middle)
+    flat: dict[str, Any] = {
+        "in_channels": rank,
+        "kernel": 1,
+        "stride": 1,
+        "padding": 0,
+        "source": middle,
+        "in_size": layer.out_size,
+    }
+    return first, replace(layer, **flat)
+
+
+def _full_rank_sections(network: Network) -> tuple[Section, ...]:
     kernel, stride, padding = STEMS[network.stem]
     image, first = (network.height, network.width), network.map_size(0)
     channels = network.channels
@@ -160,8 +217,7 @@ def parameter_comparison(spec: Spec) -> dict[str, int]:
     for section in sections(spec.network):
         if section.kind in ("stem", "head"):
             continue
-        pairs = zip(section.layers[::2], section.layers[1::2])
-        full = sum(9 * dw.in_channels * pw.out_channels + pw.out_channels for dw, pw in pairs)
+        full = sum(math.prod(layer.weight_shape) + layer.out_channels for layer in section.full_convolutions)
         copies = len(spec.solver.times(section.block)) if section.kind == "f" else 1
         result["dsodenet"] += own[section.name]
         result["full"] += full

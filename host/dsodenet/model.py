@@ -21,11 +21,19 @@ from torch.nn.utils import parametrizations
 from dsodenet.errors import SpecError
 from dsodenet.layers import Layer, Section, sections
 from dsodenet.params import knot_positions
-from dsodenet.solvers import integrate, step_coefficients, tableau, weighted_sum
-from dsodenet.spec import TIME_FRAC_BITS, Spec
-from dsodenet.time_modules import MeanPerEvaluationNorm, TimeTable
+from dsodenet.solvers import Problem, integrate, step_coefficients, tableau, weighted_sum
+from dsodenet.spec import FOLDING_NORMS, TIME_FRAC_BITS, Spec
+from dsodenet.time_modules import EvaluationNorm, TimeTable
 
 PIXEL_MAX = 255
+# For each BatchNorm of f, whether it has (a running mean, a running variance) for every knot of time.
+BATCH_NORM_KNOTS = {
+    "batch_shared": (False, False),
+    "batch_mean_per_evaluation": (True, False),
+    "batch_per_evaluation": (True, True),
+}
+
+Gradient = Callable[[Problem, Tensor], Tensor]  # (problem, z(t0)) -> z(t1), with a backward pass of its own
 
 
 class Outputs(NamedTuple):
@@ -63,36 +71,61 @@ class FloatLayers:
     state = pixels = activation
 
 
-class Stem(nn.Module):
-    def __init__(self, make: Any, section: Section, batch_norm: bool) -> None:
+class Chain(nn.Module):
+    """The layers of a section in a row, each result quantised; modules are named as layers and tensors are in layers.py.
+
+    What the last layer of stem and down gives is quantised by the state of the ODE block behind.
+    """
+
+    def __init__(self, make: Any, section: Section) -> None:
         super().__init__()
-        self.x = make.pixels()
-        self.conv = make.convolution(section.layers[0])
-        self.norm = nn.BatchNorm2d(section.layers[0].out_channels) if batch_norm else nn.Identity()
+        self.layers, self.biased = section.layers, section.biased
+        self.x = make.pixels() if section.kind == "stem" else make.activation()
+        for layer in section.layers:
+            self.add_module(layer.part, make.convolution(layer))
+            if not layer.dest.startswith("z"):
+                # k is weighed and summed by the solver, which takes plain tensors
+                quantiser = make.relu() if layer.relu else make.activation(return_quant_tensor=not layer.dest.endswith(".k"))
+                self.add_module(_tensor(layer), quantiser)
+
+    def run(self, x: Tensor, norm: Callable[[Tensor], Tensor] | None, bias: Tensor | None = None) -> Tensor:
+        """Normalisation and the bias of an evaluation, where given, come behind the layer `Section.biased`."""
+        x = self.x(x)
+        for layer in self.layers:
+            x = self.get_submodule(layer.part)(x)
+            if layer is self.biased:
+                x = x if norm is None else norm(x)
+                x = x if bias is None else x + bias
+            if not layer.dest.startswith("z"):
+                x = self.get_submodule(_tensor(layer))(x)
+        return x
+
+    def convolutions(self) -> tuple[nn.Conv2d, ...]:
+        return tuple(self.get_submodule(layer.part) for layer in self.layers)  # type: ignore[misc]
+
+    def load_convolutions(self, source: Chain) -> None:
+        for conv, target in zip(source.convolutions(), self.convolutions()):
+            _copy(conv, target)
+
+
+def _tensor(layer: Layer) -> str:
+    """The name of a layer's result inside its section."""
+    return layer.dest.partition(".")[2]
+
+
+class Projection(Chain):
+    """Stem or down: image or state to state."""
+
+    def __init__(self, make: Any, section: Section, batch_norm: bool) -> None:
+        super().__init__(make, section)
+        self.norm = nn.BatchNorm2d(section.layers[-1].out_channels) if batch_norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(self.x(x)))
+        return self.run(x, self.norm)
 
-    def load_folded(self, source: Stem) -> None:
-        _copy(source.conv, self.conv)
-        _fold_batch_norm(source.norm, self.conv)
-
-
-class Down(nn.Module):
-    def __init__(self, make: Any, section: Section, batch_norm: bool) -> None:
-        super().__init__()
-        dw, pw = section.layers
-        self.x, self.dw = make.activation(), make.convolution(dw)
-        self.d, self.pw = make.activation(), make.convolution(pw)
-        self.norm = nn.BatchNorm2d(pw.out_channels) if batch_norm else nn.Identity()
-
-    def forward(self, z: Tensor) -> Tensor:
-        return self.norm(self.pw(self.d(self.dw(self.x(z)))))
-
-    def load_folded(self, source: Down) -> None:
-        _copy(source.dw, self.dw)
-        _copy(source.pw, self.pw)
-        _fold_batch_norm(source.norm, self.pw)
+    def load_folded(self, source: Projection) -> None:
+        self.load_convolutions(source)
+        _fold_batch_norm(source.norm, self.convolutions()[-1])
 
 
 class Head(nn.Module):
@@ -113,52 +146,38 @@ class Head(nn.Module):
         _copy(source.linear, self.linear)
 
 
-class Slope(nn.Module):
+class Slope(Chain):
     """f: the slope of the state. A timed f is given the bias of its evaluation."""
 
-    def __init__(self, make: Any, section: Section) -> None:
-        super().__init__()
-        dw1, pw1, dw2, pw2 = section.layers
-        self.x, self.dw1 = make.activation(), make.convolution(dw1)
-        self.d1, self.pw1 = make.activation(), make.convolution(pw1)
-        self.p, self.dw2 = make.relu(), make.convolution(dw2)
-        self.d2, self.pw2 = make.activation(), make.convolution(pw2)
-        self.k = make.activation(return_quant_tensor=False)
-
     def forward(self, z: Tensor, bias: Tensor | None = None, norm: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        a = self.pw1(self.d1(self.dw1(self.x(z))))
-        if norm is not None:
-            a = norm(a)
-        if bias is not None:
-            a = a + bias
-        return self.k(self.pw2(self.d2(self.dw2(self.p(a)))))
-
-    def convolutions(self) -> tuple[nn.Conv2d, ...]:
-        return self.dw1, self.pw1, self.dw2, self.pw2
+        return self.run(z, norm, bias)
 
 
 class OdeBlock(nn.Module):
-    """z(t1) from z(t0) by the solver of the spec in force."""
+    """z(t1) from z(t0) by the solver of the spec in force. `gradient`, where set, solves the block in training (train/gradients.py)."""
 
     def __init__(self, make: Any, section: Section, spec: Spec, folded: bool) -> None:
         super().__init__()
-        network, pw1 = spec.network, section.layers[1]
+        network, biased = spec.network, section.biased
         self.block = section.block
         self.z, self.f = make.state(), Slope(make, section)
         norm = "none" if folded else network.norm
-        timed = network.time == "bias" or (pw1.timed and folded)
-        self.table = TimeTable(network.time_knots, pw1.out_channels) if timed else None
+        timed = network.time == "bias" or (biased.timed and folded)
+        self.table = TimeTable(network.time_knots, biased.out_channels) if timed else None
+        self.gradient: Gradient | None = None
         self.norm: nn.Module = nn.Identity()
-        if norm == "batch":
-            self.norm = MeanPerEvaluationNorm(network.time_knots, pw1.out_channels)
+        if norm in BATCH_NORM_KNOTS:
+            self.norm = EvaluationNorm(biased.out_channels, *(network.time_knots if many else 1 for many in BATCH_NORM_KNOTS[norm]))
         elif norm == "layer":
-            self.norm = nn.GroupNorm(1, pw1.out_channels)
+            self.norm = nn.GroupNorm(1, biased.out_channels)
         elif norm in ("weight", "spectral"):
             parametrise = parametrizations.weight_norm if norm == "weight" else parametrizations.spectral_norm
             for conv in self.f.convolutions():
                 parametrise(conv)
 
     def forward(self, z: Tensor, spec: Spec, quantised: bool, on_step: Callable[[int, Tensor], None] | None = None) -> Tensor:
+        if self.gradient is not None and self.training:
+            return self.gradient(self.problem(spec), z)
         biases = None
         if self.table is not None:
             biases = self.table(spec, self.block, self._bias_scale() if quantised else None)[:, :, None, None]
@@ -166,7 +185,7 @@ class OdeBlock(nn.Module):
 
         def f(z: Tensor, evaluation: int) -> Tensor:
             norm = self.norm
-            if isinstance(norm, MeanPerEvaluationNorm):
+            if isinstance(norm, EvaluationNorm):
                 where = int(index[evaluation]), float(fraction[evaluation]) / 2**TIME_FRAC_BITS
                 return self.f(z, None if biases is None else biases[evaluation], lambda x: norm(x, *where))
             return self.f(z, None if biases is None else biases[evaluation], norm)
@@ -176,15 +195,30 @@ class OdeBlock(nn.Module):
 
         return integrate(f, self.z(z), self._rows(spec, quantised), spec.solver.n_steps[self.block], combine, on_step)
 
+    def problem(self, spec: Spec) -> Problem:
+        """The block as an ordinary differential equation; a float block whose normalisation keeps no running statistics."""
+        solver, table = spec.solver, self.table
+
+        def f(t: float, z: Tensor) -> Tensor:
+            bias = None if table is None else table.at((float(t) - solver.t0) / (solver.t1 - solver.t0))[:, None, None]
+            return self.f(z, bias, self.norm)
+
+        return Problem(f, tuple(self.parameters()), solver.method, solver.n_steps[self.block], solver.t0, solver.t1)
+
     def load_folded(self, source: OdeBlock) -> None:
-        for conv, target in zip(source.f.convolutions(), self.f.convolutions()):
-            _copy(conv, target)
+        self.f.load_convolutions(source.f)
         if self.table is not None and source.table is not None:
             self.table.knots.copy_(source.table.knots)
-        if self.table is not None and isinstance(source.norm, MeanPerEvaluationNorm):
-            gain = source.norm.gain()
-            self.f.pw1.weight.mul_(gain[:, None, None, None])
-            self.table.knots.add_(source.norm.bias - source.norm.running_mean * gain)
+        if isinstance(source.norm, EvaluationNorm):
+            (var,) = source.norm.running_var
+            gain = source.norm.gain(var)
+            biased: Any = self.f.get_submodule(self.f.biased.part)
+            biased.weight.mul_(gain[:, None, None, None])
+            shift = source.norm.bias - source.norm.running_mean * gain
+            if self.table is not None:
+                self.table.knots.add_(shift)
+            else:
+                biased.bias.mul_(gain).add_(shift[0])
 
     def _rows(self, spec: Spec, quantised: bool) -> list[list[Any]]:
         solver = spec.solver
@@ -194,8 +228,10 @@ class OdeBlock(nn.Module):
         return step_coefficients(tableau(solver.method), dt)
 
     def _bias_scale(self) -> Tensor:
-        """One LSB of pw1's accumulator."""
-        return self.f.d1.act_quant.scale() * self.f.pw1.quant_weight().scale
+        """One LSB of the accumulator that the bias is added to."""
+        f: Any = self.f
+        source, biased = f.biased.source.partition(".")[2], f.get_submodule(f.biased.part)
+        return f.get_submodule(source).act_quant.scale() * biased.quant_weight().scale
 
 
 class DsODENet(nn.Module):
@@ -211,14 +247,14 @@ class DsODENet(nn.Module):
         if bit_width is not None:
             if spec.network.float_only:
                 raise SpecError(
-                    f"network.norm {spec.network.norm} does not fold into the weights, so it is float only; use none, weight, spectral or batch"
+                    f"network.norm {spec.network.norm} does not fold into the weights, so it is float only; use {', '.join(FOLDING_NORMS)}"
                 )
             from dsodenet.quantisers import Quantisers
 
             spec = dataclasses.replace(spec, quantisation=dataclasses.replace(spec.quantisation, weight_bit_width=bit_width))
             make, folded = Quantisers(spec.quantisation), True
         self.spec, self.quantised_arithmetic, self.is_folded = spec, bit_width is not None, folded
-        batch_norm = spec.network.norm == "batch" and not folded
+        batch_norm = spec.network.norm in BATCH_NORM_KNOTS and not folded
         self.sections = nn.ModuleDict()
         for section in sections(spec.network):
             if section.kind == "f":
@@ -226,7 +262,7 @@ class DsODENet(nn.Module):
             elif section.kind == "head":
                 self.sections[section.name] = Head(make, section, spec.network.map_size(section.block))
             else:
-                self.sections[section.name] = {"stem": Stem, "down": Down}[section.kind](make, section, batch_norm)
+                self.sections[section.name] = Projection(make, section, batch_norm)
 
     def forward(self, images: Tensor, on_step: dict[int, Callable[[int, Tensor], None]] | None = None) -> Tensor:
         return self.outputs(images, on_step).logits
@@ -248,6 +284,9 @@ class DsODENet(nn.Module):
         """The linear layer from embedding to logits."""
         return self.layer("head.linear")
 
+    def blocks(self) -> list[OdeBlock]:
+        return [section for section in self.sections.values() if isinstance(section, OdeBlock)]
+
     def layer(self, name: str) -> nn.Module:
         """The module of a layer by its name in layers.py, such as `f1.dw1`."""
         section, layer = name.split(".")
@@ -266,7 +305,7 @@ class DsODENet(nn.Module):
     def folded(self) -> DsODENet:
         """The float model without normalisation modules whose outputs are those of this one in eval mode."""
         if self.quantised_arithmetic or self.spec.network.float_only:
-            raise SpecError("only a float model with norm none, weight, spectral or batch can be folded")
+            raise SpecError(f"only a float model with norm {', '.join(FOLDING_NORMS)} can be folded")
         if self.is_folded:
             return self
         source, result = self.eval(), DsODENet(self.spec, folded=True)

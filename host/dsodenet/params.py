@@ -111,12 +111,12 @@ class Params:
         return int((weights * self.formats[layer.source].max_abs + bias).max())
 
     def bias_table(self, spec: Spec, section: Section) -> NDArray[np.int32]:
-        """The bias of f's first pointwise layer at each evaluation of this solver: int32 (evaluations, channels).
+        """The bias of f's layer in front of ReLU at each evaluation of this solver: int32 (evaluations, channels).
 
         Piecewise linear between the knots in integers: the position of t between two knots is rounded to TIME_FRAC_BITS
         bits, the interpolated bias to one accumulator LSB, both half to even. Without a time table every row is the bias.
         """
-        layer = section.layers[1]
+        layer = section.biased
         times = spec.solver.times(section.block)
         if not layer.timed:
             return np.repeat(self.arrays[f"{layer.name}.bias"][None], len(times), axis=0)

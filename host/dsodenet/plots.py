@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import matplotlib
@@ -57,6 +58,31 @@ def trajectory_plot(params: Params, images: NDArray[np.uint8], labels: NDArray[n
             small.set_axis_off()
             if row == 0:
                 small.set_title(title, fontsize=9)
+    with atomic_file(path) as beside:
+        figure.savefig(beside, dpi=110, format="png")
+    plt.close(figure)
+    return path
+
+
+Panels = dict[str, dict[str, list[tuple[float, float]]]]  # title -> curve -> (x, y) in order of x
+
+
+def lines_plot(panels: Panels, x_label: str, path: Path, log: bool = False) -> Path:
+    """Write a PNG with a panel of curves for each title; x is drawn by powers of two, zeros have no place on a logarithmic y."""
+    columns = min(4, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure, grid = plt.subplots(rows, columns, figsize=(4 * columns, 3.4 * rows), layout="constrained", squeeze=False)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    for axes, (title, curves) in zip(grid.flat, panels.items()):
+        for name, points in curves.items():
+            drawn = [point for point in points if point[1] > 0 or not log]
+            axes.plot(*zip(*drawn) if drawn else ((), ()), "o-", label=name, markersize=3)
+        ticks = sorted({x for points in curves.values() for x, _ in points})
+        axes.set(title=title, xlabel=x_label, xscale="log", yscale="log" if log else "linear")
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
+        axes.minorticks_off()
+        axes.legend(fontsize=7)
     with atomic_file(path) as beside:
         figure.savefig(beside, dpi=110, format="png")
     plt.close(figure)

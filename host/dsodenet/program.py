@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dsodenet.engine import FIELDS, KINDS, PASS_BYTES, PROGRAM_MAGIC, Engine
 from dsodenet.errors import SpecError
 from dsodenet.fixed_point import Format
-from dsodenet.layers import Layer, Section, sections
+from dsodenet.layers import FACTOR, Layer, Section, all_layers, sections
 from dsodenet.params import Params, bias_name
 from dsodenet.registers import beats, fingerprint_words
 from dsodenet.spec import MAX_BLOCKS, STEMS, Network
@@ -29,11 +29,18 @@ def pitches(network: Network, engine: Engine) -> list[int]:
     """Pixels from row to row of the maps of each ODE block: the width, but enough for the line buffers' latency of two words."""
     result = []
     for block, channels in enumerate(network.channels):
-        tiles = [-(-channels // engine.input_lanes)]
+        narrowest = min([channels, *_factor_widths(network, block)])
+        tiles = [-(-narrowest // engine.input_lanes)]
         if block == 0:
             tiles.append(Stem(network, engine).tiles)
         result.append(_pitch(network.map_size(block)[1], min(tiles), engine))
     return result
+
+
+def _factor_widths(network: Network, block: int) -> list[int]:
+    """Channels of the maps between the two halves of low-rank layers at the size of an ODE block."""
+    size = network.map_size(block)
+    return [layer.out_channels for layer in all_layers(network) if layer.name.endswith(FACTOR) and layer.out_size == size]
 
 
 def _pitch(width: int, tiles: int, engine: Engine) -> int:
@@ -221,27 +228,13 @@ class Builder:
         }
         loops = self._loops(network.map_size(0), self.pitch[0], stem.tiles, stem.reps, layer.out_channels)
         unsigned = {"source_unsigned": 1} | _identity()
-        self._append("state", 0, loops, bases, unsigned, self._out(layer), self._copy(0, None), image)
+        self._to_state(section, 0, loops, bases, unsigned, image)
 
     def f(self, section: Section) -> None:
         block, params = section.block, self.params
-        dw1, pw1, dw2, pw2 = section.layers
-        loops = self._loops(pw1.in_size, self.pitch[block], self.tiles(pw1.in_channels), 1, pw1.out_channels)
         table = params.bias_table(params.spec, section)
-        if pw1.timed:
+        if section.biased.timed:
             self.evaluations[block] = len(table)
-        else:
-            table = table[:1]
-        timed = {"bias_stride": self.tiles(pw1.out_channels) if pw1.timed else 0}
-
-        bases = self._bases()
-        self._depthwise(dw1)
-        self._pointwise(_matrix(params, pw1, self.engine), table)
-        self._append("hidden", block, loops, bases, timed, self._middle(dw1), self._out(pw1))
-
-        bases = self._bases()
-        self._depthwise(dw2)
-        self._pointwise(_matrix(params, pw2, self.engine), params.arrays[bias_name(pw2)][None])
         last_block = block == len(self.network.channels) - 1
         z, k, frac_bits = params.update_formats(block)
         update = {
@@ -250,35 +243,66 @@ class Builder:
             "state_min": z.min_int,
             "state_max": z.max_int,
             "accumulate": int(last_block),
-            "source_unsigned": 1,
-        }
+            "loop_passes": len(section.passes) - 1,
+        } | self._copy(block, None if last_block else f"down{block + 1}.x")
         _check("shift of the state", update["z_shift"], 31)
-        copy = self._copy(block, None if last_block else f"down{block + 1}.x")
-        self._append("slope", block, loops, bases, self._middle(dw2), self._out(pw2), update, copy)
+        for dw, pw in section.passes:
+            bases = self._bases()
+            front = self._front(dw, pw)
+            bias = params.arrays[bias_name(pw)][None] if not pw.timed else table
+            self._pointwise(_matrix(params, pw, self.engine), bias)
+            timed = {"bias_stride": self.tiles(pw.out_channels) if pw.timed else 0}
+            loops = self._loops(pw.in_size, self.pitch[block], self.tiles(pw.in_channels), 1, pw.out_channels)
+            last = pw is section.layers[-1]
+            self._append("slope" if last else "hidden", block, loops, bases, timed, front, self._out(pw), update if last else {})
 
-    def _middle(self, layer: Layer) -> dict[str, int]:
-        """Requantisation of a depthwise layer."""
-        return _requantise("dw", self.params.accumulator_frac_bits(layer), self.params.formats[layer.dest])
+    def _front(self, layer: Layer | None, pw: Layer) -> dict[str, int]:
+        """The depthwise half of a pass: the layer in front of `pw`, or weights that pass its input on."""
+        if layer is None:
+            self._add_identity(self.tiles(pw.in_channels))
+            return _identity()
+        self._depthwise(layer)
+        unsigned = not self.params.formats[layer.source].signed
+        return _requantise("dw", self.params.accumulator_frac_bits(layer), self.params.formats[layer.dest]) | {
+            "source_unsigned": int(unsigned)
+        }
+
+    def _add_identity(self, tiles: int) -> None:
+        lanes = self.engine.input_lanes
+        self._add_dw(np.tile((np.arange(9) == 4).astype(np.int8), (tiles * lanes, 1)), np.zeros(tiles * lanes, np.int32))
+
+    def _to_state(self, section: Section, block: int, *first: dict[str, int]) -> None:
+        """Append the pass with these fields that ends at the last layer of stem or down; at low rank it ends at the map of the
+        first factor, and a pass of the second follows."""
+        layer, last = next(layer for layer in section.layers if not layer.depthwise), section.layers[-1]
+        if layer is not last:
+            self._append("hidden", block, *first, self._out(layer))
+            bases = self._bases()
+            self._add_identity(self.tiles(last.in_channels))
+            self._pointwise(_matrix(self.params, last, self.engine), self.params.arrays[bias_name(last)][None])
+            loops = self._loops(last.in_size, self.pitch[block], self.tiles(last.in_channels), 1, last.out_channels)
+            first = loops, bases, _identity()
+        self._append("state", block, *first, self._out(last), self._copy(block, None))
 
     def down(self, section: Section) -> None:
-        block, (dw, pw) = section.block, section.layers
+        block, (dw, pw) = section.block, section.layers[:2]
         bases = self._bases()
-        self._depthwise(dw)
+        front = self._front(dw, pw)
         self._pointwise(_matrix(self.params, pw, self.engine), self.params.arrays[bias_name(pw)][None])
         loops = self._loops(dw.in_size, self.pitch[block], self.tiles(dw.in_channels), 1, pw.out_channels)
         rows, rotate = divmod(self.pitch[block + 1], self.engine.pixel_lanes)
         target = {"stride2": 1, "dst_row_words": rows * loops["row_words"], "dst_row_rotate": rotate}
         _check("map words per lane", -(-pw.out_size[0] * self.pitch[block + 1] // self.engine.pixel_lanes) * loops["row_words"],
                self.engine.map_words)  # fmt: skip
-        self._append("state", block, loops, bases, self._middle(dw), self._out(pw), self._copy(block + 1, None), target)
+        self._to_state(section, block + 1, loops, bases, front, target)
 
     def head(self, section: Section) -> None:
-        layer, params, lanes = section.layers[0], self.params, self.engine.input_lanes
+        layer, params = section.layers[0], self.params
         tiles = self.tiles(layer.in_channels)
         bases = self._bases()
-        self._add_dw(np.tile((np.arange(9) == 4).astype(np.int8), (tiles * lanes, 1)), np.zeros(tiles * lanes, np.int32))
+        self._add_identity(tiles)
         self._pointwise(_matrix(params, layer, self.engine), params.arrays[bias_name(layer)][None])
-        _check("logits", self.tiles(layer.out_channels) * lanes, self.engine.logit_words * lanes)
+        _check("logit words", self.tiles(layer.out_channels), self.engine.logit_words)
         z, x = params.formats[f"z{section.block + 1}"], params.formats["head.x"]
         height, width = self.network.map_size(section.block)
         average = {

@@ -145,7 +145,7 @@ def unrolled(params: Params, pieces: dict[str, ModelProto]) -> ModelProto:
 def _unroll_block(graph: Joiner, params: Params, section: Section, piece: ModelProto, z: str) -> str:
     """Add every evaluation of one ODE block; returns the name of the final state."""
     name, spec = section.name, params.spec
-    state, biased = params.formats[f"z{section.block + 1}"], section.layers[1]
+    state, biased = params.formats[f"z{section.block + 1}"], section.biased
     biases = params.bias_table(spec, section) * 2.0 ** -params.accumulator_frac_bits(biased)
     numbers = itertools.count()
 

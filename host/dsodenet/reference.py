@@ -110,7 +110,8 @@ class OdeBlock:
     def __init__(self, params: Params, section: Section) -> None:
         self.z, k, _ = params.update_formats(section.block)
         self.x = params.formats[section.layers[0].source]
-        self.dw1, self.pw1, self.dw2, self.pw2 = (Convolution(params, layer) for layer in section.layers)
+        self.convolutions = [Convolution(params, layer) for layer in section.layers]
+        self.biased = self.convolutions[section.layers.index(section.biased)]
         coeff = params.spec.quantisation.coeff
         self.lsb = 2.0 ** (self.z.frac_bits - k.frac_bits - coeff.frac_bits)  # of coefficient * k, in LSBs of z
         solver = params.spec.solver
@@ -122,11 +123,13 @@ class OdeBlock:
         """What a kernel gets at run time: steps, Spec.coefficients and Params.bias_table of this block."""
         self.n_steps = n_steps
         self.rows = [[entry * self.lsb for entry in row] for row in rows]
-        self.biases = self.pw1.scale_bias(bias_table)
+        self.biases = self.biased.scale_bias(bias_table)
 
     def f(self, z: Map, evaluation: int) -> Map:
         x = convert(z, self.z, self.x)
-        return self.pw2(self.dw2(self.pw1(self.dw1(x), self.biases[evaluation])))
+        for convolution in self.convolutions:
+            x = convolution(x, self.biases[evaluation] if convolution is self.biased else None)
+        return x
 
     def combine(self, z: Map, row: Sequence[float], slopes: list[Map]) -> Map:
         """Q(z + sum row[j] * slopes[j]); float64 holds the sum exactly (Params.check_solver)."""

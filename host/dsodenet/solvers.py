@@ -143,6 +143,21 @@ def weighted_sum(z: Any, row: Sequence[Any], slopes: list[Any]) -> Any:
     return z
 
 
+@dataclass(frozen=True)
+class Problem:
+    """dz/dt = f(t, z) from t0 to t1 in n_steps fixed steps; f takes any t in between, and `parameters` are what it depends on."""
+
+    f: Callable[[float, Any], Any]
+    parameters: tuple[Any, ...]
+    method: str
+    n_steps: int
+    t0: float
+    t1: float
+
+    def solve(self, z0: Any) -> Any:
+        return odeint(self.f, z0, self.method, self.n_steps, self.t0, self.t1)
+
+
 def odeint(
     f: Callable[[float, Any], Any],
     z0: Any,

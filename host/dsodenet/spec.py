@@ -27,8 +27,11 @@ MAX_CHANNELS = 1024
 PIXEL_BITS = 8  # an image enters as uint8; a float image in [0, 1] is first rounded to uint8
 TIME_FRAC_BITS = 12  # position of t between two knots of a time table
 
-NORMS = ("none", "weight", "spectral", "batch", "layer")
-FLOAT_ONLY_NORMS = ("layer",)  # cannot be folded into weights and time table, so there is no quantised model
+# Of f, over all its evaluations. The three BatchNorms (arXiv 2004.09222) differ in what each evaluation has for itself: batch_shared
+# nothing, batch_mean_per_evaluation its running mean, batch_per_evaluation its running mean and variance.
+NORMS = ("none", "weight", "spectral", "batch_shared", "batch_mean_per_evaluation", "batch_per_evaluation", "layer")
+FLOAT_ONLY_NORMS = ("batch_per_evaluation", "layer")  # do not fold into weights and time table, so there is no quantised model
+FOLDING_NORMS = tuple(norm for norm in NORMS if norm not in FLOAT_ONLY_NORMS)
 STEMS = {"conv3x3": (3, 1, 1), "space_to_depth_2": (2, 2, 0), "space_to_depth_4": (4, 4, 0)}  # kernel, stride, padding
 ROUNDINGS = ("RND_CONV", "TRN")  # the modes that torch, QONNX, hls4ml and the engine all have
 KERNELS = ("hls", "rtl")
@@ -47,6 +50,14 @@ def _check_choice(key: str, value: str, allowed: typing.Iterable[str]) -> None:
 
 
 @dataclass(frozen=True)
+class LowRank:
+    """A dense layer kept as two: down to `rank` channels, then 1x1 up to its own; nothing but a quantiser between."""
+
+    layer: str  # stem.conv, f1.pw1, f1.pw2, down1.pw, f2.pw1, ...
+    rank: int
+
+
+@dataclass(frozen=True)
 class Network:
     """stem -> ODE block -> (down -> ODE block)* -> global average -> linear; one ODE block per entry of `channels`."""
 
@@ -59,6 +70,7 @@ class Network:
     norm: str  # inside f while training; folded before quantisation
     time: str  # none, or bias: a per-evaluation, per-channel bias before f's ReLU
     time_knots: int  # the bias is piecewise linear in t over this many uniform knots
+    low_rank: tuple[LowRank, ...] = ()
 
     def __post_init__(self) -> None:
         _check_range("network.in_channels", self.in_channels, 1, 64)
@@ -72,6 +84,10 @@ class Network:
         _check_choice("network.norm", self.norm, NORMS)
         _check_choice("network.time", self.time, ("none", "bias"))
         _check_range("network.time_knots", self.time_knots, 2, 64)
+        limits = self.rank_limits()
+        for item in self.low_rank:
+            _check_choice("network.low_rank.layer", item.layer, limits)
+            _check_range(f"network.low_rank.rank of {item.layer}", item.rank, 1, limits.pop(item.layer))
         _, stride, _ = STEMS[self.stem]
         if stride > 1 and (self.height % stride or self.width % stride):
             raise SpecError(
@@ -83,6 +99,16 @@ class Network:
                 f"network: {self.height} x {self.width} pixels leave the last ODE block a map under 2 x 2; "
                 f"a larger image, fewer blocks or another stem is needed"
             )
+
+    def rank_limits(self) -> dict[str, int]:
+        """The layers that may be kept at low rank, and the rank at which each is what it was."""
+        kernel, channels = STEMS[self.stem][0], self.channels
+        result = {"stem.conv": min(channels[0], self.in_channels * kernel**2)}
+        for number, c in enumerate(channels, 1):
+            result |= {f"f{number}.pw1": c, f"f{number}.pw2": c}
+            if number < len(channels):
+                result[f"down{number}.pw"] = min(c, channels[number])
+        return result
 
     def map_size(self, block: int) -> tuple[int, int]:
         """(height, width) of ODE block `block`, counted from 0."""
@@ -104,7 +130,7 @@ class Network:
     @property
     def has_time_table(self) -> bool:
         """Whether f's bias depends on the evaluation: learned, or the means that a folded BatchNorm leaves."""
-        return self.time == "bias" or self.norm == "batch"
+        return self.time == "bias" or self.norm == "batch_mean_per_evaluation"
 
 
 @dataclass(frozen=True)
@@ -295,7 +321,13 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if hint is float and type(value) in (int, float):
         return float(value)
     if type(value) is not hint:
-        kind = {int: "a whole number", float: "a number", str: "a string"}.get(hint, "a list of whole numbers")
+        kinds = {
+            int: "a whole number",
+            float: "a number",
+            str: "a string",
+            tuple[LowRank, ...]: "a list of objects with layer, rank",
+        }
+        kind = kinds.get(hint, "a list of whole numbers")
         raise SpecError(f"{where} is {value!r}, but it must be {kind}")
     return value
 

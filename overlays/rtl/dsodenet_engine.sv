@@ -14,7 +14,7 @@ module dsodenet_engine
     parameter int unsigned LINE_WORDS = 512,
     parameter int unsigned MAX_TILES = 256,     // input words of one layer
     parameter int unsigned LOGIT_WORDS = 32,
-    parameter int unsigned MAX_PASSES = 16,
+    parameter int unsigned MAX_PASSES = 32,
     parameter int unsigned MAX_STEPS = 64,
     parameter MAP_STYLE = "ultra"
 ) (

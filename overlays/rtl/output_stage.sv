@@ -40,9 +40,6 @@ module output_stage
 );
   localparam int unsigned Latency = 10;
 
-  kind_e kind;
-  assign kind = kind_e'(pass_i.kind[1:0]);
-
   // ---- one word per cycle
   logic signed [PIXEL_LANES-1:0][OUTPUT_LANES-1:0][AccBits-1:0] tile_q;
   logic [15:0] left_q;
@@ -80,7 +77,7 @@ module output_stage
     if (!rst_ni) for (int unsigned i = 0; i < Latency; i++) ctl_q[i].valid <= 1'b0;
   end
 
-  assign bias_addr_o = pass_i.bias_base + (kind == KindHidden ? bias_offset_i : '0) + 16'(head_q.word);
+  assign bias_addr_o = pass_i.bias_base + (pass_i.bias_stride != '0 ? bias_offset_i : '0) + 16'(head_q.word);
   assign state_addr_o = ctl_q[1].addr;
   assign logits_result_o = ctl_q[1];
   assign result_o = ctl_q[Latency-1];

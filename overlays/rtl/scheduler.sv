@@ -1,10 +1,10 @@
-// One frame: the passes of the program in order, with the pair of passes of an ODE block repeated for every stage of every step.
+// One frame: the passes of the program in order, with the passes of f repeated for every stage of every step.
 module scheduler
   import engine_pkg::*;
   import dsodenet_program_pkg::*;
   import dsodenet_registers_pkg::*;
 #(
-    parameter int unsigned MAX_PASSES = 16
+    parameter int unsigned MAX_PASSES = 32
 ) (
     input  logic                                clk_i,
     input  logic                                rst_ni,
@@ -62,7 +62,7 @@ module scheduler
   always_comb begin
     index_next = index_q;
     if (rewind_i || state_q == Done) index_next = '0;
-    else if (state_q == Next) index_next = slope_pass && !last_evaluation_o ? index_q - 1'b1 : index_q + 1'b1;
+    else if (state_q == Next) index_next = slope_pass && !last_evaluation_o ? index_q - pass_o.loop_passes[IndexBits-1:0] : index_q + 1'b1;
   end
 
   always_ff @(posedge clk_i) begin

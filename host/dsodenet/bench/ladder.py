@@ -52,7 +52,7 @@ CASES = {
         "xs", {"network": {"channels": [12, 24, 48], "height": 20, "width": 28, "in_channels": 3}}, (("euler", 4), ("rk4_38", 2))
     ),
     "w4": Case("xs", {"quantisation": {"weight_bit_width": 4}}, (("euler", 4), ("heun", 3))),
-    "floor": Case("xs", {"quantisation": {"rounding": "TRN"}, "network": {"norm": "batch"}}, (("rk3", 3),)),
+    "floor": Case("xs", {"quantisation": {"rounding": "TRN"}, "network": {"norm": "batch_mean_per_evaluation"}}, (("rk3", 3),)),
     "blocks": Case(
         "xs",
         {
@@ -60,6 +60,24 @@ CASES = {
             "solver": {"n_steps": 3},
         },
         (("midpoint", 3),),
+    ),
+    "low_rank": Case(
+        "xs",
+        {
+            "network": {
+                "channels": [8, 12],
+                "time": "bias",
+                "low_rank": [
+                    {"layer": "stem.conv", "rank": 3},
+                    {"layer": "f1.pw1", "rank": 2},
+                    {"layer": "f1.pw2", "rank": 1},
+                    {"layer": "down1.pw", "rank": 4},
+                    {"layer": "f2.pw2", "rank": 5},
+                ],
+            },
+            "solver": {"n_steps": 3},
+        },
+        (("euler", 3), ("rk4", 2)),
     ),
     "reuse": Case("xs", {"kernel": {"reuse_factor": 8}}, (("euler", 4),)),
 }
@@ -130,7 +148,7 @@ def main() -> int:
         print(f"ladder: {error}", file=sys.stderr)
         return 2
     print(json.dumps(rows, indent=2) if args.json else table(tuple(rows[0]), [tuple(row.values()) for row in rows]))
-    return int(any(row[rung] for row in rows for rung in ("torch", "csim", "zcu104-sim", "repeated")))
+    return int(any(row[rung] for row in rows for rung in ("torch", "csim", "rtl", "zcu104-sim", "repeated")))
 
 
 if __name__ == "__main__":

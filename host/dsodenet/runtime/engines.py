@@ -133,7 +133,7 @@ class ReferenceEngine:
 
     def _constant_tables(self, steps: Sequence[int], stages: int) -> list[NDArray[np.int32]]:
         """The bias that is in the bitstream of a model without time tables, for every evaluation."""
-        names = [section.layers[1].name for section in sections(self.network) if section.kind == "f"]
+        names = [section.biased.name for section in sections(self.network) if section.kind == "f"]
         return [
             np.repeat(self.params.arrays[f"{name}.bias"][None], stages * n_steps, axis=0) for name, n_steps in zip(names, steps)
         ]

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from dsodenet.errors import RunError
-from dsodenet.model import Outputs
+from dsodenet.model import DsODENet, Outputs
 from dsodenet.train.augment import mixed, moved
+from dsodenet.train.gradients import use_gradient
 from dsodenet.train.journal import Journal
 from dsodenet.train.objective import Batch, Step
 from dsodenet.train.places import Place
@@ -35,6 +36,10 @@ def fit(stage: Stage, student: nn.Module, training: Training, place: Place, jour
     from tqdm import tqdm
 
     options, epochs, rate = training.options, stage.epochs(training.options), stage.learning_rate(training.options)
+    if not epochs:
+        return History()
+    if stage.schedule == "float" and isinstance(student, DsODENet):
+        use_gradient(student, options.gradient)
     terms = [loss.term(training, student, **loss.settings) for loss in stage.losses]
     step = Step(student, nn.ModuleList(terms), tuple(loss.weight for loss in stage.losses)).to(place.device)
     teachers = training.teachers if stage.needs_teacher else []

@@ -27,6 +27,7 @@ class Options:
     label_smoothing: float = 0.05
     shift: int = 1  # pixels by which training images move at most
     flip: bool = False  # mirror training images at random
+    gradient: str = "backprop"  # of the ODE blocks in float stages: a key of gradients.GRADIENTS
     device: str = "auto"  # auto: cuda where there is one
     precision: str = "float32"  # bfloat16: mixed precision in float stages; the quantised stage is always float32
     progress: bool = True

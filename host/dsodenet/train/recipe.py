@@ -14,7 +14,8 @@ from torch import nn
 from dsodenet.data import Dataset
 from dsodenet.errors import InputError
 from dsodenet.model import DsODENet, calibrate
-from dsodenet.spec import Spec
+from dsodenet.spec import NORMS, Spec
+from dsodenet.train.gradients import check_gradient
 from dsodenet.train.losses import CrossEntropy
 from dsodenet.train.objective import Loss
 from dsodenet.train.options import Options
@@ -22,6 +23,7 @@ from dsodenet.train.options import Options
 CALIBRATION_IMAGES = 256
 SCHEDULES = {  # which options a stage trains by: (epochs, learning rate)
     "float": ("epochs", "learning_rate"),
+    "start": ("epochs", "learning_rate"),  # of another float network, which the float model starts from
     "qat": ("qat_epochs", "qat_learning_rate"),
     "teacher": ("teacher_epochs", "teacher_learning_rate"),
 }
@@ -59,11 +61,11 @@ class Stage:
     model: Callable[..., nn.Module]
     losses: tuple[Loss, ...] = SUPERVISED
     schedule: str = "float"  # a key of SCHEDULES
-    share: float = 1.0  # of that schedule's epochs
+    share: float = 1.0  # of that schedule's epochs; 0: the network stays as `model` makes it
     mixup: float = 0.0  # alpha of Beta(alpha, alpha); 0: none
 
     def epochs(self, options: Options) -> int:
-        return max(1, round(self.share * getattr(options, SCHEDULES[self.schedule][0])))
+        return max(1, round(self.share * getattr(options, SCHEDULES[self.schedule][0]))) if self.share else 0
 
     def learning_rate(self, options: Options) -> float:
         rate: float = getattr(options, SCHEDULES[self.schedule][1])
@@ -89,6 +91,8 @@ class Recipe:
     stages: tuple[Stage, ...]
     retrains_teachers: bool = False  # also those that come trained
     only_teachers: bool = False  # leaves no student
+    norms: tuple[str, ...] = NORMS  # network.norm that it can work with
+    whole: bool = False  # needs a spec without low_rank
 
     @property
     def needs_teacher(self) -> bool:
@@ -106,6 +110,12 @@ class Recipe:
             raise InputError(f"recipe {name} takes no teacher, but {training.teachers[0].name} was given")
         if self.needs_target and training.target is None:
             raise InputError(f"recipe {name} adapts to a domain, so it needs a target (--target), but none was given")
+        network = training.spec.network
+        if network.norm not in self.norms:
+            raise InputError(f"recipe {name} works with network.norm {', '.join(self.norms)}, but the spec's is {network.norm}")
+        if self.whole and network.low_rank:
+            raise InputError(f"recipe {name} needs a network without network.low_rank, but {network.low_rank[0].layer} has a rank")
+        check_gradient(training.options.gradient, training.spec)
         if self.only_teachers and training.target is not None:
             raise InputError(f"recipe {name} takes no target, but {training.target.name} was given")
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
+
+from dsodenet.spec import FOLDING_NORMS
 from dsodenet.train.adaptation import ClassifierDiscrepancy, CorrelationAlignment, DomainAdversary
+from dsodenet.train.compression import compressed, full_network, separated_network
 from dsodenet.train.losses import CrossEntropy, Discriminator, Divergence, SoftCrossEntropy, TargetDivergence, TeacherHead
 from dsodenet.train.objective import Loss
 from dsodenet.train.recipe import SUPERVISED, Recipe, Stage, float_then_quantised, latest_float, new_network, quantised, teach
@@ -25,6 +30,35 @@ STUDENT_HEAD = TEACHER_HEAD[:2]
 
 RECIPES: dict[str, Recipe] = {
     "supervised": Recipe("cross-entropy to the labels", float_then_quantised(SUPERVISED)),
+    "compress": Recipe(
+        "halve the parameters in two rounds of MUSCO (1903.09973): EVBMF ranks, decompose, fine-tune",
+        (
+            Stage("whole", new_network),
+            Stage("compressed-1", partial(compressed, ratio=math.sqrt(2)), share=0.5),
+            Stage("compressed-2", partial(compressed, ratio=2.0), share=0.5),
+            Stage("qat", quantised, schedule="qat"),
+        ),
+        norms=FOLDING_NORMS,
+    ),
+    "compress-untuned": Recipe(
+        "halve the parameters at once, with no training after it: what fine-tuning is worth",
+        (
+            Stage("whole", new_network),
+            Stage("compressed", partial(compressed, ratio=2.0), share=0.0),
+            Stage("qat", quantised, schedule="qat", share=0.0),
+        ),
+        norms=FOLDING_NORMS,
+    ),
+    "separate": Recipe(
+        "train full convolutions, then start from their nearest depthwise-separable form (CP3 of 1903.09973)",
+        (
+            Stage("full", full_network, schedule="start", share=0.5),
+            Stage("float", partial(separated_network, full="full"), share=0.5),
+            Stage("qat", quantised, schedule="qat"),
+        ),
+        norms=("none",),
+        whole=True,
+    ),
     "teacher": Recipe("train teachers only, for other runs to use", (teach(),), only_teachers=True),
     "matching": Recipe(
         "distil by patient and consistent function matching (2106.05237): no labels, mixup that the teacher sees too",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import torch
 from torch import nn
 
+from dsodenet import teachers
 from dsodenet.errors import InputError
 from dsodenet.model import DsODENet
 from dsodenet.spec import Spec
@@ -23,7 +26,19 @@ def wide(spec: Spec) -> nn.Module:
     return DsODENet(dataclasses.replace(spec, network=dataclasses.replace(spec.network, channels=channels)))
 
 
-TEACHERS: dict[str, Callable[[Spec], nn.Module]] = {"wide": wide}
+def _named(name: str, spec: Spec) -> nn.Module:
+    network = teachers.teacher(name, spec.network.num_classes, spec.network.in_channels).eval()
+    try:
+        with torch.no_grad():
+            network(torch.zeros(1, *spec.network.image_shape))
+    except RuntimeError as error:
+        size = f"{spec.network.height} x {spec.network.width}"
+        raise InputError(f"teacher {name} cannot take images of {size} pixels ({' '.join(str(error).split())[:200]})") from None
+    return network
+
+
+TEACHERS: dict[str, Callable[[Spec], nn.Module]] = {"wide": wide, "odenet_full": teachers.full_odenet}
+TEACHERS |= {name: partial(_named, name) for name in teachers.TEACHERS}
 
 
 def make_teachers(name_or_run: str, spec: Spec) -> list[Teacher]:
