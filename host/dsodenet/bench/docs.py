@@ -117,7 +117,9 @@ def rendered(text: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dsodenet.bench.docs", description=__doc__)
-    parser.add_argument("--measure", nargs="+", default=[], choices=list(COMMANDS), metavar="NAME", help=f"of {', '.join(COMMANDS)}")
+    parser.add_argument(
+        "--measure", nargs="+", default=[], choices=list(COMMANDS), metavar="NAME", help=f"of {', '.join(COMMANDS)}"
+    )
     args = parser.parse_args(arguments)
     try:
         for name in args.measure:
