@@ -48,7 +48,7 @@ def test_the_estimate_is_counted_accesses_by_their_time(result: dict[str, Any]) 
     assert slow["us"] == slow["accesses"] * host.ACCESS_US
     assert slow["accesses"] == fast["accesses"] == result["calls"][0]["accesses"]
     assert 0 < fast["us_each"] < slow["us_each"], "the mapped array does less"
-    assert finn["us"] == host.FINN_CALL_US
+    assert finn["us"] == 822
 
 
 def test_many_calls_leave_nothing_behind() -> None:
