@@ -90,7 +90,7 @@ class Journal:
         if self._board is not None:
             self._board.close()
         os.replace(self.folder / LOG_FILE, self.run / LOG_FILE)
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write_log(self, path: Path) -> None:
         with open(path, "w", newline="", encoding="utf-8") as file:

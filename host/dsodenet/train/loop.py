@@ -46,14 +46,15 @@ def fit(stage: Stage, student: nn.Module, training: Training, place: Place, jour
     networks = [teacher.network.to(place.device).requires_grad_(False).eval() for teacher in teachers]
     size = min(options.batch_size, len(training.data.train_images))
     batches = len(training.data.train_images) // size
+    saved, history = journal.current(stage.name), History()
+    if saved is not None:  # before the optimiser is made: loading replaces brevitas's scales by other tensors
+        step.load_state_dict(saved["step"])
     optimiser = torch.optim.AdamW(_parameter_groups(step, options.weight_decay), rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=epochs * batches + 1)
-    history = History()
-    saved = journal.current(stage.name)
     if saved is not None:
         history = History(saved["loss"], saved["seconds"])
-        for part, content in ((step, "step"), (optimiser, "optimiser"), (schedule, "schedule")):
-            part.load_state_dict(saved[content])
+        optimiser.load_state_dict(saved["optimiser"])
+        schedule.load_state_dict(saved["schedule"])
         torch.set_rng_state(saved["random"])
     module = _distributed(step, place)
     mixed_precision = torch.autocast(
