@@ -35,7 +35,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, NDArray[np.uint
     data = CASES["blocks"].spec("odd").to_dict()
     data["quantisation"]["weight_bit_width"] = 4
     data["network"]["low_rank"] = [
-        {"layer": layer, "rank": rank} for layer, rank in (("stem.conv", 2), ("f1.pw1", 1), ("down1.pw", 3))
+        {"layer": layer, "rank": rank} for layer, rank in (("stem.conv", 4), ("f1.pw1", 3), ("down1.pw", 4))
     ]
     return run, make_run(Spec.from_json(json.dumps(data)), run, seed=1)
 
@@ -192,7 +192,7 @@ def test_accumulators_too_narrow_for_the_weights_are_refused(odd: tuple[Path, ND
     lowered = project(params, section, model, run / "unused")
     node = next(node for node in lowered.get_layers() if node.class_name == "PointwiseConv2D")
     node.get_attr("accum_t").precision.integer = -10
-    with pytest.raises(SpecError, match=r"f1\.pw1: hls4ml chose the accumulator"):
+    with pytest.raises(SpecError, match=r"f1\.pw1_in: hls4ml chose the accumulator"):
         check_accumulators(params, list(section.layers), lowered)
 
 

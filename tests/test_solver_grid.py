@@ -35,6 +35,8 @@ def test_the_trained_setting_has_the_accuracy_of_training(make_spec, data, tmp_p
     assert len(found) == (4 if norm == "layer" else 8)
     if norm != "layer":
         assert found["integer", "heun", 3] == metrics["qat_accuracy"]
+    assert len(result["drift"]) == 2
+    assert all(0 < block["mean"] < 10 and block["std_ratio"] > 1 for block in result["drift"])
     assert (tmp_path / "grid.png").read_bytes()[:4] == b"\x89PNG"
     assert solver_grid.main(command) == 0
     assert f"norm {norm}, trained with heun, n_steps 3,3" in capsys.readouterr().out

@@ -1,7 +1,8 @@
 """Accuracy of one trained model against solver and steps at test time: the (S, n) test of arXiv 2004.09222, measured here.
 
 A model that solved its equation keeps its accuracy under more steps or a better solver; one that learned its steps loses it.
-float is the float model, integer the exported one's arithmetic. example: python -m dsodenet.bench.solver_grid build/digits
+float is the float model, integer the exported one's arithmetic. Below the table: how far the statistics that a BatchNorm shares
+move from one evaluation of f to the next, which is what decides whether sharing them harms. example: python -m dsodenet.bench.solver_grid build/digits
 """
 
 from __future__ import annotations
@@ -52,6 +53,33 @@ def accuracies(run: Path, data: Dataset) -> tuple[Spec, dict[str, Accuracy]]:
     return spec, result
 
 
+def drift(run: Path, data: Dataset) -> list[dict[str, float]]:
+    """For each ODE block of the float model, over the evaluations of f, mean of channels: the standard deviation of the mean of
+    what f normalises, in units of its standard deviation; and the largest by the smallest of its standard deviations."""
+    import torch
+
+    from dsodenet.train.checkpoint import load_float_model
+
+    model, _, _ = load_float_model(run)
+    seen: dict[int, list[torch.Tensor]] = {}
+
+    def note(block: int, result: torch.Tensor) -> None:
+        std, mean = torch.std_mean(result, dim=(0, 2, 3))
+        seen.setdefault(block, []).append(torch.stack([mean, std]))
+
+    for block in model.blocks():
+        convolution = block.f.get_submodule(block.f.biased.part)
+        convolution.register_forward_hook(lambda module, inputs, result, number=block.block: note(number, result))
+    with torch.no_grad():
+        model(torch.from_numpy(data.test_images))
+    found = []
+    for values in seen.values():
+        mean, std = torch.stack(values, dim=1)
+        spread = mean.std(dim=0) / std.mean(dim=0) if len(mean) > 1 else torch.zeros(1)
+        found.append({"mean": float(spread.mean()), "std_ratio": float((std.amax(0) / std.amin(0)).mean())})
+    return found
+
+
 def measure(run: Path, data: Dataset, solvers: tuple[str, ...], steps: tuple[int, ...], progress: bool = True) -> dict[str, Any]:
     """Accuracy in [0, 1] of every number format, solver and n_steps (the same for all ODE blocks).
 
@@ -71,7 +99,14 @@ def measure(run: Path, data: Dataset, solvers: tuple[str, ...], steps: tuple[int
             row |= {"cycles": of_spec(other).cycles, "assumed_clock_mhz": spec.kernel.clock_mhz}
         rows.append(row)
     trained = {"solver": spec.solver.method, "n_steps": list(spec.solver.n_steps)}
-    return {"model": spec.name, "norm": spec.network.norm, "trained": trained, "images": len(data.test_images), "rows": rows}
+    return {
+        "model": spec.name,
+        "norm": spec.network.norm,
+        "trained": trained,
+        "images": len(data.test_images),
+        "drift": drift(run, data),
+        "rows": rows,
+    }
 
 
 def text(result: dict[str, Any]) -> str:
@@ -83,7 +118,13 @@ def text(result: dict[str, Any]) -> str:
     title = (
         f"{result['model']}, norm {result['norm']}, trained with {trained}; accuracy % on {result['images']} test images, measured"
     )
-    return f"{title}\n{table(('numbers', 'solver', *(f'n={n}' for n in steps)), [(*key, *cells) for key, cells in lines.items()])}"
+    moved = ", ".join(f"{block['mean']:.2f}" for block in result["drift"])
+    ratios = ", ".join(f"{block['std_ratio']:.2f}" for block in result["drift"])
+    shared = (
+        f"over the evaluations of f, what is normalised moves its mean by {moved} standard deviations (one figure an ODE block)\n"
+        f"and its standard deviation by factors up to {ratios}: what a shared BatchNorm ignores"
+    )
+    return f"{title}\n{table(('numbers', 'solver', *(f'n={n}' for n in steps)), [(*key, *cells) for key, cells in lines.items()])}\n{shared}"
 
 
 def panels(result: dict[str, Any]) -> dict[str, dict[str, list[tuple[float, float]]]]:
