@@ -194,13 +194,14 @@ def bench(args: argparse.Namespace) -> Result:
         check_output(json_file, ".json")
     if args.plot:
         check_output(args.plot, ".png")
-        from dsodenet.bench.bars import comparison_plot  # now, so that a missing matplotlib shows before the work
+        from dsodenet.bench.bars import comparison_figure
+        from dsodenet.plots import save  # now, so that a missing matplotlib shows before the work
     with progress_bar("bench", len(args.backends) + len(args.batches), args.quiet) as step:
         result = comparison.compare(args.run, args.backends, args.batches, args.repeats, step)
     if json_file:
         write_json(result, json_file)
     if args.plot:
-        comparison_plot(result, args.plot)
+        save(comparison_figure(result), args.plot)
     return result
 
 

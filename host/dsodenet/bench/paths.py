@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsodenet.bench.machine import cpu_name, versions
+from dsodenet.errors import ToolError
 from dsodenet.params import Params
 from dsodenet.reference import Reference, limited_blas
 from dsodenet.runtime import Accelerator
