@@ -63,16 +63,24 @@ def _energy(result: dict[str, Any]) -> str:
     return table(("energy, mJ/image, measured", "threads", "batch", *sensors), rows) if rows else ""
 
 
+WHERE = {"measured here": "here", "estimated for the A53": "on the A53"}
+
+
 def _speed_ups(result: dict[str, Any]) -> str:
-    """Ours beside the published ones; each library with the number of threads that suits it best."""
+    """Ours beside the published ones."""
     rows = [
-        (f"{r[f'ratio_to_{which}']:.2f}x", f"{r['scope']}, batch {r['batch']}", f"{r['accelerator']}, {r['accelerator_is']}",
-         f"{which} {r['software_is']}: {r[which]}")
+        (f"{r[f'ratio_to_{which}']:.2f}x", r["scope"], str(r["batch"]), f"{r['accelerator']}, {r['accelerator_is']}",
+         f"{which} {WHERE[r['software_is']]}: {r[which]}")
         for r in result["ratios"]
         for which in ("best", "weakest")
     ]  # fmt: skip
-    rows += [(f"{p['factor']:.2f}x", p["timed"], p["system"], f"{p['against']}, published") for p in result["published"]]
-    return table(("as fast", "timed", "accelerator", "against software"), rows)
+    rows += [(f"{p['factor']:.2f}x", p["timed"], "-", p["system"], f"{p['against']}, published") for p in result["published"]]
+    legend = (
+        "here: measured on this processor, each library with the number of threads that suits it best; on the A53: estimated; published: "
+        "on a ZCU104, by their authors: " + ", ".join(dict.fromkeys(f"{p['system']} ({p['source']})" for p in result["published"]))
+    )
+    speed_ups = table(("as fast", "timed", "batch", "accelerator", "against software"), rows)
+    return f"{speed_ups}\n{textwrap.fill(legend, LINE, subsequent_indent='  ')}"
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
