@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := train,lower,rtl,sim,test,dev
 
-.PHONY: help setup demo test lint csim bench cycles synth-rtl clean
+.PHONY: help setup demo test lint csim bench cycles rates synth-rtl resources-rtl gates formal clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "%-10s %s\n", $$1, $$2}'
@@ -25,10 +25,11 @@ demo: setup  ## train on real digits, lower, run on the simulated ZCU104, prove 
 test: setup  ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-lint: setup  ## ruff and mypy
+lint: setup  ## ruff, mypy, and Verilator's and slang's lint of the engine
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python overlays/rtl/lint.py
 
 csim: setup  ## the bit-exact ladder over a grid of specs, solvers and step counts
 	$(BIN)/python -m dsodenet.bench.ladder
@@ -41,6 +42,18 @@ cycles: setup  ## simulate s, m, l on the full engines, cycle by cycle (minutes)
 
 synth-rtl: setup  ## resources of the small and the full engines by Yosys (minutes)
 	$(BIN)/python overlays/rtl/synth.py --lanes 1x4x8 1x32x64 3x16x64 --json build/rtl/resources.json
+
+resources-rtl: setup  ## write anew the resources of the units that the tests watch (a minute)
+	$(BIN)/python overlays/rtl/resources.py --write
+
+gates: setup  ## a small engine as gates, bit-exact (minutes)
+	$(BIN)/python overlays/rtl/gate_sim.py
+
+formal: setup  ## proofs of the stream stages and of the registers (minutes)
+	$(BIN)/python overlays/rtl/formal/prove.py
+
+rates: setup  ## cycles per second of the C++ harness and of cocotb
+	$(BIN)/python overlays/rtl/rates.py
 
 clean:  ## remove what was built, but not .venv
 	rm -rf build dist

@@ -28,7 +28,16 @@ TIMEOUT_S = 300
 
 def by_verilator(sources: list[Path], parameters: dict[str, int]) -> bool:
     values = [f"-G{name}={value}" for name, value in parameters.items()]
-    command = [rtl.verilator(), "--lint-only", "--quiet", "-Wall", "--top-module", rtl.TOP, *values, str(rtl.engine_folder() / "lint.vlt")]
+    command = [
+        rtl.verilator(),
+        "--lint-only",
+        "--quiet",
+        "-Wall",
+        "--top-module",
+        rtl.TOP,
+        *values,
+        str(rtl.engine_folder() / "lint.vlt"),
+    ]
     return subprocess.run([*command, *map(str, sources)], env=rtl.environment(), timeout=TIMEOUT_S, check=False).returncode == 0
 
 
