@@ -11,12 +11,23 @@ from pathlib import Path
 import pytest
 
 from dsodenet import rtl
+from dsodenet.engine import Engine
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "rtl"))
 from contract_cases import names  # noqa: E402
 
 runner = pytest.importorskip("cocotb_tools.runner", reason="cocotb is not installed")
+
+
+REPORT = "results.xml"
+
+
+def engine_build(engine: Engine) -> tuple[Path, list[Path]]:
+    """The folder, kept from run to run, and the sources of a cocotb build of the rtl kernel."""
+    folder = rtl.build_folder() / f"cocotb-{rtl.key(engine)}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder, [rtl.engine_folder() / "lint.vlt", *rtl.generate(folder), *rtl.sources()]
 
 
 def run(
@@ -27,8 +38,10 @@ def run(
     environment: Mapping[str, str],
     parameters: Mapping[str, object] | None = None,
     build_args: Sequence[str] = (),
+    only: str | None = None,
 ) -> dict[str, list[str]]:
-    """Failure texts of each case of `kernel`, by its name. folder: of the build, kept; environment: what bench.py reads."""
+    """Failure texts of each case of `kernel`, by its name. folder: of the build, kept; environment: what bench.py reads;
+    only: one case instead of all."""
     folder.mkdir(parents=True, exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in rtl.environment().items():
@@ -51,6 +64,8 @@ def run(
             test_module="tb_contract",
             build_dir=folder,
             test_dir=folder,
+            results_xml=REPORT,
+            test_filter=only,
             extra_env=dict(environment),
             log_file=folder / "test.log",
         )

@@ -25,6 +25,7 @@ from dsodenet.bench.paths import TIMED, Job, Timed
 from dsodenet.estimate import estimate
 from dsodenet.layers import macs
 from dsodenet.params import Params
+from dsodenet.plots import save
 from dsodenet.reference import Reference
 from dsodenet.runtime import Accelerator
 
@@ -221,7 +222,7 @@ def test_a_failed_picture_leaves_the_old_one(result: dict[str, Any], tmp_path: P
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
     with pytest.raises(OSError, match="no space"):
-        bars.comparison_plot(result, path)
+        save(bars.comparison_figure(result), path)
     assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]
 
 

@@ -20,9 +20,7 @@ LANES = "1x4x8"
 @pytest.fixture(scope="module")
 def results() -> dict[str, list[str]]:
     engine = Engine.of(kernel(LANES))
-    folder = rtl.build_folder() / f"cocotb-{rtl.key(engine)}"
-    folder.mkdir(parents=True, exist_ok=True)
-    sources = [rtl.engine_folder() / "lint.vlt", *rtl.generate(folder), *rtl.sources()]
+    folder, sources = bus.engine_build(engine)
     return bus.run("rtl", rtl.TOP, sources, folder, {"DSODENET_LANES": LANES}, rtl.parameters(engine))
 
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
+import scripts
 
 from dsodenet import rtl
 from dsodenet.errors import ToolError
 
-PROVE = rtl.engine_folder() / "formal" / "prove.py"
-specification = importlib.util.spec_from_file_location("prove", PROVE)
-prove = importlib.util.module_from_spec(specification)
-sys.modules["prove"] = prove  # dataclasses look their module up
-specification.loader.exec_module(prove)
+prove = scripts.load(rtl.engine_folder() / "formal" / "prove.py")
 pytest.importorskip("pyosys", reason="pyosys is not installed")
 try:
     prove.tools()
