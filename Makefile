@@ -4,11 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := train,lower,rtl,sim,explore,notebooks,test,dev
 
-<<<<<<< HEAD
-.PHONY: help setup demo test lint csim bench bench-host gradients cycles synth-rtl board-pythons aarch64 clean
-=======
-.PHONY: help setup demo test lint csim bench cycles rates synth-rtl resources-rtl gates formal clean
->>>>>>> rtlb
+.PHONY: help setup demo test lint csim bench bench-host gradients cycles rates synth-rtl resources-rtl gates formal board-pythons aarch64 clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "%-13s %s\n", $$1, $$2}'
@@ -54,14 +50,13 @@ cycles: setup  ## simulate s, m, l on the full engines, cycle by cycle (minutes)
 synth-rtl: setup  ## resources of the small and the full engines by Yosys (minutes)
 	$(BIN)/python overlays/rtl/synth.py --lanes 1x4x8 1x32x64 3x16x64 --json build/rtl/resources.json
 
-<<<<<<< HEAD
 board-pythons: setup  ## the self-test under the Pythons and pynqs of the PYNQ images, where those Pythons are installed
 	$(BIN)/python tests/pythons.py boards build/pythons
 
 aarch64: setup  ## fetch a Python for the board's processor (Debian, no root needed) and compare its integers under qemu-user
 	$(BIN)/python tests/pythons.py aarch64 build/aarch64
 	$(BIN)/python -m pytest -n 0 tests/test_wheel.py -k aarch64
-=======
+
 resources-rtl: setup  ## write anew the resources of the units that the tests watch (a minute)
 	$(BIN)/python overlays/rtl/resources.py --write
 
@@ -73,7 +68,6 @@ formal: setup  ## proofs of the stream stages and of the registers (minutes)
 
 rates: setup  ## cycles per second of the C++ harness and of cocotb
 	$(BIN)/python overlays/rtl/rates.py
->>>>>>> rtlb
 
 clean:  ## remove what was built, but not .venv
 	rm -rf build dist

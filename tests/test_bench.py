@@ -164,7 +164,7 @@ def test_a_board_that_counts_cycles_gives_a_measured_kernel_row(run: Path) -> No
     """With a stand-in for the board: the reference as its kernel, 500 cycles an image at 250 MHz."""
     params = Params.load(run)
     images = compare.random_images(params.spec, 2, 3)
-    board: Any = SimpleNamespace(clock_mhz=250.0, last_call=SimpleNamespace(cycles=1000))
+    board: Any = SimpleNamespace(clock_mhz=250.0, last_call=SimpleNamespace(cycles=1000), power_rails=dict)
     path = Timed("zcu104", 1, "w8a8", "pynq", Reference(params).predict, machine="ZCU104", integer=True, accelerator=board)
     whole, kernel = compare._time([path], params, images, 3)
     assert (whole.scope, whole.cycles) == ("end to end", None)
