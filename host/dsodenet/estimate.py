@@ -22,8 +22,7 @@ from dsodenet.spec import Spec
 from dsodenet.synthetic import random_params
 
 DEVICE_MACS = 3456  # per cycle: 1,728 DSP48E2 of the XCZU7EV, two 8-bit products each
-RESULT_STAGE = 14  # of core.sv: cycles from a token to its accumulators
-STORE_CYCLES = 14  # from there to the last write, with a margin
+STORE_CYCLES = 18  # from there to the last write, with a margin
 PASS_CYCLES = 4  # states of the scheduler around a pass
 AVERAGE_CYCLES = 11  # of average.sv, per word of channels
 AVERAGE_EXTRA = 2
@@ -115,6 +114,11 @@ class Estimate:
         return "\n".join(lines)
 
 
+def result_stage(engine: Engine) -> int:
+    """ResultStage of core.sv: cycles from a token to its accumulators."""
+    return 4 + 11 + 4 + engine.cascade + (engine.input_lanes // engine.cascade - 1).bit_length()
+
+
 def pass_cycles(fields: dict[str, int], engine: Engine) -> tuple[int, int]:
     """(cycles from one pass to the next, cycles in which the pointwise array has work)."""
     inputs, outputs, slot = (fields[f"{key}_last"] + 1 for key in ("inputs", "outputs", "slot"))
@@ -125,7 +129,7 @@ def pass_cycles(fields: dict[str, int], engine: Engine) -> tuple[int, int]:
         kept &= (x % 2 == 0) & (y % 2 == 0)
     active = int(kept.reshape(groups, -1).any(axis=1).sum())
     running = (fields["lead_groups"] + groups - active) * inputs + active * outputs * slot
-    drain = RESULT_STAGE + STORE_CYCLES + engine.output_lanes // engine.input_lanes
+    drain = result_stage(engine) + STORE_CYCLES + engine.output_lanes // engine.input_lanes
     return running + drain + PASS_CYCLES, active * outputs * inputs
 
 

@@ -18,11 +18,12 @@ from dsodenet.errors import SpecError
 from dsodenet.fixed_point import Format
 from dsodenet.layers import Layer, Section, sections
 from dsodenet.params import Params, bias_name
-from dsodenet.registers import beats, fingerprint_words
+from dsodenet.registers import BEAT_BYTES, beats, fingerprint_words
 from dsodenet.spec import MAX_BLOCKS, STEMS, Network
 
 Words = NDArray[np.uint8]  # (words, bytes of a word)
 DW_LANE_BYTES = 12  # nine weights, a bias of 24 bits
+PW_BEAT_WEIGHTS = 9  # pointwise weights in a beat: the width of a block RAM
 
 
 def pitches(network: Network, engine: Engine) -> list[int]:
@@ -157,10 +158,13 @@ class Builder:
 
     def _pointwise(self, matrix: NDArray[np.int8], bias: NDArray[np.int32]) -> None:
         """matrix: (inputs padded to lanes, out_channels); bias: (rows, out_channels)"""
-        i, o = self.engine.input_lanes, self.engine.output_lanes
+        i, o, length = self.engine.input_lanes, self.engine.output_lanes, self.engine.cascade
         matrix = _pad(matrix.T, o)
-        tiles = matrix.reshape(-1, o, matrix.shape[1] // i, i).transpose(0, 2, 1, 3)
-        self.pw.append(np.ascontiguousarray(tiles).view(np.uint8).reshape(-1, i * o))
+        # A word is (place in the cascade, cascade, output); each place is padded to whole beats of PW_BEAT_WEIGHTS.
+        places = matrix.reshape(-1, o, matrix.shape[1] // i, i // length, length).transpose(0, 2, 4, 3, 1).reshape(-1, i // length * o)
+        weights = np.pad(places, ((0, 0), (0, -places.shape[1] % PW_BEAT_WEIGHTS))).reshape(-1, PW_BEAT_WEIGHTS)
+        padded = np.pad(weights, ((0, 0), (0, BEAT_BYTES - PW_BEAT_WEIGHTS)))
+        self.pw.append(padded.view(np.uint8).reshape(len(places) // length, -1))
         words = _pad(np.ascontiguousarray(bias.T), i).T
         self.bias.append(np.ascontiguousarray(words, "<i4").view(np.uint8).reshape(-1, 4 * i))
 
@@ -243,16 +247,14 @@ class Builder:
         self._depthwise(dw2)
         self._pointwise(_matrix(params, pw2, self.engine), params.arrays[bias_name(pw2)][None])
         last_block = block == len(self.network.channels) - 1
-        z, k, frac_bits = params.update_formats(block)
+        z, k, _ = params.update_formats(block)
         update = {
-            "z_shift": frac_bits - z.frac_bits,
-            "k_shift": frac_bits - k.frac_bits - params.spec.quantisation.coeff_frac_bits,
+            "update_shift": _shift(k.frac_bits + params.spec.quantisation.coeff_frac_bits - z.frac_bits),
             "state_min": z.min_int,
             "state_max": z.max_int,
             "accumulate": int(last_block),
             "source_unsigned": 1,
         }
-        _check("shift of the state", update["z_shift"], 31)
         copy = self._copy(block, None if last_block else f"down{block + 1}.x")
         self._append("slope", block, loops, bases, self._middle(dw2), self._out(pw2), update, copy)
 
@@ -346,9 +348,8 @@ def _matrix(params: Params, layer: Layer, engine: Engine) -> NDArray[np.int8]:
 
 
 def _shift(value: int) -> int:
-    if not -15 <= value <= 31:
-        raise SpecError(f"a result is shifted right by {value} bits, but the rtl kernel has -15 to 31")
-    return value
+    """A shift to the right as the engine takes it, in seven bits: beyond them only zero does not saturate, or all is rounded away."""
+    return max(-64, min(63, value))
 
 
 def _requantise(prefix: str, frac_bits: int, fmt: Format) -> dict[str, int]:

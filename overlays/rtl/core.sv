@@ -44,8 +44,15 @@ module core
     output logic [9:0]                          logits_word_o,
     output logic [INPUT_LANES*32-1:0]           logits_o
 );
-  localparam int unsigned ResultStage = 14;  // accumulators complete
-  localparam int unsigned DrainCycles = ResultStage + 14 + OUTPUT_LANES / INPUT_LANES;
+  localparam int unsigned Length = INPUT_LANES < CascadeLength ? INPUT_LANES : CascadeLength;
+  localparam int unsigned Chains = INPUT_LANES / Length;
+  localparam int unsigned SumBits = 16 + $clog2(MAX_TILES * INPUT_LANES);  // of an accumulator: so many products, at most 2**14 each
+
+  // Stages of the pipeline: token[n] left the runner n cycles ago.
+  localparam int unsigned WindowStage = 4;                    // the window holds the token's neighbourhood
+  localparam int unsigned DataStage = WindowStage + 11;       // the depthwise unit is done
+  localparam int unsigned ResultStage = DataStage + 4 + Length + $clog2(Chains);  // accumulators complete
+  localparam int unsigned DrainCycles = ResultStage + 18 + OUTPUT_LANES / INPUT_LANES;
 
   token_t token[ResultStage+1];
   always_ff @(posedge clk_i) begin
@@ -68,7 +75,7 @@ module core
   logic [PIXEL_LANES-1:0] result_we, state_we;
   logic [PIXEL_LANES-1:0][INPUT_LANES-1:0] write_we;
   logic [PIXEL_LANES-1:0][MAX_STAGES-2:0] slope_we;
-  logic [15:0] state_addr, average_word;
+  logic [15:0] state_addr, slope_addr, average_word;
   logic average_we, write_source;
   logic [INPUT_LANES-1:0][7:0] average_data;
   kind_e kind;
@@ -103,7 +110,7 @@ module core
   ) u_maps (
       .clk_i, .source_i, .raddr_i(fetch_addr), .rdata_o(bank), .dest_i(write_source ? source_i : !source_i),
       .we_i(write_we), .waddr_i(write_addr), .wdata_i(write_data),
-      .state_raddr_i(state_addr), .state_o(old_state), .slope_o(old_slope),
+      .state_raddr_i(state_addr), .slope_raddr_i(slope_addr), .state_o(old_state), .slope_o(old_slope),
       .state_we_i(state_we), .state_i(result_state), .slope_we_i(slope_we), .slope_i(result_slope)
   );
 
@@ -112,7 +119,7 @@ module core
   window #(
       .PIXEL_LANES(PIXEL_LANES), .WORD_BITS(INPUT_LANES * 8), .LINE_WORDS(LINE_WORDS), .MAX_TILES(MAX_TILES)
   ) u_window (
-      .clk_i, .rst_ni, .fetch_i(token[2].fetch), .tile_i(token[2].tile), .bank_i(bank),
+      .clk_i, .rst_ni, .fetch_i(token[WindowStage-2].fetch), .tile_i(token[WindowStage-2].tile), .bank_i(bank),
       .fetch_rotate_i(pass_i.fetch_rotate[2:0]), .line_rotate_i(pass_i.line_rotate[2:0]),
       .line_near_i(pass_i.line_near), .line_far_i(pass_i.line_far), .window_o(window)
   );
@@ -122,7 +129,7 @@ module core
       .COLUMNS(INPUT_LANES * 3 / 4), .DEPTH(DW_WORDS), .READ_LATENCY(2), .STYLE("distributed")
   ) u_dw_weights (
       .clk_i, .we_i(load_we_i[LoadDw]), .waddr_i(load_addr_i), .wcolumn_i(load_column_i), .wdata_i(load_data_i),
-      .raddr_i(token[2].dw_addr), .rdata_o(dw_weight)
+      .raddr_i(token[WindowStage-1].dw_addr), .rdata_o(dw_weight)
   );
 
   logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][7:0] dw_result;
@@ -130,27 +137,36 @@ module core
       .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES)
   ) u_depthwise (
       .clk_i, .window_i(window), .weight_i(dw_weight),
-      .left_i(token[4].left[PIXEL_LANES-1:0]), .right_i(token[4].right[PIXEL_LANES-1:0]),
-      .above_i(token[4].above[PIXEL_LANES-1:0]), .below_i(token[4].below[PIXEL_LANES-1:0]),
+      .left_i(token[WindowStage].left[PIXEL_LANES-1:0]), .right_i(token[WindowStage].right[PIXEL_LANES-1:0]),
+      .above_i(token[WindowStage].above[PIXEL_LANES-1:0]), .below_i(token[WindowStage].below[PIXEL_LANES-1:0]),
       .unsigned_i(pass_i.source_unsigned[0]), .truncate_i(pass_i.truncate[0]), .shift_i(pass_i.dw_shift[6:0]),
       .min_i(pass_i.dw_min[7:0]), .max_i(pass_i.dw_max[7:0]), .result_o(dw_result)
   );
 
   // ---- pointwise
-  logic [OUTPUT_LANES-1:0][INPUT_LANES-1:0][7:0] pw_weight;
-  column_ram #(
-      .COLUMNS(INPUT_LANES * OUTPUT_LANES / 16), .DEPTH(PW_WORDS), .READ_LATENCY(2), .STYLE("block")
-  ) u_pw_weights (
-      .clk_i, .we_i(load_we_i[LoadPw]), .waddr_i(load_addr_i), .wcolumn_i(load_column_i), .wdata_i(load_data_i),
-      .raddr_i(token[8].pw_addr), .rdata_o(pw_weight)
-  );
+  // A memory for each place of a cascade, read a cycle later than the one before it. A column is nine weights, as wide as a block RAM.
+  localparam int unsigned PlaceColumns = (Chains * OUTPUT_LANES + 8) / 9;
+  logic [Length-1:0][Chains-1:0][OUTPUT_LANES-1:0][7:0] pw_weight;
+  for (genvar q = 0; q < Length; q++) begin : g_place
+    logic [PlaceColumns*72-1:0] word;
+    column_ram #(
+        .COLUMNS(PlaceColumns), .COLUMN_BITS(72), .FIRST_COLUMN(q * PlaceColumns), .DEPTH(PW_WORDS), .READ_LATENCY(2), .STYLE("block")
+    ) u_weights (
+        .clk_i, .we_i(load_we_i[LoadPw]), .waddr_i(load_addr_i), .wcolumn_i(load_column_i), .wdata_i(load_data_i),
+        .raddr_i(token[DataStage-1+q].pw_addr), .rdata_o(word)
+    );
+    assign pw_weight[q] = word[Chains*OUTPUT_LANES*8-1:0];
+    logic unused;
+    assign unused = ^word;
+  end
 
-  logic signed [PIXEL_LANES-1:0][OUTPUT_LANES-1:0][AccBits-1:0] acc;
+  logic signed [PIXEL_LANES-1:0][OUTPUT_LANES-1:0][SumBits-1:0] acc;
   pointwise #(
-      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .OUTPUT_LANES(OUTPUT_LANES), .MAX_INPUTS(MAX_TILES)
+      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .OUTPUT_LANES(OUTPUT_LANES), .MAX_INPUTS(MAX_TILES), .SUM_BITS(SumBits)
   ) u_pointwise (
-      .clk_i, .valid_i(token[9].valid), .fresh_i(token[9].fresh), .index_i(token[9].index), .first_i(token[9].first),
-      .data_i(dw_result), .weight_i(pw_weight), .acc_o(acc)
+      .clk_i, .valid_i(token[DataStage].valid), .fresh_i(token[DataStage].fresh), .index_i(token[DataStage].index),
+      .data_i(dw_result), .weight_i(pw_weight), .sum_valid_i(token[ResultStage-1].valid),
+      .sum_first_i(token[ResultStage-1].first), .acc_o(acc)
   );
 
   // ---- results
@@ -167,11 +183,12 @@ module core
   logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][7:0] lane_map, lane_slope;
   logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][15:0] lane_state;
   output_stage #(
-      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .OUTPUT_LANES(OUTPUT_LANES)
+      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .OUTPUT_LANES(OUTPUT_LANES), .SUM_BITS(SumBits)
   ) u_output (
       .clk_i, .rst_ni, .pass_i, .stage_i, .last_evaluation_i, .coeff_i, .bias_offset_i,
       .valid_i(token[ResultStage].valid && token[ResultStage].last), .token_i(token[ResultStage]), .acc_i(acc),
-      .bias_addr_o(bias_addr), .bias_i(bias), .state_addr_o(state_addr), .state_i(old_state), .slope_i(old_slope),
+      .bias_addr_o(bias_addr), .bias_i(bias), .slope_addr_o(slope_addr), .slope_i(old_slope), .state_addr_o(state_addr),
+      .state_i(old_state),
       .logits_result_o(logits_result), .logits_o, .result_o(result),
       .slope_o(lane_slope), .state_o(lane_state), .map_o(lane_map)
   );

@@ -48,8 +48,10 @@ module dsodenet_engine
     output logic         interrupt
 );
   localparam logic [31:0] Lanes = {8'(PIXEL_LANES), 8'(PIXEL_LANES * INPUT_LANES), 8'(INPUT_LANES), 8'(OUTPUT_LANES)};
+  localparam int unsigned CascadeLanes = INPUT_LANES < CascadeLength ? INPUT_LANES : CascadeLength;
   localparam logic [LoadParts-1:0][15:0] Columns = {
-    16'(INPUT_LANES / 4), 16'(INPUT_LANES * OUTPUT_LANES / 16), 16'(INPUT_LANES * 3 / 4), 16'($bits(pass_t) / 128)
+    16'(INPUT_LANES / 4), 16'(CascadeLanes * ((INPUT_LANES / CascadeLanes * OUTPUT_LANES + 8) / 9)), 16'(INPUT_LANES * 3 / 4),
+    16'($bits(pass_t) / 128)
   };
   localparam logic [LoadParts-1:0][31:0] Capacity = {BIAS_WORDS, PW_WORDS, DW_WORDS, MAX_PASSES};
 

@@ -4,6 +4,16 @@ package engine_pkg;
   localparam int unsigned MaxPixelLanes = 8;
   localparam int unsigned AccBits = 32;  // of every accumulator: params.py proves that none overflows
 
+  localparam int unsigned DepthwiseBits = 26;  // nine products and a bias
+  localparam int unsigned UpdateBits = 28;  // MAX_STAGES products of coefficient and slope
+  localparam int unsigned CascadeLength = 8;  // at most, of packed_mac
+
+  // A shift as shift_decode prepares it for requantise, for the widths that occur.
+  typedef struct packed {logic [5:0] amount; logic [DepthwiseBits-1:0] below, above;} depthwise_shift_t;  // to 8 bits
+  typedef struct packed {logic [5:0] amount; logic [AccBits-1:0] below, above;} out_shift_t;  // to 16 bits
+  typedef struct packed {logic [5:0] amount; logic [UpdateBits-1:0] below, above;} update_shift_t;  // to 16 bits
+  typedef struct packed {logic [4:0] amount; logic [15:0] below, above;} copy_shift_t;  // to 8 bits
+
   // What a pass does with the results of its pointwise layer.
   typedef enum logic [1:0] {
     KindState  = 2'd0,  // stem, down: the state z and its 8-bit copy x

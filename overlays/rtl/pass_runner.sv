@@ -20,7 +20,7 @@ module pass_runner
   logic running_q, last_group, input_end, group_end;
   logic [15:0] group_q, input_q, rep_q, output_q;
   logic [9:0] tile_q;
-  logic [5:0] drain_q;
+  logic [6:0] drain_q;
   logic [15:0] fetch_addr_q, pw_addr_q;
 
   // ---- position of each pixel of the group at the centre of the window
@@ -50,7 +50,7 @@ module pass_runner
       drain_q <= '0;
     end else if (start_i) begin
       running_q <= 1'b1;
-      drain_q <= 6'(DRAIN_CYCLES);
+      drain_q <= 7'(DRAIN_CYCLES);
     end else if (running_q) begin
       if (group_end && last_group) running_q <= 1'b0;
     end else if (drain_q != 0) drain_q <= drain_q - 1'b1;

@@ -24,7 +24,7 @@ from dsodenet.spec import Spec
 
 FAMILY = "xcup"
 LOGIC_FAMILY = "xc7"  # LUTs and FFs: Yosys maps carry chains and DSP registers of xcup badly
-UNITS = ("pointwise_pair", "depthwise_lane", "output_lane", "divide_lane", "requantise", "lut_product", "ram")
+UNITS = ("packed_mac", "pointwise_pair", "depthwise_lane", "output_lane", "divide_lane", "requantise", "lut_product", "ram")
 NO_DSP = ("lut_product",)  # Yosys does not read use_dsp
 DEVICE = {"LUT": 230_400, "FF": 460_800, "DSP": 1_728, "BRAM36": 312, "URAM": 96}
 BUDGET = {"LUT": 0.70, "FF": 0.70, "DSP": 0.95, "BRAM36": 0.80, "URAM": 0.80}
