@@ -22,6 +22,7 @@ from dsodenet.registers import BEAT_BYTES, beats, fingerprint_words
 from dsodenet.spec import MAX_BLOCKS, STEMS, Network
 
 Words = NDArray[np.uint8]  # (words, bytes of a word)
+TURN_CYCLES = 4  # of the scheduler between two passes
 DW_LANE_BYTES = 12  # nine weights, a bias of 24 bits
 PW_BEAT_WEIGHTS = 9  # pointwise weights in a beat: the width of a block RAM
 
@@ -140,6 +141,20 @@ class Builder:
             "line_far": (pitch // p + 1) * tiles,
         }
 
+    def _wait(self, fields: dict[str, int]) -> int:
+        """Cycles after the last token of a pass before the next one may begin, though the last results are still on their way.
+
+        Its first token comes TURN_CYCLES + 1 after the last one and reads the first word of the map that is being written, a later one
+        per cycle; results are written in the same order, one per cycle or slower, the last one drain_cycles after the last token. So
+        the last of `written` words is the one to look at: TURN_CYCLES + wait + written > drain_cycles, and none is read too early. A tile must also have left before the next pass changes formats.
+        """
+        engine, words = self.engine, fields["row_words"]
+        stride = 2 if fields.get("stride2") else 1
+        pixels = -(-fields["height"] // stride) * -(-fields["width"] // stride)
+        written = pixels // engine.pixel_lanes * words - (words if engine.pixel_lanes > 1 else 0)
+        tile_words = engine.output_lanes // engine.input_lanes
+        return max(0, engine.drain_cycles - TURN_CYCLES - written + 1, tile_words - TURN_CYCLES)
+
     # ---- words
 
     def _depthwise(self, layer: Layer) -> None:
@@ -161,7 +176,9 @@ class Builder:
         i, o, length = self.engine.input_lanes, self.engine.output_lanes, self.engine.cascade
         matrix = _pad(matrix.T, o)
         # A word is (place in the cascade, cascade, output); each place is padded to whole beats of PW_BEAT_WEIGHTS.
-        places = matrix.reshape(-1, o, matrix.shape[1] // i, i // length, length).transpose(0, 2, 4, 3, 1).reshape(-1, i // length * o)
+        places = (
+            matrix.reshape(-1, o, matrix.shape[1] // i, i // length, length).transpose(0, 2, 4, 3, 1).reshape(-1, i // length * o)
+        )
         weights = np.pad(places, ((0, 0), (0, -places.shape[1] % PW_BEAT_WEIGHTS))).reshape(-1, PW_BEAT_WEIGHTS)
         padded = np.pad(weights, ((0, 0), (0, BEAT_BYTES - PW_BEAT_WEIGHTS)))
         self.pw.append(padded.view(np.uint8).reshape(len(places) // length, -1))
@@ -298,6 +315,8 @@ class Builder:
         for section in sections(self.network):
             {"stem": self.stem, "f": self.f, "down": self.down, "head": self.head}[section.kind](section)
         engine = self.engine
+        for fields in self.passes:
+            fields["wait_cycles"] = self._wait(fields)
         passes = np.zeros((len(self.passes), PASS_BYTES // 2), "<u2")
         for row, fields in zip(passes, self.passes):
             for name, value in fields.items():

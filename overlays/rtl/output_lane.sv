@@ -7,7 +7,9 @@ module output_lane
     parameter int unsigned SUM_BITS = 26
 ) (
     input  logic                               clk_i,
-    input  pass_t                              pass_i,
+    input  pass_t                              out_i,     // the pass in flight, as its parts see it
+    input  pass_t                              update_i,
+    input  pass_t                              write_i,
     input  out_shift_t                         out_shift_i,
     input  update_shift_t                      update_shift_i,
     input  copy_shift_t                        copy_shift_i,
@@ -23,9 +25,7 @@ module output_lane
     output logic [7:0]                         map_o
 );
   kind_e kind;
-  logic truncate;
-  assign kind = kind_e'(pass_i.kind[1:0]);
-  assign truncate = pass_i.truncate[0];
+  assign kind = kind_e'(write_i.kind[1:0]);
 
   // ---- bias and requantisation
   logic signed [SUM_BITS-1:0] value_q;
@@ -37,8 +37,8 @@ module output_lane
     sum_q <= AccBits'(value_q) + bias_i;
   end
   requantise #(.IN_BITS(AccBits), .OUT_BITS(16)) u_out (
-      .clk_i, .truncate_i(truncate), .amount_i(out_shift_i.amount), .below_i(out_shift_i.below), .above_i(out_shift_i.above),
-      .min_i(pass_i.out_min), .max_i(pass_i.out_max), .value_i(sum_q), .addend_i('0), .value_o(out)
+      .clk_i, .truncate_i(out_i.truncate[0]), .amount_i(out_shift_i.amount), .below_i(out_shift_i.below), .above_i(out_shift_i.above),
+      .min_i(out_i.out_min), .max_i(out_i.out_max), .value_i(sum_q), .addend_i('0), .value_o(out)
   );
 
   // ---- state update: coefficients times slopes, rounded to the state's LSB and added to it
@@ -59,8 +59,8 @@ module output_lane
     total_q <= UpdateBits'(low_q) + UpdateBits'(high_q);
   end
   requantise #(.IN_BITS(UpdateBits), .OUT_BITS(16)) u_update (
-      .clk_i, .truncate_i(truncate), .amount_i(update_shift_i.amount), .below_i(update_shift_i.below),
-      .above_i(update_shift_i.above), .min_i(pass_i.state_min), .max_i(pass_i.state_max), .value_i(total_q), .addend_i(state_i),
+      .clk_i, .truncate_i(update_i.truncate[0]), .amount_i(update_shift_i.amount), .below_i(update_shift_i.below),
+      .above_i(update_shift_i.above), .min_i(update_i.state_min), .max_i(update_i.state_max), .value_i(total_q), .addend_i(state_i),
       .value_o(updated)
   );
   logic [7:0][15:0] out_q;
@@ -73,8 +73,8 @@ module output_lane
   logic [1:0][7:0] low_delay_q;
   assign state = kind == KindSlope ? updated : out_q[7];
   requantise #(.IN_BITS(16), .OUT_BITS(8)) u_copy (
-      .clk_i, .truncate_i(truncate), .amount_i(copy_shift_i.amount), .below_i(copy_shift_i.below), .above_i(copy_shift_i.above),
-      .min_i(pass_i.x_min[7:0]), .max_i(pass_i.x_max[7:0]), .value_i(state), .addend_i('0), .value_o(copy)
+      .clk_i, .truncate_i(write_i.truncate[0]), .amount_i(copy_shift_i.amount), .below_i(copy_shift_i.below), .above_i(copy_shift_i.above),
+      .min_i(write_i.x_min[7:0]), .max_i(write_i.x_max[7:0]), .value_i(state), .addend_i('0), .value_o(copy)
   );
   always_ff @(posedge clk_i) begin
     state_delay_q <= {state_delay_q[0], state};
@@ -85,5 +85,5 @@ module output_lane
   assign map_o = kind == KindHidden ? low_delay_q[1] : copy;
 
   logic unused;
-  assign unused = ^pass_i;
+  assign unused = ^{out_i, update_i, write_i};
 endmodule
