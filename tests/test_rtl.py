@@ -333,6 +333,16 @@ def test_models_that_do_not_fit_are_refused(network: dict[str, object], words: s
         program(params, Engine.of(params.spec.kernel))
 
 
+@pytest.mark.parametrize(("lanes", "size"), [("1x32x64", 64), ("3x16x64", 55)], ids=["1x32x64", "3x16x64"])
+def test_largest_map_of_a_full_engine(lanes: str, size: int) -> None:
+    """64 channels on square maps, with 256 channels in the last block: this size fits, and no larger one."""
+    engine = Engine.of(kernel(lanes))
+    largest, larger = (model("large", "euler", 1, height=n, width=n, channels=(64, 128, 256)) for n in (size, size + 1))
+    assert len(program(largest, engine)) > 0
+    with pytest.raises(SpecError, match="map words"):
+        program(larger, engine)
+
+
 @pytest.mark.parametrize(
     ("lanes", "name"), [("1x3x8", "input_lanes"), ("1x4x6", "output_lanes"), ("9x4x8", "pixel"), ("1x8x4", "at least")]
 )

@@ -39,7 +39,7 @@ def results() -> dict[str, list[str]]:
             sources=[rtl.engine_folder() / "lint.vlt", *packages, *rtl.sources()],
             hdl_toplevel=rtl.TOP,
             parameters=rtl.parameters(engine),
-            build_args=["-O3", "-CFLAGS", "-O1"],
+            build_args=["-O3"],
             build_dir=build,
             timescale=("1ns", "1ps"),
             log_file=build / "build.log",

@@ -22,7 +22,7 @@ from dsodenet.spec import Spec
 from dsodenet.synthetic import random_params
 
 DEVICE_MACS = 3456  # per cycle: 1,728 DSP48E2 of the XCZU7EV, two 8-bit products each
-AVERAGE_CYCLES = 11  # of average.sv, per word of channels
+AVERAGE_CYCLES = 12  # of average.sv, per word of channels
 AVERAGE_EXTRA = 2
 FRAME_CYCLES = 12  # states of commander and scheduler per frame, first image beat, first logits
 COMMAND_CYCLES = 1
