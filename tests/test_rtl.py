@@ -298,7 +298,8 @@ def test_size_l_keeps_the_array_busy(lanes: str, method: str, n_steps: int, limi
     result = of_spec(spec)
     assert result.cycles <= limit
     assert result.occupancy >= occupancy
-    assert result.macs_per_cycle <= min(result.peak_macs, DEVICE_MACS)
+    assert result.macs_per_cycle <= DEVICE_MACS
+    assert result.share_of_own_peak <= 1
 
 
 def test_estimate_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
@@ -320,6 +321,16 @@ def test_models_that_do_not_fit_are_refused(network: dict[str, object], words: s
     params = on(model("large", "euler", 1, **network), "1x4x8")
     with pytest.raises(SpecError, match=words):
         program(params, Engine.of(params.spec.kernel))
+
+
+@pytest.mark.parametrize(("lanes", "size"), [("1x32x64", 64), ("3x16x64", 55)], ids=["1x32x64", "3x16x64"])
+def test_largest_map_of_a_full_engine(lanes: str, size: int) -> None:
+    """64 channels on square maps, with 256 channels in the last block: this size fits, and no larger one."""
+    engine = Engine.of(kernel(lanes))
+    largest, larger = (model("large", "euler", 1, height=n, width=n, channels=(64, 128, 256)) for n in (size, size + 1))
+    assert len(program(largest, engine)) > 0
+    with pytest.raises(SpecError, match="map words"):
+        program(larger, engine)
 
 
 @pytest.mark.parametrize(

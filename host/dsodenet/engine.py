@@ -8,14 +8,16 @@ from dsodenet.errors import SpecError
 from dsodenet.spec import Kernel
 
 PROGRAM_MAGIC = 0x72744C64
+CASCADE_LENGTH = 8  # of engine_pkg.sv: multipliers that add up to one pair of sums
 KINDS = ("state", "hidden", "slope", "logits")
 FIELDS = (
     *("kind", "block", "stride2", "source_unsigned", "truncate", "accumulate"),
-    *("width", "height", "pitch", "lead_groups", "last_group", "tiles_last", "reps_last", "inputs_last", "slot_last"),
+    *("wait_cycles", "width", "height", "pitch", "lead_groups", "last_group"),
+    *("tiles_last", "reps_last", "inputs_last", "slot_last"),
     *("outputs_last", "words_last", "tail_last", "row_words", "fetch_start", "fetch_rotate", "line_rotate", "line_near"),
     *("line_far", "dst_row_words", "dst_row_rotate", "dw_base", "pw_base", "bias_base", "bias_stride", "loop_passes"),
     *("dw_shift", "dw_min", "dw_max", "out_shift", "out_min", "out_max"),
-    *("z_shift", "k_shift", "state_min", "state_max", "x_shift", "x_shift_last", "x_min", "x_max"),
+    *("update_shift", "state_min", "state_max", "x_shift", "x_shift_last", "x_min", "x_max"),
     *("average_shift", "average_count_last", "average_min", "average_max"),
     *("image_beats_last", "image_width_last", "image_height_last", "image_row_words", "image_row_rotate"),
     *("block_shift", "slot_shift", "replicate", "chunks_last", "tail_bytes", "logit_beats_last"),
@@ -65,6 +67,22 @@ class Engine:
             max_tiles=1024 // i,
             logit_words=max(32, 1024 // i),
         )
+
+    @property
+    def cascade(self) -> int:
+        """Input lanes in one cascade of multipliers of the pointwise array."""
+        return min(CASCADE_LENGTH, self.input_lanes)
+
+    @property
+    def result_stage(self) -> int:
+        """ResultStage of core.sv: cycles from a token to its accumulators."""
+        depthwise = 4 + 11
+        return depthwise + 4 + self.cascade + (self.input_lanes // self.cascade - 1).bit_length()
+
+    @property
+    def drain_cycles(self) -> int:
+        """DrainCycles of core.sv: from the last token of a pass to its last write."""
+        return self.result_stage + 14 + self.output_lanes // self.input_lanes
 
     @property
     def lanes_word(self) -> int:

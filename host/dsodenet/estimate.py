@@ -16,16 +16,13 @@ import numpy as np
 from dsodenet.engine import KINDS, Engine
 from dsodenet.layers import macs, sections
 from dsodenet.params import Params
-from dsodenet.program import Builder
+from dsodenet.program import TURN_CYCLES, Builder
 from dsodenet.solvers import tableau
 from dsodenet.spec import Spec
 from dsodenet.synthetic import random_params
 
 DEVICE_MACS = 3456  # per cycle: 1,728 DSP48E2 of the XCZU7EV, two 8-bit products each
-RESULT_STAGE = 14  # of core.sv: cycles from a token to its accumulators
-STORE_CYCLES = 14  # from there to the last write, with a margin
-PASS_CYCLES = 4  # states of the scheduler around a pass
-AVERAGE_CYCLES = 11  # of average.sv, per word of channels
+AVERAGE_CYCLES = 12  # of average.sv, per word of channels
 AVERAGE_EXTRA = 2
 FRAME_CYCLES = 12  # states of commander and scheduler per frame, first image beat, first logits
 COMMAND_CYCLES = 1
@@ -125,8 +122,8 @@ def pass_cycles(fields: dict[str, int], engine: Engine) -> tuple[int, int]:
         kept &= (x % 2 == 0) & (y % 2 == 0)
     active = int(kept.reshape(groups, -1).any(axis=1).sum())
     running = (fields["lead_groups"] + groups - active) * inputs + active * outputs * slot
-    drain = RESULT_STAGE + STORE_CYCLES + engine.output_lanes // engine.input_lanes
-    return running + drain + PASS_CYCLES, active * outputs * inputs
+    drain = engine.drain_cycles if fields["kind"] == KINDS.index("logits") else fields["wait_cycles"]
+    return running + drain + TURN_CYCLES, active * outputs * inputs
 
 
 def estimate(params: Params, engine: Engine | None = None) -> Estimate:
@@ -138,12 +135,15 @@ def estimate(params: Params, engine: Engine | None = None) -> Estimate:
     passes = iter(builder.passes)
     stages = tableau(spec.solver.method).num_stages
     rows = []
+    fields: list[dict[str, int]] = []
     for section in sections(spec.network):
-        fields = [next(passes) for _ in section.passes]
+        before, fields = fields, [next(passes) for _ in section.passes]
         times = spec.solver.n_steps[section.block] * stages if section.kind == "f" else 1
         cycles, busy = (sum(values) for values in zip(*(pass_cycles(item, engine) for item in fields)))
         if section.kind == "head":
             assert fields[0]["kind"] == KINDS.index("logits")
+            # The average waits for the last result of the pass before it.
+            cycles += engine.drain_cycles - before[-1]["wait_cycles"]
             cycles += AVERAGE_CYCLES * (fields[0]["tiles_last"] + 1) + AVERAGE_EXTRA
         products = sum(layer.macs for layer in section.layers if not layer.depthwise)
         rows.append(SectionCycles(section.name, cycles * times, busy * times, products * times))

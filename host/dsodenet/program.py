@@ -18,11 +18,13 @@ from dsodenet.errors import SpecError
 from dsodenet.fixed_point import Format
 from dsodenet.layers import FACTOR, Layer, Section, all_layers, sections
 from dsodenet.params import Params, bias_name
-from dsodenet.registers import beats, fingerprint_words
+from dsodenet.registers import BEAT_BYTES, beats, fingerprint_words
 from dsodenet.spec import MAX_BLOCKS, STEMS, Network
 
 Words = NDArray[np.uint8]  # (words, bytes of a word)
+TURN_CYCLES = 4  # of the scheduler between two passes
 DW_LANE_BYTES = 12  # nine weights, a bias of 24 bits
+PW_BEAT_WEIGHTS = 9  # pointwise weights in a beat: the width of a block RAM
 
 
 def pitches(network: Network, engine: Engine) -> list[int]:
@@ -146,6 +148,20 @@ class Builder:
             "line_far": (pitch // p + 1) * tiles,
         }
 
+    def _wait(self, fields: dict[str, int]) -> int:
+        """Cycles after the last token of a pass before the next one may begin, though the last results are still on their way.
+
+        Its first token comes TURN_CYCLES + 1 after the last one and reads the first word of the map that is being written, a later one
+        per cycle; results are written in the same order, one per cycle or slower, the last one drain_cycles after the last token. So
+        the last of `written` words is the one to look at: TURN_CYCLES + wait + written > drain_cycles, and none is read too early. A tile must also have left before the next pass changes formats.
+        """
+        engine, words = self.engine, fields["row_words"]
+        stride = 2 if fields.get("stride2") else 1
+        pixels = -(-fields["height"] // stride) * -(-fields["width"] // stride)
+        written = pixels // engine.pixel_lanes * words - (words if engine.pixel_lanes > 1 else 0)
+        tile_words = engine.output_lanes // engine.input_lanes
+        return max(0, engine.drain_cycles - TURN_CYCLES - written + 1, tile_words - TURN_CYCLES)
+
     # ---- words
 
     def _depthwise(self, layer: Layer) -> None:
@@ -164,10 +180,15 @@ class Builder:
 
     def _pointwise(self, matrix: NDArray[np.int8], bias: NDArray[np.int32]) -> None:
         """matrix: (inputs padded to lanes, out_channels); bias: (rows, out_channels)"""
-        i, o = self.engine.input_lanes, self.engine.output_lanes
+        i, o, length = self.engine.input_lanes, self.engine.output_lanes, self.engine.cascade
         matrix = _pad(matrix.T, o)
-        tiles = matrix.reshape(-1, o, matrix.shape[1] // i, i).transpose(0, 2, 1, 3)
-        self.pw.append(np.ascontiguousarray(tiles).view(np.uint8).reshape(-1, i * o))
+        # A word is (place in the cascade, cascade, output); each place is padded to whole beats of PW_BEAT_WEIGHTS.
+        places = (
+            matrix.reshape(-1, o, matrix.shape[1] // i, i // length, length).transpose(0, 2, 4, 3, 1).reshape(-1, i // length * o)
+        )
+        weights = np.pad(places, ((0, 0), (0, -places.shape[1] % PW_BEAT_WEIGHTS))).reshape(-1, PW_BEAT_WEIGHTS)
+        padded = np.pad(weights, ((0, 0), (0, BEAT_BYTES - PW_BEAT_WEIGHTS)))
+        self.pw.append(padded.view(np.uint8).reshape(len(places) // length, -1))
         words = _pad(np.ascontiguousarray(bias.T), i).T
         self.bias.append(np.ascontiguousarray(words, "<i4").view(np.uint8).reshape(-1, 4 * i))
 
@@ -236,16 +257,14 @@ class Builder:
         if section.biased.timed:
             self.evaluations[block] = len(table)
         last_block = block == len(self.network.channels) - 1
-        z, k, frac_bits = params.update_formats(block)
+        z, k, _ = params.update_formats(block)
         update = {
-            "z_shift": frac_bits - z.frac_bits,
-            "k_shift": frac_bits - k.frac_bits - params.spec.quantisation.coeff_frac_bits,
+            "update_shift": _shift(k.frac_bits + params.spec.quantisation.coeff_frac_bits - z.frac_bits),
             "state_min": z.min_int,
             "state_max": z.max_int,
             "accumulate": int(last_block),
             "loop_passes": len(section.passes) - 1,
         } | self._copy(block, None if last_block else f"down{block + 1}.x")
-        _check("shift of the state", update["z_shift"], 31)
         for dw, pw in section.passes:
             bases = self._bases()
             front = self._front(dw, pw)
@@ -320,6 +339,8 @@ class Builder:
         for section in sections(self.network):
             {"stem": self.stem, "f": self.f, "down": self.down, "head": self.head}[section.kind](section)
         engine = self.engine
+        for fields in self.passes:
+            fields["wait_cycles"] = self._wait(fields)
         passes = np.zeros((len(self.passes), PASS_BYTES // 2), "<u2")
         for row, fields in zip(passes, self.passes):
             for name, value in fields.items():
@@ -370,9 +391,8 @@ def _matrix(params: Params, layer: Layer, engine: Engine) -> NDArray[np.int8]:
 
 
 def _shift(value: int) -> int:
-    if not -15 <= value <= 31:
-        raise SpecError(f"a result is shifted right by {value} bits, but the rtl kernel has -15 to 31")
-    return value
+    """A shift to the right as the engine takes it, in seven bits: beyond them only zero does not saturate, or all is rounded away."""
+    return max(-64, min(63, value))
 
 
 def _requantise(prefix: str, frac_bits: int, fmt: Format) -> dict[str, int]:

@@ -1,5 +1,5 @@
 // Global average: sums of the final state per channel while it is written, then Q(sum / count), rounded as if exact.
-// The quotient of magnitudes is found bit by bit for one word of channels at a time, eleven cycles per word.
+// The quotient of magnitudes is found bit by bit for one word of channels at a time, twelve cycles per word.
 module average
   import engine_pkg::*;
 #(
@@ -27,7 +27,7 @@ module average
 );
   localparam int unsigned TileBits = $clog2(MAX_TILES);
   localparam int unsigned Bits = 48;
-  localparam int unsigned QuotientBits = 9;  // one more than a magnitude that does not saturate
+  localparam int unsigned QuotientBits = 10;  // nine, one more than a magnitude that does not saturate has, and a half
 
   (* ram_style = "distributed" *) logic [INPUT_LANES-1:0][31:0] sums[MAX_TILES];
   logic [INPUT_LANES-1:0][31:0] old_sums, new_sums;
@@ -74,7 +74,7 @@ module average
 
   for (genvar c = 0; c < INPUT_LANES; c++) begin : g_channel
     divide_lane #(.BITS(Bits), .QUOTIENT_BITS(QuotientBits)) u_lane (
-        .clk_i, .load_i(cycle_q == 0), .step_i(!last_cycle), .sum_i(old_sums[c]), .up_i(up), .divisor_i(divisor),
+        .clk_i, .load_i(cycle_q == 0), .step_i(!last_cycle), .sum_i(old_sums[c]), .up_i(up),
         .shifted_divisor_i(divisor_q), .truncate_i, .min_i, .max_i, .result_o(result_o[c])
     );
   end

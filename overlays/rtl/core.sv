@@ -29,22 +29,23 @@ module core
     input  logic [15:0]                         image_addr_i,
     input  logic [INPUT_LANES*8-1:0]            image_data_i,
     // passes
-    input  pass_t                               pass_i,
-    input  logic                                source_i,
+    input  context_t                            context_i,
     input  logic                                start_i,
     input  logic                                start_average_i,
     output logic                                busy_o,
-    input  logic [1:0]                          stage_i,
-    input  logic                                last_stage_i,
-    input  logic                                last_evaluation_i,
-    input  logic signed [MAX_STAGES-1:0][17:0]  coeff_i,
-    input  logic [15:0]                         bias_offset_i,
     // logits
     output logic                                logits_we_o,
     output logic [9:0]                          logits_word_o,
     output logic [INPUT_LANES*32-1:0]           logits_o
 );
-  localparam int unsigned ResultStage = 14;  // accumulators complete
+  localparam int unsigned Length = INPUT_LANES < CascadeLength ? INPUT_LANES : CascadeLength;
+  localparam int unsigned Chains = INPUT_LANES / Length;
+  localparam int unsigned SumBits = 16 + $clog2(MAX_TILES * INPUT_LANES);  // of an accumulator: so many products, at most 2**14 each
+
+  // Stages of the pipeline: token[n] left the runner n cycles ago.
+  localparam int unsigned WindowStage = 4;                    // the window holds the token's neighbourhood
+  localparam int unsigned DataStage = WindowStage + 11;       // the depthwise unit is done
+  localparam int unsigned ResultStage = DataStage + 4 + Length + $clog2(Chains);  // accumulators complete
   localparam int unsigned DrainCycles = ResultStage + 14 + OUTPUT_LANES / INPUT_LANES;
 
   token_t token[ResultStage+1];
@@ -52,12 +53,40 @@ module core
     for (int unsigned i = 1; i <= ResultStage; i++) token[i] <= rst_ni ? token[i-1] : '0;
   end
 
+  // ---- contexts. A copy is for stages that are at most three cycles apart, and changes three cycles after the first token of the pass has
+  // reached the first of them: there are always as many before one with work.
+  localparam int unsigned HeadStage = ResultStage + 2;
+  localparam int unsigned OutStage = ResultStage + 4;
+  localparam int unsigned UpdateStage = ResultStage + 12;
+  localparam int unsigned WriteStage = ResultStage + 14;
+  logic [WriteStage:0] start;  // the first token of a pass left the runner so many cycles ago
+  logic [WriteStage-1:0] start_q;
+  assign start = {start_q, token[0].start};
+  context_t window_context, depthwise_context, head_context, out_context, update_context, write_context;
+  always_ff @(posedge clk_i) begin
+    start_q <= rst_ni ? start[WriteStage-1:0] : '0;
+    if (start[0]) window_context <= context_i;
+    if (start[WindowStage+6]) depthwise_context <= window_context;
+    if (start[HeadStage]) head_context <= depthwise_context;
+    if (start[OutStage]) out_context <= head_context;
+    if (start[UpdateStage]) update_context <= out_context;
+    if (start[WriteStage]) write_context <= update_context;
+  end
+
+  pass_t pass, window_pass, depthwise_pass, write_pass;
+  assign pass = context_i.pass;
+  assign window_pass = window_context.pass;
+  assign depthwise_pass = depthwise_context.pass;
+  assign write_pass = write_context.pass;
+
   logic runner_busy, average_busy;
   assign busy_o = runner_busy || average_busy;
+  logic drain;  // the logits, or the average, come next
+  assign drain = pass.kind[1:0] == KindLogits || (pass.accumulate[0] && context_i.last_evaluation);
   pass_runner #(
       .PIXEL_LANES(PIXEL_LANES), .DRAIN_CYCLES(DrainCycles)
   ) u_runner (
-      .clk_i, .rst_ni, .start_i, .pass_i, .token_o(token[0]), .busy_o(runner_busy)
+      .clk_i, .rst_ni, .start_i, .pass_i(pass), .drain_i(drain), .token_o(token[0]), .busy_o(runner_busy)
   );
 
   // ---- maps
@@ -68,14 +97,14 @@ module core
   logic [PIXEL_LANES-1:0] result_we, state_we;
   logic [PIXEL_LANES-1:0][INPUT_LANES-1:0] write_we;
   logic [PIXEL_LANES-1:0][MAX_STAGES-2:0] slope_we;
-  logic [15:0] state_addr, average_word;
+  logic [15:0] state_addr, slope_addr, average_word;
   logic average_we, write_source;
   logic [INPUT_LANES-1:0][7:0] average_data;
   kind_e kind;
-  assign kind = kind_e'(pass_i.kind[1:0]);
+  assign kind = kind_e'(write_pass.kind[1:0]);
 
   for (genvar b = 0; b < PIXEL_LANES; b++) begin : g_bank
-    assign fetch_addr[b] = token[0].fetch_addr + (b < 32'(pass_i.fetch_rotate) ? pass_i.tiles_last + 1'b1 : '0);
+    assign fetch_addr[b] = token[0].fetch_addr + (b < 32'(pass.fetch_rotate) ? pass.tiles_last + 1'b1 : '0);
     // The image and the average go to the map that the next pass reads, results to the other one.
     always_comb begin
       write_addr[b] = result_addr[b];
@@ -91,9 +120,9 @@ module core
         write_we[b] = '1;
       end
     end
-    assign state_we[b] = result_we[b] && (kind == KindState || (kind == KindSlope && last_stage_i));
+    assign state_we[b] = result_we[b] && (kind == KindState || (kind == KindSlope && write_context.last_stage));
     for (genvar j = 0; j < MAX_STAGES - 1; j++) begin : g_slope
-      assign slope_we[b][j] = result_we[b] && kind == KindSlope && 32'(stage_i) == j;
+      assign slope_we[b][j] = result_we[b] && kind == KindSlope && 32'(write_context.stage) == j;
     end
   end
   assign write_source = |image_we_i || average_we;
@@ -101,9 +130,10 @@ module core
   maps #(
       .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .MAP_WORDS(MAP_WORDS), .STYLE(MAP_STYLE)
   ) u_maps (
-      .clk_i, .source_i, .raddr_i(fetch_addr), .rdata_o(bank), .dest_i(write_source ? source_i : !source_i),
+      .clk_i, .source_i(context_i.source), .raddr_i(fetch_addr), .rdata_o(bank),
+      .dest_i(write_source ? context_i.source : !write_context.source),
       .we_i(write_we), .waddr_i(write_addr), .wdata_i(write_data),
-      .state_raddr_i(state_addr), .state_o(old_state), .slope_o(old_slope),
+      .state_raddr_i(state_addr), .slope_raddr_i(slope_addr), .state_o(old_state), .slope_o(old_slope),
       .state_we_i(state_we), .state_i(result_state), .slope_we_i(slope_we), .slope_i(result_slope)
   );
 
@@ -112,9 +142,9 @@ module core
   window #(
       .PIXEL_LANES(PIXEL_LANES), .WORD_BITS(INPUT_LANES * 8), .LINE_WORDS(LINE_WORDS), .MAX_TILES(MAX_TILES)
   ) u_window (
-      .clk_i, .rst_ni, .fetch_i(token[2].fetch), .tile_i(token[2].tile), .bank_i(bank),
-      .fetch_rotate_i(pass_i.fetch_rotate[2:0]), .line_rotate_i(pass_i.line_rotate[2:0]),
-      .line_near_i(pass_i.line_near), .line_far_i(pass_i.line_far), .window_o(window)
+      .clk_i, .rst_ni, .fetch_i(token[WindowStage-2].fetch), .tile_i(token[WindowStage-2].tile), .bank_i(bank),
+      .fetch_rotate_i(window_pass.fetch_rotate[2:0]), .line_rotate_i(window_pass.line_rotate[2:0]),
+      .line_near_i(window_pass.line_near), .line_far_i(window_pass.line_far), .window_o(window)
   );
 
   logic [INPUT_LANES-1:0][95:0] dw_weight;
@@ -122,7 +152,7 @@ module core
       .COLUMNS(INPUT_LANES * 3 / 4), .DEPTH(DW_WORDS), .READ_LATENCY(2), .STYLE("distributed")
   ) u_dw_weights (
       .clk_i, .we_i(load_we_i[LoadDw]), .waddr_i(load_addr_i), .wcolumn_i(load_column_i), .wdata_i(load_data_i),
-      .raddr_i(token[2].dw_addr), .rdata_o(dw_weight)
+      .raddr_i(token[WindowStage-1].dw_addr), .rdata_o(dw_weight)
   );
 
   logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][7:0] dw_result;
@@ -130,27 +160,36 @@ module core
       .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES)
   ) u_depthwise (
       .clk_i, .window_i(window), .weight_i(dw_weight),
-      .left_i(token[4].left[PIXEL_LANES-1:0]), .right_i(token[4].right[PIXEL_LANES-1:0]),
-      .above_i(token[4].above[PIXEL_LANES-1:0]), .below_i(token[4].below[PIXEL_LANES-1:0]),
-      .unsigned_i(pass_i.source_unsigned[0]), .truncate_i(pass_i.truncate[0]), .shift_i(pass_i.dw_shift[6:0]),
-      .min_i(pass_i.dw_min[7:0]), .max_i(pass_i.dw_max[7:0]), .result_o(dw_result)
+      .left_i(token[WindowStage].left[PIXEL_LANES-1:0]), .right_i(token[WindowStage].right[PIXEL_LANES-1:0]),
+      .above_i(token[WindowStage].above[PIXEL_LANES-1:0]), .below_i(token[WindowStage].below[PIXEL_LANES-1:0]),
+      .unsigned_i(window_pass.source_unsigned[0]), .truncate_i(depthwise_pass.truncate[0]), .shift_i(depthwise_pass.dw_shift[6:0]),
+      .min_i(depthwise_pass.dw_min[7:0]), .max_i(depthwise_pass.dw_max[7:0]), .result_o(dw_result)
   );
 
   // ---- pointwise
-  logic [OUTPUT_LANES-1:0][INPUT_LANES-1:0][7:0] pw_weight;
-  column_ram #(
-      .COLUMNS(INPUT_LANES * OUTPUT_LANES / 16), .DEPTH(PW_WORDS), .READ_LATENCY(2), .STYLE("block")
-  ) u_pw_weights (
-      .clk_i, .we_i(load_we_i[LoadPw]), .waddr_i(load_addr_i), .wcolumn_i(load_column_i), .wdata_i(load_data_i),
-      .raddr_i(token[8].pw_addr), .rdata_o(pw_weight)
-  );
+  // A memory for each place of a cascade, read a cycle later than the one before it. A column is nine weights, as wide as a block RAM.
+  localparam int unsigned PlaceColumns = (Chains * OUTPUT_LANES + 8) / 9;
+  logic [Length-1:0][Chains-1:0][OUTPUT_LANES-1:0][7:0] pw_weight;
+  for (genvar q = 0; q < Length; q++) begin : g_place
+    logic [PlaceColumns*72-1:0] word;
+    column_ram #(
+        .COLUMNS(PlaceColumns), .COLUMN_BITS(72), .FIRST_COLUMN(q * PlaceColumns), .DEPTH(PW_WORDS), .READ_LATENCY(2), .STYLE("block")
+    ) u_weights (
+        .clk_i, .we_i(load_we_i[LoadPw]), .waddr_i(load_addr_i), .wcolumn_i(load_column_i), .wdata_i(load_data_i),
+        .raddr_i(token[DataStage-1+q].pw_addr), .rdata_o(word)
+    );
+    assign pw_weight[q] = word[Chains*OUTPUT_LANES*8-1:0];
+    logic unused;
+    assign unused = ^word;
+  end
 
-  logic signed [PIXEL_LANES-1:0][OUTPUT_LANES-1:0][AccBits-1:0] acc;
+  logic signed [PIXEL_LANES-1:0][OUTPUT_LANES-1:0][SumBits-1:0] acc;
   pointwise #(
-      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .OUTPUT_LANES(OUTPUT_LANES), .MAX_INPUTS(MAX_TILES)
+      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .OUTPUT_LANES(OUTPUT_LANES), .MAX_INPUTS(MAX_TILES), .SUM_BITS(SumBits)
   ) u_pointwise (
-      .clk_i, .valid_i(token[9].valid), .fresh_i(token[9].fresh), .index_i(token[9].index), .first_i(token[9].first),
-      .data_i(dw_result), .weight_i(pw_weight), .acc_o(acc)
+      .clk_i, .valid_i(token[DataStage].valid), .fresh_i(token[DataStage].fresh), .index_i(token[DataStage].index),
+      .data_i(dw_result), .weight_i(pw_weight), .sum_valid_i(token[ResultStage-1].valid),
+      .sum_first_i(token[ResultStage-1].first), .acc_o(acc)
   );
 
   // ---- results
@@ -167,15 +206,16 @@ module core
   logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][7:0] lane_map, lane_slope;
   logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][15:0] lane_state;
   output_stage #(
-      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .OUTPUT_LANES(OUTPUT_LANES)
+      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .OUTPUT_LANES(OUTPUT_LANES), .SUM_BITS(SumBits)
   ) u_output (
-      .clk_i, .rst_ni, .pass_i, .stage_i, .last_evaluation_i, .coeff_i, .bias_offset_i,
+      .clk_i, .rst_ni, .head_i(head_context), .out_i(out_context), .update_i(update_context), .write_i(write_context),
       .valid_i(token[ResultStage].valid && token[ResultStage].last), .token_i(token[ResultStage]), .acc_i(acc),
-      .bias_addr_o(bias_addr), .bias_i(bias), .state_addr_o(state_addr), .state_i(old_state), .slope_i(old_slope),
+      .bias_addr_o(bias_addr), .bias_i(bias), .slope_addr_o(slope_addr), .slope_i(old_slope), .state_addr_o(state_addr),
+      .state_i(old_state),
       .logits_result_o(logits_result), .logits_o, .result_o(result),
       .slope_o(lane_slope), .state_o(lane_state), .map_o(lane_map)
   );
-  assign logits_we_o = logits_result.valid && kind == KindLogits;
+  assign logits_we_o = logits_result.valid && out_context.pass.kind[1:0] == KindLogits;
   assign logits_word_o = logits_result.word;
 
   logic [PIXEL_LANES-1:0][INPUT_LANES*32-1:0] lane_all, bank_all;
@@ -186,23 +226,23 @@ module core
   scatter #(
       .PIXEL_LANES(PIXEL_LANES), .WIDTH(INPUT_LANES * 32)
   ) u_scatter (
-      .result_i(result), .pack_i(pass_i.stride2[0]), .row_words_i(pass_i.row_words), .data_i(lane_all),
+      .result_i(result), .pack_i(write_pass.stride2[0]), .row_words_i(write_pass.row_words), .data_i(lane_all),
       .we_o(result_we), .addr_o(result_addr), .data_o(bank_all)
   );
 
   always_comb begin
     sum_result = result;
-    sum_result.valid = result.valid && pass_i.accumulate[0] && last_evaluation_i;
+    sum_result.valid = result.valid && write_pass.accumulate[0] && write_context.last_evaluation;
   end
   average #(
       .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .MAX_TILES(MAX_TILES)
   ) u_average (
       .clk_i, .rst_ni, .result_i(sum_result), .state_i(lane_state), .start_i(start_average_i),
-      .words_last_i(pass_i.tiles_last), .count_last_i(pass_i.average_count_last), .shift_i(pass_i.average_shift[6:0]),
-      .truncate_i(pass_i.truncate[0]), .min_i(pass_i.average_min[7:0]), .max_i(pass_i.average_max[7:0]),
+      .words_last_i(pass.tiles_last), .count_last_i(pass.average_count_last), .shift_i(pass.average_shift[6:0]),
+      .truncate_i(pass.truncate[0]), .min_i(pass.average_min[7:0]), .max_i(pass.average_max[7:0]),
       .busy_o(average_busy), .we_o(average_we), .word_o(average_word), .result_o(average_data)
   );
 
   logic unused;
-  assign unused = ^{pass_i, load_we_i, logits_result};
+  assign unused = ^{context_i, window_pass, depthwise_context, depthwise_pass, write_context, write_pass, window_context, load_we_i, logits_result};
 endmodule

@@ -1,43 +1,45 @@
-// One channel of the average: the quotient of magnitudes bit by bit, its rounding and saturation.
+// One channel of the average: the quotient of magnitudes bit by bit, its rounding and saturation. The last bit is worth a half.
 module divide_lane #(
     parameter int unsigned BITS = 48,
-    parameter int unsigned QUOTIENT_BITS = 9
+    parameter int unsigned QUOTIENT_BITS = 10
 ) (
     input  logic              clk_i,
     input  logic              load_i,
     input  logic              step_i,
     input  logic [31:0]       sum_i,              // signed
-    input  logic [4:0]        up_i,               // exact left shift of the sum
-    input  logic [BITS-1:0]   divisor_i,
+    input  logic [4:0]        up_i,               // exact left shift of twice the sum
     input  logic [BITS-1:0]   shifted_divisor_i,  // divisor << bits still to come
     input  logic              truncate_i,
     input  logic signed [7:0] min_i,
     input  logic signed [7:0] max_i,
     output logic [7:0]        result_o            // after the last step
 );
-  localparam int unsigned ResultBits = QUOTIENT_BITS + 2;
+  localparam int unsigned ResultBits = QUOTIENT_BITS + 1;
   logic [BITS-1:0] rest_q;
+  logic [BITS:0] difference;
   logic [31:0] magnitude;
   logic [QUOTIENT_BITS-1:0] quotient_q;
-  logic negative_q, fits, carry;
+  logic negative_q, fits, half, carry;
   logic signed [ResultBits-1:0] rounded, value;
 
   assign magnitude = sum_i[31] ? -sum_i : sum_i;
-  assign fits = rest_q >= shifted_divisor_i;
+  assign difference = {1'b0, rest_q} - {1'b0, shifted_divisor_i};
+  assign fits = !difference[BITS];
   always_ff @(posedge clk_i) begin
     if (load_i) begin
-      rest_q <= BITS'(magnitude) << up_i;
+      rest_q <= BITS'({magnitude, 1'b0}) << up_i;
       negative_q <= sum_i[31];
       quotient_q <= '0;
     end else if (step_i) begin
-      if (fits) rest_q <= rest_q - shifted_divisor_i;
+      if (fits) rest_q <= difference[BITS-1:0];
       quotient_q <= {quotient_q[QUOTIENT_BITS-2:0], fits};
     end
   end
   always_comb begin
-    if (truncate_i) carry = negative_q && rest_q != 0;
-    else carry = {rest_q, 1'b0} > {1'b0, divisor_i} || ({rest_q, 1'b0} == {1'b0, divisor_i} && quotient_q[0]);
-    rounded = ResultBits'(quotient_q) + ResultBits'(carry);
+    half = quotient_q[0];
+    if (truncate_i) carry = negative_q && (half || rest_q != 0);
+    else carry = half && (rest_q != 0 || quotient_q[1]);
+    rounded = ResultBits'(quotient_q[QUOTIENT_BITS-1:1]) + ResultBits'(carry);
     value = negative_q ? -rounded : rounded;
     if (value > ResultBits'(max_i)) result_o = max_i;
     else if (value < ResultBits'(min_i)) result_o = min_i;

@@ -48,8 +48,10 @@ module dsodenet_engine
     output logic         interrupt
 );
   localparam logic [31:0] Lanes = {8'(PIXEL_LANES), 8'(PIXEL_LANES * INPUT_LANES), 8'(INPUT_LANES), 8'(OUTPUT_LANES)};
+  localparam int unsigned CascadeLanes = INPUT_LANES < CascadeLength ? INPUT_LANES : CascadeLength;
   localparam logic [LoadParts-1:0][15:0] Columns = {
-    16'(INPUT_LANES / 4), 16'(INPUT_LANES * OUTPUT_LANES / 16), 16'(INPUT_LANES * 3 / 4), 16'($bits(pass_t) / 128)
+    16'(INPUT_LANES / 4), 16'(CascadeLanes * ((INPUT_LANES / CascadeLanes * OUTPUT_LANES + 8) / 9)), 16'(INPUT_LANES * 3 / 4),
+    16'($bits(pass_t) / 128)
   };
   localparam logic [LoadParts-1:0][31:0] Capacity = {BIAS_WORDS, PW_WORDS, DW_WORDS, MAX_PASSES};
 
@@ -103,7 +105,7 @@ module dsodenet_engine
       .evaluations_o(evaluations), .blocks_o(blocks)
   );
 
-  pass_t pass;
+  context_t pass_context;
   logic [PIXEL_LANES-1:0] image_we;
   logic [INPUT_LANES-1:0] image_lanes;
   logic [15:0] image_addr;
@@ -111,26 +113,22 @@ module dsodenet_engine
   image_loader #(
       .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES)
   ) u_image_loader (
-      .clk_i(clk), .rst_ni(rst_n), .start_i(image_start), .last_frame_i(last_frame), .pass_i(pass), .busy_o(image_busy),
+      .clk_i(clk), .rst_ni(rst_n), .start_i(image_start), .last_frame_i(last_frame), .pass_i(pass_context.pass), .busy_o(image_busy),
       .done_o(image_done), .short_o(image_short), .long_o(image_long), .s_axis_tdata, .s_axis_tlast, .s_axis_tvalid,
       .s_axis_tready(image_ready), .we_o(image_we), .lanes_o(image_lanes), .addr_o(image_addr), .data_o(image_data)
   );
   assign s_axis_tready = load_ready || image_ready || drain_ready;
 
   // ---- the network
-  logic source, pass_start, average_start, core_busy, last_stage, last_evaluation;
-  logic [1:0] stage;
-  logic signed [MAX_STAGES-1:0][17:0] stage_coeffs;
-  logic [15:0] bias_offset;
+  logic pass_start, average_start, core_busy;
   always_comb for (int unsigned b = 0; b < MAX_BLOCKS; b++) short_steps[b] = n_steps[b][15:0];
   scheduler #(
       .MAX_PASSES(MAX_PASSES)
   ) u_scheduler (
       .clk_i(clk), .rst_ni(rst_n), .load_we_i(load_we[LoadPass]), .load_addr_i(load_addr), .load_column_i(load_column),
       .load_data_i(load_data), .rewind_i(rewind), .start_i(frame_start), .done_o(frame_done),
-      .num_stages_i(num_stages[2:0]), .n_steps_i(short_steps), .coeff_i(coeffs), .pass_o(pass), .source_o(source),
-      .pass_start_o(pass_start), .average_start_o(average_start), .core_busy_i(core_busy), .stage_o(stage),
-      .last_stage_o(last_stage), .last_evaluation_o(last_evaluation), .coeff_o(stage_coeffs), .bias_offset_o(bias_offset)
+      .num_stages_i(num_stages[2:0]), .n_steps_i(short_steps), .coeff_i(coeffs), .context_o(pass_context),
+      .pass_start_o(pass_start), .average_start_o(average_start), .core_busy_i(core_busy)
   );
 
   logic logits_we;
@@ -143,16 +141,15 @@ module dsodenet_engine
   ) u_core (
       .clk_i(clk), .rst_ni(rst_n), .load_we_i(load_we), .load_addr_i(load_addr), .load_column_i(load_column),
       .load_data_i(load_data), .image_we_i(image_we), .image_lanes_i(image_lanes), .image_addr_i(image_addr),
-      .image_data_i(image_data), .pass_i(pass), .source_i(source), .start_i(pass_start), .start_average_i(average_start),
-      .busy_o(core_busy), .stage_i(stage), .last_stage_i(last_stage), .last_evaluation_i(last_evaluation),
-      .coeff_i(stage_coeffs), .bias_offset_i(bias_offset), .logits_we_o(logits_we), .logits_word_o(logits_word), .logits_o(logits)
+      .image_data_i(image_data), .context_i(pass_context), .start_i(pass_start), .start_average_i(average_start),
+      .busy_o(core_busy), .logits_we_o(logits_we), .logits_word_o(logits_word), .logits_o(logits)
   );
 
   logits_writer #(
       .INPUT_LANES(INPUT_LANES), .WORDS(LOGIT_WORDS)
   ) u_logits (
       .clk_i(clk), .rst_ni(rst_n), .we_i(logits_we), .word_i(logits_word), .data_i(logits), .start_i(logits_start),
-      .last_frame_i(last_frame), .beats_last_i(pass.logit_beats_last), .busy_o(logits_busy), .m_axis_tdata, .m_axis_tlast,
+      .last_frame_i(last_frame), .beats_last_i(pass_context.pass.logit_beats_last), .busy_o(logits_busy), .m_axis_tdata, .m_axis_tlast,
       .m_axis_tvalid, .m_axis_tready
   );
 endmodule

@@ -1,8 +1,20 @@
 // Types that travel between the stages of the engine.
 package engine_pkg;
+  import dsodenet_program_pkg::*;
+  import dsodenet_registers_pkg::*;
 
   localparam int unsigned MaxPixelLanes = 8;
   localparam int unsigned AccBits = 32;  // of every accumulator: params.py proves that none overflows
+
+  localparam int unsigned DepthwiseBits = 26;  // nine products and a bias
+  localparam int unsigned UpdateBits = 28;  // MAX_STAGES products of coefficient and slope
+  localparam int unsigned CascadeLength = 8;  // at most, of packed_mac
+
+  // A shift as shift_decode prepares it for requantise, for the widths that occur.
+  typedef struct packed {logic [5:0] amount; logic [DepthwiseBits-1:0] below, above;} depthwise_shift_t;  // to 8 bits
+  typedef struct packed {logic [5:0] amount; logic [AccBits-1:0] below, above;} out_shift_t;  // to 16 bits
+  typedef struct packed {logic [5:0] amount; logic [UpdateBits-1:0] below, above;} update_shift_t;  // to 16 bits
+  typedef struct packed {logic [4:0] amount; logic [15:0] below, above;} copy_shift_t;  // to 8 bits
 
   // What a pass does with the results of its pointwise layer.
   typedef enum logic [1:0] {
@@ -15,6 +27,7 @@ package engine_pkg;
   // One cycle of work. It leaves the pass runner and travels down the pipeline beside its data: every stage is at a fixed
   // distance, nothing inside the engine ever stalls.
   typedef struct packed {
+    logic                         start;        // first of a pass
     logic                         fetch;        // read the next word of the source map into the window
     logic [15:0]                  fetch_addr;
     logic [9:0]                   tile;         // which input channels the window holds
@@ -36,6 +49,18 @@ package engine_pkg;
     logic [15:0]                  dst;          // word address and bank of the first of them in the destination map
     logic [2:0]                   dst_bank;
   } token_t;
+
+  // What holds during one pass: its descriptor and where the solver is. A copy of it follows the first token of the pass, so that
+  // the next pass can begin while the last results of this one are on their way.
+  typedef struct packed {
+    pass_t                               pass;
+    logic                                source;           // which of the two maps is read
+    logic [1:0]                          stage;
+    logic                                last_stage;
+    logic                                last_evaluation;  // of the ODE block
+    logic signed [MAX_STAGES-1:0][17:0]  coeff;            // of the slopes so far, in the sum that ends the stage
+    logic [15:0]                         bias_offset;      // row of the time table
+  } context_t;
 
   // One word of results on its way to the maps.
   typedef struct packed {

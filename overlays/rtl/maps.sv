@@ -16,8 +16,9 @@ module maps
     input  logic [PIXEL_LANES-1:0][INPUT_LANES-1:0]                      we_i,
     input  logic [PIXEL_LANES-1:0][15:0]                                 waddr_i,
     input  logic [PIXEL_LANES-1:0][INPUT_LANES*8-1:0]                    wdata_i,
-    // state and slopes: one read address for all lanes
+    // state and slopes: a read address each for all lanes
     input  logic [15:0]                                                  state_raddr_i,
+    input  logic [15:0]                                                  slope_raddr_i,
     output logic [PIXEL_LANES-1:0][INPUT_LANES*16-1:0]                   state_o,
     output logic [PIXEL_LANES-1:0][MAX_STAGES-2:0][INPUT_LANES*8-1:0]    slope_o,
     input  logic [PIXEL_LANES-1:0]                                       state_we_i,
@@ -54,10 +55,10 @@ module maps
         .LANES(MAX_STAGES - 1), .LANE_BITS(INPUT_LANES * 8), .DEPTH(MAP_WORDS), .READ_LATENCY(2), .STYLE(STYLE)
     ) u_slopes (
         .clk_i, .we_i(slope_we_i[b]), .waddr_i(waddr_i[b][AddrBits-1:0]), .wdata_i({(MAX_STAGES - 1) {slope_i[b]}}),
-        .raddr_i(state_raddr_i[AddrBits-1:0]), .rdata_o(slope_o[b])
+        .raddr_i(slope_raddr_i[AddrBits-1:0]), .rdata_o(slope_o[b])
     );
   end
 
   logic unused;
-  assign unused = ^{raddr_i, waddr_i, state_raddr_i};
+  assign unused = ^{raddr_i, waddr_i, state_raddr_i, slope_raddr_i};
 endmodule

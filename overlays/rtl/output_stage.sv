@@ -11,22 +11,24 @@ module output_stage
 #(
     parameter int unsigned PIXEL_LANES = 1,
     parameter int unsigned INPUT_LANES = 4,
-    parameter int unsigned OUTPUT_LANES = 8
+    parameter int unsigned OUTPUT_LANES = 8,
+    parameter int unsigned SUM_BITS = 26
 ) (
     input  logic                                                         clk_i,
     input  logic                                                         rst_ni,
-    input  pass_t                                                        pass_i,
-    input  logic [1:0]                                                   stage_i,
-    input  logic                                                         last_evaluation_i,
-    input  logic signed [MAX_STAGES-1:0][17:0]                           coeff_i,
-    input  logic [15:0]                                                  bias_offset_i,
+    // the pass in flight, as its parts see it: bias and addresses, first requantisation, state update, 8-bit copy
+    input  context_t                                                     head_i,
+    input  context_t                                                     out_i,
+    input  context_t                                                     update_i,
+    input  context_t                                                     write_i,
     // an output tile, one cycle after it is complete
     input  logic                                                         valid_i,
     input  token_t                                                       token_i,
-    input  logic signed [PIXEL_LANES-1:0][OUTPUT_LANES-1:0][AccBits-1:0] acc_i,
+    input  logic signed [PIXEL_LANES-1:0][OUTPUT_LANES-1:0][SUM_BITS-1:0] acc_i,
     // bias memory, latency one; state and slope memories, latency two
     output logic [15:0]                                                  bias_addr_o,
     input  logic signed [INPUT_LANES-1:0][31:0]                          bias_i,
+    output logic [15:0]                                                  slope_addr_o,
     output logic [15:0]                                                  state_addr_o,
     input  logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][15:0]                state_i,
     input  logic [PIXEL_LANES-1:0][MAX_STAGES-2:0][INPUT_LANES-1:0][7:0] slope_i,
@@ -38,19 +40,19 @@ module output_stage
     output logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][15:0]                state_o,
     output logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][7:0]                 map_o
 );
-  localparam int unsigned Latency = 10;
+  localparam int unsigned Latency = 14;
 
   // ---- one word per cycle
-  logic signed [PIXEL_LANES-1:0][OUTPUT_LANES-1:0][AccBits-1:0] tile_q;
+  logic signed [PIXEL_LANES-1:0][OUTPUT_LANES-1:0][SUM_BITS-1:0] tile_q;
   logic [15:0] left_q;
   result_t head_q, ctl_q[Latency];
   logic [15:0] tile_words_last;
-  assign tile_words_last = token_i.tile_last ? pass_i.tail_last : pass_i.words_last;
+  assign tile_words_last = token_i.tile_last ? head_i.pass.tail_last : head_i.pass.words_last;
 
   always_ff @(posedge clk_i) begin
     if (valid_i) tile_q <= acc_i;
     else begin
-      for (int unsigned p = 0; p < PIXEL_LANES; p++) tile_q[p] <= tile_q[p] >> (INPUT_LANES * AccBits);
+      for (int unsigned p = 0; p < PIXEL_LANES; p++) tile_q[p] <= tile_q[p] >> (INPUT_LANES * SUM_BITS);
     end
     if (valid_i) begin
       left_q <= tile_words_last;
@@ -77,27 +79,43 @@ module output_stage
     if (!rst_ni) for (int unsigned i = 0; i < Latency; i++) ctl_q[i].valid <= 1'b0;
   end
 
-  assign bias_addr_o = pass_i.bias_base + (pass_i.bias_stride != '0 ? bias_offset_i : '0) + 16'(head_q.word);
-  assign state_addr_o = ctl_q[1].addr;
+  assign bias_addr_o = head_i.pass.bias_base + (head_i.pass.bias_stride != '0 ? head_i.bias_offset : '0) + 16'(head_q.word);
+  assign slope_addr_o = ctl_q[1].addr;
+  assign state_addr_o = ctl_q[8].addr;
   assign logits_result_o = ctl_q[1];
   assign result_o = ctl_q[Latency-1];
 
   // ---- the row of coefficients, constant during a pass
   logic signed [MAX_STAGES-1:0][17:0] coeff_q;
   always_ff @(posedge clk_i) begin
-    for (int unsigned j = 0; j < MAX_STAGES; j++) coeff_q[j] <= j <= 32'(stage_i) ? coeff_i[j] : '0;
+    for (int unsigned j = 0; j < MAX_STAGES; j++) coeff_q[j] <= j <= 32'(out_i.stage) ? out_i.coeff[j] : '0;
   end
 
-  logic signed [6:0] x_shift;
-  assign x_shift = last_evaluation_i ? pass_i.x_shift_last[6:0] : pass_i.x_shift[6:0];
+  // ---- shifts of the three requantisations
+  out_shift_t out_shift;
+  update_shift_t update_shift;
+  copy_shift_t copy_shift;
+  shift_decode #(.IN_BITS(AccBits), .OUT_BITS(16)) u_out_shift (
+      .clk_i, .shift_i(out_i.pass.out_shift[6:0]), .amount_o(out_shift.amount), .below_o(out_shift.below), .above_o(out_shift.above)
+  );
+  shift_decode #(.IN_BITS(UpdateBits), .OUT_BITS(16)) u_update_shift (
+      .clk_i, .shift_i(update_i.pass.update_shift[6:0]), .amount_o(update_shift.amount), .below_o(update_shift.below),
+      .above_o(update_shift.above)
+  );
+  shift_decode #(.IN_BITS(16), .OUT_BITS(8)) u_copy_shift (
+      .clk_i, .shift_i(write_i.last_evaluation ? write_i.pass.x_shift_last[6:0] : write_i.pass.x_shift[6:0]),
+      .amount_o(copy_shift.amount), .below_o(copy_shift.below), .above_o(copy_shift.above)
+  );
 
   for (genvar p = 0; p < PIXEL_LANES; p++) begin : g_pixel
     for (genvar c = 0; c < INPUT_LANES; c++) begin : g_channel
       logic [MAX_STAGES-2:0][7:0] slope;
       logic [31:0] sum;
       always_comb for (int unsigned j = 0; j + 1 < MAX_STAGES; j++) slope[j] = slope_i[p][j][c];
-      output_lane u_lane (
-          .clk_i, .pass_i, .stage_i, .x_shift_i(x_shift), .coeff_i(coeff_q), .acc_i(tile_q[p][c]), .bias_i(bias_i[c]),
+      output_lane #(.SUM_BITS(SUM_BITS)) u_lane (
+          .clk_i, .out_i(out_i.pass), .update_i(update_i.pass), .write_i(write_i.pass), .out_shift_i(out_shift),
+          .update_shift_i(update_shift), .copy_shift_i(copy_shift), .stage_i(out_i.stage),
+          .coeff_i(coeff_q), .acc_i(tile_q[p][c]), .bias_i(bias_i[c]),
           .state_i(state_i[p][c]), .slope_i(slope), .sum_o(sum), .slope_o(slope_o[p][c]), .state_o(state_o[p][c]),
           .map_o(map_o[p][c])
       );
@@ -111,5 +129,5 @@ module output_stage
   end
 
   logic unused;
-  assign unused = ^{token_i, pass_i};
+  assign unused = ^{token_i, head_i, out_i, update_i, write_i};
 endmodule

@@ -7,20 +7,21 @@ module pass_runner
   import dsodenet_program_pkg::*;
 #(
     parameter int unsigned PIXEL_LANES = 1,
-    parameter int unsigned DRAIN_CYCLES = 32  // from the last token to the last write
+    parameter int unsigned DRAIN_CYCLES = 32  // from the last token to the last write, with a margin
 ) (
     input  logic   clk_i,
     input  logic   rst_ni,
     input  logic   start_i,
     input  pass_t  pass_i,
+    input  logic   drain_i,  // stay busy until the last write; else only as long as the descriptor asks
     output token_t token_o,
     output logic   busy_o
 );
   // ---- loop counters
-  logic running_q, last_group, input_end, group_end;
+  logic running_q, first_q, last_group, input_end, group_end;
   logic [15:0] group_q, input_q, rep_q, output_q;
   logic [9:0] tile_q;
-  logic [5:0] drain_q;
+  logic [6:0] drain_q;
   logic [15:0] fetch_addr_q, pw_addr_q;
 
   // ---- position of each pixel of the group at the centre of the window
@@ -50,11 +51,12 @@ module pass_runner
       drain_q <= '0;
     end else if (start_i) begin
       running_q <= 1'b1;
-      drain_q <= 6'(DRAIN_CYCLES);
+      drain_q <= drain_i ? 7'(DRAIN_CYCLES) : pass_i.wait_cycles[6:0];
     end else if (running_q) begin
       if (group_end && last_group) running_q <= 1'b0;
     end else if (drain_q != 0) drain_q <= drain_q - 1'b1;
 
+    first_q <= start_i;
     if (start_i) begin
       {group_q, input_q, rep_q, output_q, tile_q} <= '0;
       fetch_addr_q <= pass_i.fetch_start;
@@ -121,6 +123,7 @@ module pass_runner
   token_t token;
   always_comb begin
     token = '0;
+    token.start = first_q && running_q;
     token.fetch = fetch;
     token.fetch_addr = fetch_addr_q;
     token.tile = tile_q;

@@ -1,55 +1,56 @@
 // Two outputs of the pointwise array, for all pixel lanes.
 //
-// Two weights that share an activation share a multiplier: (w1 << 18) + w0 times a leaves w0*a, of 16 bits, in the low 18 bits.
-// Four such products may be added before the halves are taken apart: 4 * 2**14 is less than 2**17.
+// Two weights that share an activation share a multiplier: (w1 << 18) + w0 times a leaves w0*a, of 16 bits, in the low 18 bits. A
+// cascade adds up to eight such products before the halves are taken apart: -8 * 127 * 128 <= sum(w0*a) <= 8 * 128 * 128 = 2**17. The
+// constant 2**17 - 1 at its start makes that an unsigned number of 18 bits, so that nothing is borrowed from the high half; with its
+// top bit flipped the low half is a signed number again, one too small.
 module pointwise_pair
   import engine_pkg::*;
 #(
     parameter int unsigned PIXEL_LANES = 1,
-    parameter int unsigned INPUT_LANES = 4
+    parameter int unsigned CHAINS = 1,
+    parameter int unsigned LENGTH = 4,      // of a cascade, at most CascadeLength
+    parameter int unsigned SUM_BITS = 26
 ) (
     input  logic                                                clk_i,
-    input  logic signed [7:0]                                   act_i[PIXEL_LANES][INPUT_LANES],
-    input  logic [1:0][INPUT_LANES-1:0][7:0]                    weight_i,
-    input  logic                                                valid_i,  // with the sums, three cycles after act_i
+    input  logic [PIXEL_LANES-1:0][CHAINS-1:0][LENGTH-1:0][7:0] act_i,     // place q of a cascade comes q cycles later
+    input  logic [1:0][CHAINS-1:0][LENGTH-1:0][7:0]             weight_i,
+    input  logic                                                valid_i,  // with the sums
     input  logic                                                first_i,
-    output logic signed [PIXEL_LANES-1:0][1:0][AccBits-1:0]     acc_o
+    output logic signed [PIXEL_LANES-1:0][1:0][SUM_BITS-1:0]    acc_o
 );
-  localparam int unsigned Chains = INPUT_LANES / 4;
-  logic signed [34:0] product_q[PIXEL_LANES][INPUT_LANES];
-  logic signed [36:0] chain_q[PIXEL_LANES][Chains];
-  logic signed [AccBits-1:0] low_q[PIXEL_LANES], high_q[PIXEL_LANES];
+  localparam int unsigned Levels = $clog2(CHAINS);
+  localparam int unsigned HalfBits = 19 + Levels;
 
-  always_ff @(posedge clk_i) begin
-    for (int unsigned i = 0; i < INPUT_LANES; i++) begin
-      logic signed [26:0] packed_weights;
-      packed_weights = (27'($signed(weight_i[1][i])) <<< 18) + 27'($signed(weight_i[0][i]));
-      for (int unsigned p = 0; p < PIXEL_LANES; p++) product_q[p][i] <= packed_weights * act_i[p][i];
+  for (genvar p = 0; p < PIXEL_LANES; p++) begin : g_pixel
+    logic signed [HalfBits-1:0] low[Levels+1][CHAINS], high[Levels+1][CHAINS];
+    for (genvar c = 0; c < CHAINS; c++) begin : g_chain
+      logic signed [47:0] sum[LENGTH+1];
+      assign sum[0] = 48'sd131071;
+      for (genvar q = 0; q < LENGTH; q++) begin : g_mac
+        packed_mac u_mac (
+            .clk_i, .high_i(weight_i[1][c][q]), .low_i(weight_i[0][c][q]), .act_i(act_i[p][c][q]), .addend_i(sum[q]), .sum_o(sum[q+1])
+        );
+      end
+      assign low[0][c] = HalfBits'($signed({!sum[LENGTH][17], sum[LENGTH][16:0]}));
+      assign high[0][c] = HalfBits'($signed(sum[LENGTH][36:18]));
+      logic unused;
+      assign unused = ^sum[LENGTH];
     end
-    for (int unsigned p = 0; p < PIXEL_LANES; p++) begin
-      for (int unsigned c = 0; c < Chains; c++) begin
-        chain_q[p][c] <= 37'(product_q[p][4*c]) + 37'(product_q[p][4*c+1]) + 37'(product_q[p][4*c+2]) + 37'(product_q[p][4*c+3]);
+
+    // Each of the CHAINS additions that a low half meets adds the one it lacks as well: x + y + 1 is x - ~y.
+    for (genvar l = 1; l <= Levels; l++) begin : g_level
+      for (genvar c = 0; c < CHAINS >> l; c++) begin : g_sum
+        always_ff @(posedge clk_i) begin
+          low[l][c] <= low[l-1][2*c] - ~low[l-1][2*c+1];
+          high[l][c] <= high[l-1][2*c] + high[l-1][2*c+1];
+        end
       end
     end
-  end
-
-  // The halves are summed in as few bits as they need, then widened.
-  localparam int unsigned SumBits = 19 + $clog2(Chains + 1);
-  always_ff @(posedge clk_i) begin
-    for (int unsigned p = 0; p < PIXEL_LANES; p++) begin
-      logic signed [SumBits-1:0] low, high;
-      low = '0;
-      high = '0;
-      for (int unsigned c = 0; c < Chains; c++) begin
-        low = low + SumBits'($signed(chain_q[p][c][17:0]));
-        // A negative low half has borrowed one from the high half.
-        high = high + SumBits'($signed(chain_q[p][c][36:18])) + SumBits'(chain_q[p][c][17]);
-      end
-      low_q[p] <= AccBits'(low);
-      high_q[p] <= AccBits'(high);
+    always_ff @(posedge clk_i) begin
       if (valid_i) begin
-        acc_o[p][0] <= (first_i ? '0 : acc_o[p][0]) + low_q[p];
-        acc_o[p][1] <= (first_i ? '0 : acc_o[p][1]) + high_q[p];
+        acc_o[p][0] <= (first_i ? '0 : acc_o[p][0]) - ~SUM_BITS'(low[Levels][0]);
+        acc_o[p][1] <= (first_i ? '0 : acc_o[p][1]) + SUM_BITS'(high[Levels][0]);
       end
     end
   end

@@ -1,54 +1,56 @@
-// Q(value / 2**shift): round half to even (or down), then saturate. Two cycles. A negative shift multiplies exactly.
-// The legal shifts are -15 .. IN_BITS-1; program.py refuses others.
+// Q(value / 2**shift + addend): round half to even (or down), then saturate. Two cycles; the addend comes one cycle after the value.
+//
+// Saturation is that of a binary format: max_i is 2**n - 1, min_i is 0 or -2**n. What depends on the shift alone is prepared once for all
+// lanes by shift_decode.
 module requantise #(
     parameter int unsigned IN_BITS = 32,
-    parameter int unsigned OUT_BITS = 16
+    parameter int unsigned OUT_BITS = 16,
+    localparam int unsigned AmountBits = $clog2(IN_BITS + OUT_BITS + 2)
 ) (
     input  logic                       clk_i,
     input  logic                       truncate_i,
-    input  logic signed [6:0]          shift_i,
+    input  logic [AmountBits-1:0]      amount_i,
+    input  logic [IN_BITS-1:0]         below_i,
+    input  logic [IN_BITS-1:0]         above_i,
     input  logic signed [OUT_BITS-1:0] min_i,
     input  logic signed [OUT_BITS-1:0] max_i,
     input  logic signed [IN_BITS-1:0]  value_i,
+    input  logic signed [OUT_BITS-1:0] addend_i,
     output logic signed [OUT_BITS-1:0] value_o
 );
-  // Before a left shift the value is clipped to one bit over the output, which changes no saturated result.
-  localparam int unsigned ClipBits = OUT_BITS + 1;
-  localparam logic signed [IN_BITS-1:0] ClipMax = (IN_BITS'(1) << (ClipBits - 1)) - 1;
-  localparam logic signed [IN_BITS-1:0] ClipMin = -ClipMax;
+  // Two bits over the output: what does not fit saturates with any addend.
+  localparam int unsigned WindowBits = OUT_BITS + 2;
+  localparam int unsigned Left = OUT_BITS + 1;
+  localparam int unsigned Wide = IN_BITS + Left + 1;
 
-  logic signed [IN_BITS-1:0] clipped, right, left;
-  logic [IN_BITS-1:0] ones, below_half;
-  logic negative_shift, half, carry;
-  logic [6:0] amount;
-
+  // ---- the bits of the result, one more for the half, and whether bits are set below or lost above
+  logic signed [Wide-1:0] shifted;
   always_comb begin
-    negative_shift = shift_i[6];
-    amount = negative_shift ? -shift_i : shift_i;
-    {right, half} = $signed({value_i, 1'b0}) >>> amount;
-    ones = {IN_BITS{1'b1}} << amount;
-    below_half = value_i & {1'b0, ~ones[IN_BITS-1:1]};
-    carry = !truncate_i && !negative_shift && half && (|below_half || right[0]);
-    clipped = value_i > ClipMax ? ClipMax : value_i < ClipMin ? ClipMin : value_i;
-    left = clipped <<< amount[3:0];
+    shifted = {value_i, (Left + 1)'(0)};
+    for (int l = AmountBits - 1; l >= 0; l--) if (amount_i[l]) shifted = shifted >>> (1 << l);
   end
 
-  logic signed [IN_BITS-1:0] shifted_q, rounded;
-  logic carry_q;
+  logic signed [WindowBits-1:0] window_q;
+  logic half_q, below_q, over_q, negative_q;
   always_ff @(posedge clk_i) begin
-    shifted_q <= negative_shift ? left : right;
-    carry_q <= carry;
+    {window_q, half_q} <= shifted[WindowBits:0];
+    below_q <= |(value_i & below_i);
+    over_q <= |((value_i ^ {IN_BITS{value_i[IN_BITS-1]}}) & above_i);
+    negative_q <= value_i[IN_BITS-1];
   end
 
-  always_comb rounded = shifted_q + IN_BITS'(carry_q);
-  logic signed [OUT_BITS-1:0] saturated;
+  // ---- rounding and saturation
+  logic carry, negative, outside, unused_carry;
+  logic signed [WindowBits:0] rounded;
   always_comb begin
-    if (rounded > IN_BITS'(max_i)) saturated = max_i[OUT_BITS-1:0];
-    else if (rounded < IN_BITS'(min_i)) saturated = min_i[OUT_BITS-1:0];
-    else saturated = rounded[OUT_BITS-1:0];
+    carry = !truncate_i && half_q && (below_q || window_q[0] != addend_i[0]);
+    {rounded, unused_carry} = {(WindowBits + 1)'(window_q), 1'b1} + {(WindowBits + 1)'(addend_i), carry};
+    negative = over_q ? negative_q : rounded[WindowBits];
+    outside = over_q || (negative && !min_i[OUT_BITS-1])
+              || |((rounded ^ {WindowBits + 1{negative}}) & ~(WindowBits + 1)'(max_i));
   end
-  always_ff @(posedge clk_i) value_o <= saturated;
+  always_ff @(posedge clk_i) value_o <= !outside ? rounded[OUT_BITS-1:0] : negative ? min_i : max_i;
 
   logic unused;
-  assign unused = ones[0];
+  assign unused = ^shifted;
 endmodule

@@ -21,16 +21,10 @@ module scheduler
     input  logic [MAX_BLOCKS-1:0][15:0]         n_steps_i,
     input  logic signed [MAX_BLOCKS-1:0][COEFFS_PER_BLOCK-1:0][17:0] coeff_i,
     // core
-    output pass_t                               pass_o,
-    output logic                                source_o,
+    output context_t                            context_o,
     output logic                                pass_start_o,
     output logic                                average_start_o,
-    input  logic                                core_busy_i,
-    output logic [1:0]                          stage_o,
-    output logic                                last_stage_o,
-    output logic                                last_evaluation_o,
-    output logic signed [MAX_STAGES-1:0][17:0]  coeff_o,
-    output logic [15:0]                         bias_offset_o
+    input  logic                                core_busy_i
 );
   localparam int unsigned Columns = $bits(pass_t) / 128;
   localparam int unsigned IndexBits = $clog2(MAX_PASSES);
@@ -43,7 +37,11 @@ module scheduler
       .clk_i, .we_i(load_we_i), .waddr_i(load_addr_i), .wcolumn_i(load_column_i), .wdata_i(load_data_i),
       .raddr_i(16'(index_next)), .rdata_o(pass_word)
   );
-  assign pass_o = pass_word;
+  pass_t pass;
+  logic source_q, last_stage, last_evaluation;
+  logic [15:0] bias_offset_q;
+  logic signed [MAX_STAGES-1:0][17:0] coeff;
+  assign pass = pass_word;
 
   typedef enum logic [2:0] {Idle, Begin, Run, Next, Average, AverageRun, Done} state_e;
   state_e state_q;
@@ -51,18 +49,21 @@ module scheduler
   logic [2:0] stage_q;
   logic last_step, f_pass, slope_pass;
   kind_e kind;
-  assign kind = kind_e'(pass_o.kind[1:0]);
+  assign kind = kind_e'(pass.kind[1:0]);
   assign slope_pass = kind == KindSlope;
   assign f_pass = kind == KindHidden || slope_pass;
-  assign last_step = step_q + 1'b1 >= n_steps_i[pass_o.block[1:0]];
-  assign last_stage_o = stage_q + 1'b1 >= num_stages_i;
-  assign last_evaluation_o = last_step && last_stage_o;
-  assign stage_o = stage_q[1:0];
+  assign last_step = step_q + 1'b1 >= n_steps_i[pass.block[1:0]];
+  assign last_stage = stage_q + 1'b1 >= num_stages_i;
+  assign last_evaluation = last_step && last_stage;
+  assign context_o = '{
+      pass: pass, source: source_q, stage: stage_q[1:0], last_stage: last_stage, last_evaluation: last_evaluation, coeff: coeff,
+      bias_offset: bias_offset_q
+  };
 
   always_comb begin
     index_next = index_q;
     if (rewind_i || state_q == Done) index_next = '0;
-    else if (state_q == Next) index_next = slope_pass && !last_evaluation_o ? index_q - pass_o.loop_passes[IndexBits-1:0] : index_q + 1'b1;
+    else if (state_q == Next) index_next = slope_pass && !last_evaluation ? index_q - pass.loop_passes[IndexBits-1:0] : index_q + 1'b1;
   end
 
   always_ff @(posedge clk_i) begin
@@ -73,7 +74,7 @@ module scheduler
     if (!rst_ni) begin
       state_q <= Idle;
       index_q <= '0;
-      source_o <= 1'b0;
+      source_q <= 1'b0;
     end else begin
       case (state_q)
         Idle:
@@ -81,7 +82,7 @@ module scheduler
           state_q <= Begin;
           step_q <= '0;
           stage_q <= '0;
-          bias_offset_o <= '0;
+          bias_offset_q <= '0;
         end
         Begin: begin
           pass_start_o <= 1'b1;
@@ -89,16 +90,16 @@ module scheduler
         end
         Run: if (!core_busy_i && !pass_start_o) state_q <= Next;
         Next: begin  // index_next follows the same conditions
-          source_o <= !source_o;
+          source_q <= !source_q;
           state_q <= Begin;
-          if (kind == KindHidden) bias_offset_o <= bias_offset_o + pass_o.bias_stride;
+          if (kind == KindHidden) bias_offset_q <= bias_offset_q + pass.bias_stride;
           if (slope_pass) begin
-            stage_q <= last_stage_o ? '0 : stage_q + 1'b1;
-            if (last_stage_o) step_q <= step_q + 1'b1;
-            if (last_evaluation_o) begin
+            stage_q <= last_stage ? '0 : stage_q + 1'b1;
+            if (last_stage) step_q <= step_q + 1'b1;
+            if (last_evaluation) begin
               step_q <= '0;
-              bias_offset_o <= '0;
-              if (pass_o.accumulate[0]) state_q <= Average;
+              bias_offset_q <= '0;
+              if (pass.accumulate[0]) state_q <= Average;
             end
           end
           if (kind == KindLogits) state_q <= Done;
@@ -110,7 +111,7 @@ module scheduler
         AverageRun: if (!core_busy_i && !average_start_o) state_q <= Begin;
         Done: begin
           done_o <= 1'b1;
-          source_o <= 1'b0;
+          source_q <= 1'b0;
           state_q <= Idle;
         end
         default: state_q <= Idle;
@@ -120,17 +121,17 @@ module scheduler
 
   // Row of coefficients that ends the stage: a[stage+1], or b after the last one.
   logic signed [COEFFS_PER_BLOCK-1:0][17:0] block_coeff;
-  assign block_coeff = coeff_i[pass_o.block[1:0]];
+  assign block_coeff = coeff_i[pass.block[1:0]];
   always_comb begin
-    coeff_o = block_coeff[COEFFS_PER_BLOCK-1-:MAX_STAGES];
-    if (!last_stage_o) begin
-      coeff_o = '0;
+    coeff = block_coeff[COEFFS_PER_BLOCK-1-:MAX_STAGES];
+    if (!last_stage) begin
+      coeff = '0;
       for (int unsigned s = 0; s + 1 < MAX_STAGES; s++) begin
-        if (32'(stage_q) == s) for (int unsigned j = 0; j <= s; j++) coeff_o[j] = block_coeff[s*(s+1)/2+j];
+        if (32'(stage_q) == s) for (int unsigned j = 0; j <= s; j++) coeff[j] = block_coeff[s*(s+1)/2+j];
       end
     end
   end
 
   logic unused;
-  assign unused = ^{pass_o, f_pass};
+  assign unused = ^{pass, f_pass};
 endmodule

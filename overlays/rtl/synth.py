@@ -1,6 +1,9 @@
 """Resources of the engine by Yosys for UltraScale+, as JSON and as a table against the ZCU104's XCZU7EV. Estimates, not placement.
 
 Modules that occur many times (UNITS) are synthesised once per set of parameters and counted; the rest is flattened around them.
+DSPs: Yosys maps a multiplier of its own to a DSP48E2, but neither pre-adder nor cascade. `packed_mac`, written as those are inferred, is
+therefore counted by construction as one DSP48E2; its operators are checked against what one slice holds. All else is what Yosys maps.
+Longest paths are those of Yosys' `sta`: 7-series LUTs with no wires and no carry chains, a guard against regressions and no clock.
 
 python overlays/rtl/synth.py --lanes 1x4x8 1x32x64 3x16x64 --json build/rtl/resources.json
 """
@@ -9,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 import time
@@ -24,8 +28,9 @@ from dsodenet.spec import Spec
 
 FAMILY = "xcup"
 LOGIC_FAMILY = "xc7"  # LUTs and FFs: Yosys maps carry chains and DSP registers of xcup badly
-UNITS = ("pointwise_pair", "depthwise_lane", "output_lane", "divide_lane", "requantise", "lut_product", "ram")
-NO_DSP = ("lut_product",)  # Yosys does not read use_dsp
+UNITS = ("packed_mac", "pointwise_pair", "depthwise_lane", "output_lane", "divide_lane", "requantise", "lut_product", "ram")
+CONSTRUCTED = {"packed_mac": Counter({"DSP48E2": 1, "packed_mac": 1})}
+SLICE_BITS = {"$mul": ((27, 18), 45), "$add": ((48, 48), 48)}  # of a DSP48E2: operands (either order), result; the pre-adder has 27
 DEVICE = {"LUT": 230_400, "FF": 460_800, "DSP": 1_728, "BRAM36": 312, "URAM": 96}
 BUDGET = {"LUT": 0.70, "FF": 0.70, "DSP": 0.95, "BRAM36": 0.80, "URAM": 0.80}
 HARD_BLOCKS = ("DSP48E2", "RAMB36E2", "RAMB18E2", "URAM288")
@@ -49,9 +54,13 @@ class Synthesis:
         self.files = [*rtl.generate(self.folder), *rtl.sources()]
         self.results: dict[Unit, Counter[str]] = {}
         self.seconds: dict[str, float] = {}
+        self.longest_path_ps: dict[str, int] = {}
 
     def cells(self, unit: Unit) -> Counter[str]:
         """Primitive cells of a module, those of the units inside it included."""
+        if unit[0] in CONSTRUCTED and unit not in self.results:
+            self._check_slice(unit[0])
+            self.results[unit] = CONSTRUCTED[unit[0]]
         if unit not in self.results:
             own, units = _columns(unit) or self._synthesise(*unit)
             total = Counter(own)
@@ -70,34 +79,59 @@ class Synthesis:
         units = _name_units(netlist)
         source = self.folder / "units.json"
         source.write_text(json.dumps(netlist), encoding="utf-8")
-        dsp = "-nodsp" if module in NO_DSP else ""
         own: Counter[str] = Counter()
         found: Counter[Unit] = Counter()
         families = (FAMILY,) if module == "ram" else (FAMILY, LOGIC_FAMILY)  # xc7 has no UltraRAM
         for family in families:
-            synth = f"synth_xilinx -family {family} -top {module} -flatten -noiopad -noclkbuf {dsp}"
+            synth = f"synth_xilinx -family {family} -top {module} -flatten -noiopad -noclkbuf"
             for cell in self._run(f"read_json {source}", synth)["modules"][module]["cells"].values():
                 kind = cell["type"]
                 if kind in units:
                     found[units[kind]] += family == FAMILY
                 elif (kind in HARD_BLOCKS) == (family == FAMILY) or len(families) == 1:
                     own[kind] += 1
-        self.seconds[f"{module} {' '.join(f'{n}={v}' for n, v in parameters)}"] = time.monotonic() - start
+            if family == LOGIC_FAMILY:
+                self.longest_path_ps[unit_name((module, parameters))] = self._longest_path()
+        self.seconds[unit_name((module, parameters))] = time.monotonic() - start
         return own, found
+
+    def _longest_path(self) -> int:
+        """Of the netlist that ran last, from and to registers, memories and units."""
+        for command in ("delete t:unit_*", f"tee -o {self.folder / 'sta.txt'} sta"):  # sta stops at an unknown cell
+            self.yosys.run_pass(command, self.design)
+        found = re.search(r"Latest arrival time in .* is (\d+)", (self.folder / "sta.txt").read_text(encoding="utf-8"))
+        return int(found[1]) if found else 0
+
+    def _check_slice(self, module: str) -> None:
+        """ToolError unless the module is one multiplier and two adders of the widths of a DSP48E2, and registers."""
+        files = " ".join(map(str, self.files))
+        netlist = self._run(f"read_slang --top {module} {files}", "proc", "wreduce", "opt_clean")
+        cells = [cell for cell in netlist["modules"][module]["cells"].values() if cell["type"] != "$dff"]
+        if sorted(cell["type"] for cell in cells) != ["$add", "$add", "$mul"]:
+            raise ToolError(f"{module} is no multiply-add of one DSP48E2: it has {', '.join(cell['type'] for cell in cells)}")
+        for cell in cells:
+            a, b, y = (int(cell["parameters"][f"{port}_WIDTH"], 2) for port in "ABY")
+            operands, result = SLICE_BITS[cell["type"]]
+            if sorted((a, b)) > sorted(operands) or y > result:
+                raise ToolError(f"{module}: {cell['type']} of {a} and {b} to {y} bits is more than a DSP48E2 holds")
 
     def _run(self, *commands: str) -> dict[str, Any]:
         """The netlist after some commands on an empty design."""
-        design, output = self.yosys.Design(), self.folder / "netlist.json"
+        self.design, output = self.yosys.Design(), self.folder / "netlist.json"
         for command in (*commands, f"write_json {output}"):
-            self.yosys.run_pass(command, design)
+            self.yosys.run_pass(command, self.design)
         netlist: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
         return netlist
 
 
+def unit_name(unit: Unit) -> str:
+    return " ".join([unit[0], *(f"{name}={value}" for name, value in unit[1])])
+
+
 def _columns(unit: Unit) -> tuple[Counter[str], Counter[Unit]] | None:
-    """A memory whose lanes are whole beats is one memory per lane, each with its own write enable; Yosys is slow on all at once."""
+    """A memory whose lanes are beats is one memory per lane, each with its own write enable; Yosys is slow on all at once."""
     module, values = unit[0], dict(unit[1])
-    if module != "ram" or int(values["LANES"]) == 1 or int(values["LANE_BITS"]) < 128:
+    if module != "ram" or int(values["LANES"]) == 1 or int(values["LANE_BITS"]) < 72:
         return None
     lane = tuple(sorted((values | {"LANES": "1"}).items()))
     return Counter(), Counter({(module, lane): int(values["LANES"])})
@@ -155,12 +189,13 @@ def main() -> None:
         kernel = replace(Spec.named("l").kernel, name="rtl", pixel_lanes=pixel, input_lanes=inputs, output_lanes=outputs)
         engine = Engine.of(kernel)
         unit = (rtl.TOP, tuple((name, str(value)) for name, value in rtl.parameters(engine).items()))
-        report[lanes] = resources(synthesis.cells(unit))
+        cells = synthesis.cells(unit)
+        report[lanes] = resources(cells) | {"DSP_by_construction": cells["packed_mac"]}
         print(
             f"\n{lanes} lanes, estimated by Yosys (LUT and FF for {LOGIC_FAMILY}, the rest for {FAMILY}; no placement)",
             file=sys.stderr,
         )
-        for name, used in report[lanes].items():
+        for name, used in resources(cells).items():
             limit = BUDGET[name] * DEVICE[name]
             verdict = "" if used <= limit else f"  OVER the budget of {limit:,.0f}"
             print(f"{name:8}{used:12,.0f} of {DEVICE[name]:,} {used / DEVICE[name]:7.1%}{verdict}", file=sys.stderr)
@@ -168,12 +203,13 @@ def main() -> None:
         print(f"{seconds:6.1f} s  {name[:100]}", file=sys.stderr)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(
-            json.dumps(
-                {"kind": "estimated", "tool": f"yosys synth_xilinx, {FAMILY}, LUT and FF {LOGIC_FAMILY}", "lanes": report}, indent=2
-            )
-            + "\n"
-        )
+        units = {
+            unit_name(unit): resources(cells) | {"longest_path_ps": synthesis.longest_path_ps.get(unit_name(unit))}
+            for unit, cells in synthesis.results.items()
+        }
+        tool = f"yosys synth_xilinx, {FAMILY}, LUT and FF {LOGIC_FAMILY}"
+        result = {"kind": "estimated", "tool": tool, "lanes": report, "units": units}
+        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
