@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := train,lower,rtl,sim,explore,notebooks,test,dev
 
-.PHONY: help setup demo test lint csim bench bench-host gradients cycles rates synth-rtl resources-rtl gates formal board-pythons aarch64 clean
+.PHONY: help setup demo test lint csim bench bench-host gradients norms cycles rates synth-rtl resources-rtl gates formal board-pythons aarch64 clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "%-13s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ bench-host: setup  ## the host library's share of a call, its faults, and both b
 
 gradients: setup  ## error, memory and time of the four gradients of an ODE block
 	$(BIN)/python -m dsodenet.bench.gradients --plot build/gradients.png
+
+norms: setup  ## normalisation inside the ODE block: each norm trained and tested under other steps (minutes)
+	$(BIN)/python -m dsodenet.bench.norm_study
 
 cycles: setup  ## simulate s, m, l on the full engines, cycle by cycle (minutes)
 	$(BIN)/python overlays/rtl/measure.py s m l --lanes 1x32x64 3x16x64

@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from dsodenet.estimate import of_spec
 from dsodenet.solvers import TABLEAUS, tableau
 from dsodenet.spec import MAX_STEPS, Spec
 from dsodenet.tables import table
+
+if TYPE_CHECKING:
+    from dsodenet.model import DsODENet
 
 STEPS = (1, 2, 4, 8, 16, 32)
 
@@ -53,15 +56,13 @@ def accuracies(run: Path, data: Dataset) -> tuple[Spec, dict[str, Accuracy]]:
     return spec, result
 
 
-def drift(run: Path, data: Dataset) -> list[dict[str, float]]:
-    """For each ODE block of the float model, over the evaluations of f, mean of channels: the standard deviation of the mean of
+def drift(model: DsODENet, data: Dataset) -> list[dict[str, float]]:
+    """For each ODE block of a float model, over the evaluations of f, mean of channels: the standard deviation of the mean of
     what f normalises, in units of its standard deviation; and the largest by the smallest of its standard deviations."""
     import torch
 
-    from dsodenet.train.checkpoint import load_float_model
-
-    model, _, _ = load_float_model(run)
     seen: dict[int, list[torch.Tensor]] = {}
+    hooks = []
 
     def note(block: int, result: torch.Tensor) -> None:
         std, mean = torch.std_mean(result, dim=(0, 2, 3))
@@ -69,10 +70,12 @@ def drift(run: Path, data: Dataset) -> list[dict[str, float]]:
 
     for block in model.blocks():
         convolution = block.f.get_submodule(block.f.biased.part)
-        convolution.register_forward_hook(lambda module, inputs, result, number=block.block: note(number, result))
+        hooks.append(convolution.register_forward_hook(lambda module, inputs, result, number=block.block: note(number, result)))
     with torch.no_grad():
-        model(torch.from_numpy(data.test_images))
+        model.eval()(torch.from_numpy(data.test_images))
     found = []
+    for hook in hooks:
+        hook.remove()
     for values in seen.values():
         mean, std = torch.stack(values, dim=1)
         spread = mean.std(dim=0) / std.mean(dim=0) if len(mean) > 1 else torch.zeros(1)
@@ -86,6 +89,8 @@ def measure(run: Path, data: Dataset, solvers: tuple[str, ...], steps: tuple[int
     Rows of integers also have the rtl kernel's cycles per image on the spec's lanes, estimated.
     """
     from tqdm import tqdm
+
+    from dsodenet.train.checkpoint import load_float_model
 
     spec, measured = accuracies(run, data)
     cases = [(numbers, solver, n) for numbers in measured for solver in solvers for n in steps]
@@ -104,7 +109,7 @@ def measure(run: Path, data: Dataset, solvers: tuple[str, ...], steps: tuple[int
         "norm": spec.network.norm,
         "trained": trained,
         "images": len(data.test_images),
-        "drift": drift(run, data),
+        "drift": drift(load_float_model(run)[0], data),
         "rows": rows,
     }
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 from typing import Any
 
 import numpy as np
@@ -69,8 +68,8 @@ def choose_ranks(model: DsODENet, most_parameters: float, weakening: float = WEA
     """Ranks for one round; InputError when no ranks make the network as small as `most_parameters`.
 
     R = R0 - weakening * (R0 - R_EVBMF), where EVBMF finds a rank at all. Then, while the network is too large, the rank is lowered
-    whose next step costs least for each parameter saved. The cost is the logarithm of the share of its layer's squared norm that is
-    left, so that no layer is given up for the others.
+    whose next step costs least for each parameter saved. The cost is the noise-to-signal ratio of its layer, lost by kept squared
+    norm: the sum over layers is what reaches the logits to first order.
     """
     spec, options = model.spec, options_of(model.spec.network)
     smallest = size(spec, {name: choices[0] for name, choices in options.items()})
@@ -101,7 +100,8 @@ def _steps_down(spec: Spec, ranks: Ranks, options: dict[str, list[int]], energy:
         lower = [choice for choice in options[name] if choice < rank]
         if lower:
             saved = now - size(spec, ranks | {name: lower[-1]})
-            result.append((math.log(energy[name][rank - 1] / energy[name][lower[-1] - 1]) / saved, {name: lower[-1]}))
+            cost = 1 / energy[name][lower[-1] - 1] - 1 / energy[name][rank - 1]
+            result.append((float(cost) / saved, {name: lower[-1]}))
     return result
 
 
