@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := train,lower,rtl,sim,test,dev
 
-.PHONY: help setup demo test lint csim bench cycles gradients synth-rtl clean
+.PHONY: help setup demo test lint recipes csim bench cycles gradients synth-rtl clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "%-10s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+recipes: setup  ## what each training recipe buys: a table and a figure (make recipes FULL=--full for longer runs)
+	$(BIN)/python -m dsodenet.bench.recipes $(FULL) --json build/recipes/recipes.json --plot build/recipes/recipes.png
 
 csim: setup  ## the bit-exact ladder over a grid of specs, solvers and step counts
 	$(BIN)/python -m dsodenet.bench.ladder

@@ -81,7 +81,7 @@ COMMANDS = {
     "train": Command(
         commands.train,
         "train a model: float, then quantisation-aware",
-        "dsodenet train --spec xs --recipe dann --data digits --target digits-inverted --out build/adapted",
+        "dsodenet train --spec xs --recipe dann --target build/camera --out build/adapted",
         (
             _argument("--spec", required=True, metavar="NAME|FILE", help=SPEC_HELP),
             _argument("--out", required=True, type=Path, metavar="RUN", help="run folder to write"),
