@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := train,lower,rtl,sim,test,dev
 
-.PHONY: help setup demo test lint recipes csim bench cycles gradients synth-rtl clean
+.PHONY: help setup demo test lint recipes csim bench cycles gradients norms synth-rtl clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "%-10s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ bench: setup  ## speed of the integer reference against plain sgemm
 
 gradients: setup  ## error, memory and time of the four gradients of an ODE block
 	$(BIN)/python -m dsodenet.bench.gradients --plot build/gradients.png
+
+norms: setup  ## normalisation inside the ODE block: each norm trained and tested under other steps (minutes)
+	$(BIN)/python -m dsodenet.bench.norm_study
 
 cycles: setup  ## simulate s, m, l on the full engines, cycle by cycle (minutes)
 	$(BIN)/python overlays/rtl/measure.py s m l --lanes 1x32x64 3x16x64

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 from dsodenet.errors import SpecError
 from dsodenet.params import Params
 from dsodenet.solvers import TABLEAUS
-from dsodenet.spec import STEMS, Kernel, Network, Quantisation, Solver, Spec
+from dsodenet.spec import STEMS, Kernel, LowRank, Network, Quantisation, Solver, Spec
 from dsodenet.synthetic import random_params
 
 
@@ -46,6 +47,10 @@ def random_spec(rng: random.Random, lanes: str) -> Spec:
         coeff_frac_bits=rng.choice([15, 12]),
         rounding=rng.choice(["RND_CONV", "RND_CONV", "TRN"]),
     )
+    if quantisation.weight_bit_width == act_bits == 8:  # with fewer, a rank of 1 needs shifts that the engine does not have
+        limits = network.rank_limits().items()
+        ranks = tuple(LowRank(layer, rng.randint(1, limit)) for layer, limit in limits if rng.random() < 0.4)
+        network = dataclasses.replace(network, low_rank=ranks)
     return Spec("random", network, solver, quantisation, kernel(lanes))
 
 

@@ -37,10 +37,13 @@ def timed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, NDArray[np.ui
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, NDArray[np.uint8]]:
-    """A lowered run of a net with 4-bit weights, two blocks, 5 and 7 channels, an 18 x 14 image and a space-to-depth stem."""
+    """A lowered run of a net with 4-bit weights, two blocks, 5 and 7 channels, an 18 x 14 image, a space-to-depth stem, and layers at low rank."""
     run = tmp_path_factory.mktemp("odd") / "run"
     data = CASES["blocks"].spec("odd").to_dict()
     data["quantisation"]["weight_bit_width"] = 4
+    data["network"]["low_rank"] = [
+        {"layer": layer, "rank": rank} for layer, rank in (("stem.conv", 4), ("f1.pw1", 3), ("down1.pw", 4))
+    ]
     return run, make_run(Spec.from_json(json.dumps(data)), run, seed=1)
 
 
@@ -212,7 +215,7 @@ def test_accumulators_too_narrow_for_the_weights_are_refused(odd: tuple[Path, ND
     lowered = project(params, section, model, run / "unused")
     node = next(node for node in lowered.get_layers() if node.class_name == "PointwiseConv2D")
     node.get_attr("accum_t").precision.integer = -10
-    with pytest.raises(SpecError, match=r"f1\.pw1: hls4ml chose the accumulator"):
+    with pytest.raises(SpecError, match=r"f1\.pw1_in: hls4ml chose the accumulator"):
         check_accumulators(params, list(section.layers), lowered)
 
 

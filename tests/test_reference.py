@@ -17,7 +17,7 @@ from dsodenet.layers import Layer, sections
 from dsodenet.params import Params, bias_name
 from dsodenet.reference import Convolution, Reference, exact_float, global_average
 from dsodenet.solvers import tableau
-from dsodenet.spec import Spec
+from dsodenet.spec import LowRank, Spec
 from dsodenet.synthetic import random_images, random_params
 
 
@@ -80,7 +80,7 @@ def integers(params: Params, images: np.ndarray) -> Tensor:
 def solve(params: Params, section, z: Tensor) -> Tensor:
     spec, formats, method = params.spec, params.formats, tableau(params.spec.solver.method)
     name, n_steps = section.name, spec.solver.n_steps[section.block]
-    dw1, pw1, dw2, pw2 = section.layers
+    timed = next(layer for layer in section.layers if layer.relu)
     state, slope = formats[f"z{section.block + 1}"], formats[f"{name}.k"]
     dt = (Fraction(spec.solver.t1) - Fraction(spec.solver.t0)) / n_steps
     coeff_frac = spec.quantisation.coeff_frac_bits
@@ -96,9 +96,10 @@ def solve(params: Params, section, z: Tensor) -> Tensor:
         slopes: list[Tensor] = []
         for row, c in zip(method.a, method.c):
             x = to_format(combine(z, row, slopes), state.frac_bits, formats[f"{name}.x"])
-            bias = time_bias(params, pw1, Fraction(spec.solver.t0) + dt * (step + c)) if pw1.timed else None
-            p = convolve(params, pw1, convolve(params, dw1, x), bias)
-            slopes.append(convolve(params, pw2, convolve(params, dw2, p)))
+            bias = time_bias(params, timed, Fraction(spec.solver.t0) + dt * (step + c)) if timed.timed else None
+            for layer in section.layers:
+                x = convolve(params, layer, x, bias if layer is timed else None)
+            slopes.append(x)
         z = combine(z, method.b, slopes)
     return z
 
@@ -116,6 +117,11 @@ CASES = {
     "patches of 2": {"stem": "space_to_depth_2", "channels": (6, 10), "in_channels": 3, "height": 10, "width": 14},
     "patches of 4": {"stem": "space_to_depth_4", "channels": (6,), "in_channels": 2, "height": 16, "width": 12},
     "means per evaluation": {"norm": "batch_mean_per_evaluation", "method": "heun", "channels": (6, 10)},
+    "low rank": {
+        "low_rank": (LowRank("stem.conv", 3), LowRank("f1.pw1", 2), LowRank("down1.pw", 1), LowRank("f2.pw2", 5)),
+        "channels": (6, 10),
+        "time": "bias",
+    },
     "4-bit weights": {"quantisation": {"weight_bit_width": 4}, "channels": (6, 10)},
     "narrow": {"quantisation": {"act_bit_width": 4, "weight_bit_width": 2, "state_bit_width": 8}, "channels": (6,)},
     "wide accumulators": {"channels": (260,), "height": 5, "width": 4, "time": "bias"},

@@ -70,6 +70,7 @@ def test_random_specs_cover_the_space() -> None:
     for values, number in (
         ({s.network.stem for s in specs}, 3),
         ({s.solver.method for s in specs}, 6),
+        ({item.layer for s in specs for item in s.network.low_rank}, 7),
         ({len(s.network.channels) for s in specs}, 3),
         ({s.quantisation.rounding for s in specs}, 2),
         ({s.quantisation.act_bit_width for s in specs}, 4),

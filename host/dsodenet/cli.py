@@ -21,7 +21,7 @@ from dsodenet.spec import KERNELS, SIZES
 from dsodenet.verify import LADDER
 
 EXTRAS = {"torch": "train", "brevitas": "train", "sklearn": "train", "PIL": "train", "onnx": "train", "qonnx": "lower"}
-EXTRAS |= {"torchdiffeq": "train", "hls4ml": "lower", "pynq": "sim", "tqdm": "train", "matplotlib": "train"}
+EXTRAS |= {"torchdiffeq": "train", "scipy": "train", "hls4ml": "lower", "pynq": "sim", "tqdm": "train", "matplotlib": "train"}
 
 
 def parse_steps(text: str) -> int | tuple[int, ...]:

@@ -308,7 +308,7 @@ class DsODENet(nn.Module):
             raise SpecError(f"only a float model with norm {', '.join(FOLDING_NORMS)} can be folded")
         if self.is_folded:
             return self
-        source, result = self.eval(), DsODENet(self.spec, folded=True)
+        source, result = self.eval(), DsODENet(self.spec, folded=True).to(next(self.parameters()))
         for name, section in source.sections.items():
             target: Any = result.sections[name]  # the class of `section`
             target.load_folded(section)

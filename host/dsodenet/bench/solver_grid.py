@@ -1,7 +1,8 @@
 """Accuracy of one trained model against solver and steps at test time: the (S, n) test of arXiv 2004.09222, measured here.
 
 A model that solved its equation keeps its accuracy under more steps or a better solver; one that learned its steps loses it.
-float is the float model, integer the exported one's arithmetic. example: python -m dsodenet.bench.solver_grid build/digits
+float is the float model, integer the exported one's arithmetic. Below the table: how far the statistics that a BatchNorm shares
+move from one evaluation of f to the next, which is what decides whether sharing them harms. example: python -m dsodenet.bench.solver_grid build/digits
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from dsodenet.errors import DsodenetError, InputError
 from dsodenet.solvers import TABLEAUS, tableau
 from dsodenet.spec import MAX_STEPS, Spec
 from dsodenet.tables import table
+
+if TYPE_CHECKING:
+    from dsodenet.model import DsODENet
 
 STEPS = (1, 2, 4, 8, 16, 32)
 
@@ -51,9 +55,38 @@ def accuracies(run: Path, data: Dataset) -> tuple[Spec, dict[str, Accuracy]]:
     return spec, result
 
 
+def drift(model: DsODENet, data: Dataset) -> list[dict[str, float]]:
+    """For each ODE block of a float model, over the evaluations of f, mean of channels: the standard deviation of the mean of
+    what f normalises, in units of its standard deviation; and the largest by the smallest of its standard deviations."""
+    import torch
+
+    seen: dict[int, list[torch.Tensor]] = {}
+    hooks = []
+
+    def note(block: int, result: torch.Tensor) -> None:
+        std, mean = torch.std_mean(result, dim=(0, 2, 3))
+        seen.setdefault(block, []).append(torch.stack([mean, std]))
+
+    for block in model.blocks():
+        convolution = block.f.get_submodule(block.f.biased.part)
+        hooks.append(convolution.register_forward_hook(lambda module, inputs, result, number=block.block: note(number, result)))
+    with torch.no_grad():
+        model.eval()(torch.from_numpy(data.test_images))
+    found = []
+    for hook in hooks:
+        hook.remove()
+    for values in seen.values():
+        mean, std = torch.stack(values, dim=1)
+        spread = mean.std(dim=0) / std.mean(dim=0) if len(mean) > 1 else torch.zeros(1)
+        found.append({"mean": float(spread.mean()), "std_ratio": float((std.amax(0) / std.amin(0)).mean())})
+    return found
+
+
 def measure(run: Path, data: Dataset, solvers: tuple[str, ...], steps: tuple[int, ...], progress: bool = True) -> dict[str, Any]:
     """Accuracy in [0, 1] of every number format, solver and n_steps (the same for all ODE blocks)."""
     from tqdm import tqdm
+
+    from dsodenet.train.checkpoint import load_float_model
 
     spec, measured = accuracies(run, data)
     cases = [(numbers, solver, n) for numbers in measured for solver in solvers for n in steps]
@@ -64,7 +97,14 @@ def measure(run: Path, data: Dataset, solvers: tuple[str, ...], steps: tuple[int
         found = measured[numbers](spec.with_solver(solver, n_steps))
         rows.append({"numbers": numbers, "solver": solver, "n_steps": n_steps, "accuracy": found})
     trained = {"solver": spec.solver.method, "n_steps": list(spec.solver.n_steps)}
-    return {"model": spec.name, "norm": spec.network.norm, "trained": trained, "images": len(data.test_images), "rows": rows}
+    return {
+        "model": spec.name,
+        "norm": spec.network.norm,
+        "trained": trained,
+        "images": len(data.test_images),
+        "drift": drift(load_float_model(run)[0], data),
+        "rows": rows,
+    }
 
 
 def text(result: dict[str, Any]) -> str:
@@ -76,7 +116,13 @@ def text(result: dict[str, Any]) -> str:
     title = (
         f"{result['model']}, norm {result['norm']}, trained with {trained}; accuracy % on {result['images']} test images, measured"
     )
-    return f"{title}\n{table(('numbers', 'solver', *(f'n={n}' for n in steps)), [(*key, *cells) for key, cells in lines.items()])}"
+    moved = ", ".join(f"{block['mean']:.2f}" for block in result["drift"])
+    ratios = ", ".join(f"{block['std_ratio']:.2f}" for block in result["drift"])
+    shared = (
+        f"over the evaluations of f, what is normalised moves its mean by {moved} standard deviations (one figure an ODE block)\n"
+        f"and its standard deviation by factors up to {ratios}: what a shared BatchNorm ignores"
+    )
+    return f"{title}\n{table(('numbers', 'solver', *(f'n={n}' for n in steps)), [(*key, *cells) for key, cells in lines.items()])}\n{shared}"
 
 
 def panels(result: dict[str, Any]) -> dict[str, dict[str, list[tuple[float, float]]]]:

@@ -18,8 +18,10 @@ How it fits together, and where to add what:
                 trained, checkpointed and shared between processes like the student's, and dropped at the end.
                 needs_teacher and needs_target of its Terms decide what a recipe demands and what a Batch holds.
   losses.py     terms to labels and teachers; adaptation.py: to a target domain
+  compression.py  a smaller copy of a float network, its ranks chosen by EVBMF; factors.py: the decompositions
+  gradients.py  how an ODE block computes its gradient (Options.gradient)
   loop.py       fit(stage, student, training, place, journal): AdamW under a one-cycle schedule, the only loop
-  teachers.py   TEACHERS: networks by name, TEACHERS[name](spec)
+  teachers.py   TEACHERS: networks by name, TEACHERS[name](spec); the networks themselves are in dsodenet.teachers
   journal.py    what a killed training resumes from, bit for bit, and its log; places.py: device, processes of torchrun
   checkpoint.py the finished run
 

@@ -106,7 +106,9 @@ def load_checkpoint(run: str | Path) -> tuple[DsODENet, Spec, dict[str, Any]]:
     """(quantised model in eval mode, spec, metrics) of a run; RunError when it is missing, malformed or float only."""
     content, spec, metrics = _read(Path(run))
     if content["qat_state"] is None:
-        raise RunError(f"{run}: a float-only run (network.norm {spec.network.norm}) has no quantised model")
+        raise RunError(
+            f"{run}: a float-only run (recipe {metrics['recipe']}, network.norm {spec.network.norm}) has no quantised model"
+        )
     return _restore(Path(run), DsODENet(spec, spec.quantisation.weight_bit_width), content["qat_state"]), spec, metrics
 
 

@@ -68,7 +68,8 @@ def choose_ranks(model: DsODENet, most_parameters: float, weakening: float = WEA
     """Ranks for one round; InputError when no ranks make the network as small as `most_parameters`.
 
     R = R0 - weakening * (R0 - R_EVBMF), where EVBMF finds a rank at all. Then, while the network is too large, the rank is lowered
-    that costs least of its layer's squared norm for each parameter saved.
+    whose next step costs least for each parameter saved. The cost is the noise-to-signal ratio of its layer, lost by kept squared
+    norm: the sum over layers is what reaches the logits to first order.
     """
     spec, options = model.spec, options_of(model.spec.network)
     smallest = size(spec, {name: choices[0] for name, choices in options.items()})
@@ -93,13 +94,14 @@ def choose_ranks(model: DsODENet, most_parameters: float, weakening: float = WEA
 
 
 def _steps_down(spec: Spec, ranks: Ranks, options: dict[str, list[int]], energy: dict[str, Matrix]) -> list[tuple[float, Ranks]]:
-    """(share of the norm lost for each parameter saved, the change) of lowering each rank to the next one."""
+    """(cost for each parameter saved, the change) of lowering each rank to the next one."""
     result, now = [], size(spec, ranks)
     for name, rank in ranks.items():
         lower = [choice for choice in options[name] if choice < rank]
         if lower:
             saved = now - size(spec, ranks | {name: lower[-1]})
-            result.append((float(energy[name][rank - 1] - energy[name][lower[-1] - 1]) / saved, {name: lower[-1]}))
+            cost = 1 / energy[name][lower[-1] - 1] - 1 / energy[name][rank - 1]
+            result.append((float(cost) / saved, {name: lower[-1]}))
     return result
 
 
@@ -114,10 +116,11 @@ def factorised(model: DsODENet, ranks: Ranks) -> DsODENet:
     for name, rank in ranks.items():
         target: Any = result.layer(name)
         module: Any = source.layer(name)
-        bias = module.bias
-        if name in old and bias is not None:
+        biases = _biases(result, name)
+        biases.copy_(_biases(source, name))
+        if name in old:
             first: Any = source.layer(name + FACTOR)
-            bias = bias + module.weight[:, :, 0, 0] @ first.bias
+            biases.add_(module.weight[:, :, 0, 0] @ first.bias)
         weight = full_weight(source, name)
         if rank < source.spec.network.rank_limits()[name]:
             reduced, weight = low_rank(weight, rank)
@@ -125,9 +128,17 @@ def factorised(model: DsODENet, ranks: Ranks) -> DsODENet:
             narrow.weight.copy_(torch.from_numpy(reduced))
             narrow.bias.zero_()
         target.weight.copy_(torch.from_numpy(weight))
-        if bias is not None:
-            target.bias.copy_(bias)
     return result
+
+
+def _biases(model: DsODENet, name: str) -> torch.Tensor:
+    """The bias of a layer, (out,), or its time table, (knots, out)."""
+    module: Any = model.layer(name)
+    if module.bias is not None:
+        return module.bias
+    table = model.blocks()[int(name[1]) - 1].table
+    assert table is not None
+    return table.knots
 
 
 @torch.no_grad()
@@ -149,8 +160,7 @@ def separated(full: Classifier, spec: Spec) -> DsODENet:
                 front.weight.copy_(torch.from_numpy(depthwise))
                 front.bias.zero_()
             target.weight.copy_(torch.from_numpy(weight))
-            table = result.blocks()[section.block].table if pw.timed else None
-            biases = target.bias if table is None else table.knots
+            biases = _biases(result, pw.name)
             biases.copy_(conv.bias.expand_as(biases))
     result.classifier.load_state_dict(full.classifier.state_dict())
     return result

@@ -30,6 +30,7 @@ STUDENT_HEAD = TEACHER_HEAD[:2]
 
 RECIPES: dict[str, Recipe] = {
     "supervised": Recipe("cross-entropy to the labels", float_then_quantised(SUPERVISED)),
+    "float": Recipe("cross-entropy to the labels in float only, for studies", float_then_quantised(SUPERVISED)[:1]),
     "compress": Recipe(
         "halve the parameters in two rounds of MUSCO (1903.09973): EVBMF ranks, decompose, fine-tune",
         (
