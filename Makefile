@@ -2,12 +2,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS := train,lower,rtl,sim,test,dev
+EXTRAS := train,lower,rtl,sim,explore,notebooks,test,dev
 
-.PHONY: help setup demo test lint recipes csim bench cycles gradients norms synth-rtl clean
+.PHONY: help setup demo test lint recipes csim bench bench-host gradients norms cycles rates synth-rtl resources-rtl gates formal board-pythons aarch64 clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "%-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "%-13s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready  ## install everything into .venv
 
@@ -25,10 +25,11 @@ demo: setup  ## train on real digits, lower, run on the simulated ZCU104, prove 
 test: setup  ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-lint: setup  ## ruff and mypy
+lint: setup  ## ruff, mypy, and Verilator's and slang's lint of the engine
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python overlays/rtl/lint.py
 
 recipes: setup  ## what each training recipe buys: a table and a figure (make recipes FULL=--full for longer runs)
 	$(BIN)/python -m dsodenet.bench.recipes $(FULL) --json build/recipes/recipes.json --plot build/recipes/recipes.png
@@ -38,6 +39,10 @@ csim: setup  ## the bit-exact ladder over a grid of specs, solvers and step coun
 
 bench: setup  ## speed of the integer reference against plain sgemm
 	$(BIN)/python -m dsodenet.bench.reference --spec l
+
+bench-host: setup  ## the host library's share of a call, its faults, and both block designs, on the simulated board
+	$(BIN)/python -m dsodenet.bench.host
+	$(BIN)/python tests/block_designs.py
 
 gradients: setup  ## error, memory and time of the four gradients of an ODE block
 	$(BIN)/python -m dsodenet.bench.gradients --plot build/gradients.png
@@ -50,6 +55,25 @@ cycles: setup  ## simulate s, m, l on the full engines, cycle by cycle (minutes)
 
 synth-rtl: setup  ## resources of the small and the full engines by Yosys (minutes)
 	$(BIN)/python overlays/rtl/synth.py --lanes 1x4x8 1x32x64 3x16x64 --json build/rtl/resources.json
+
+board-pythons: setup  ## the self-test under the Pythons and pynqs of the PYNQ images, where those Pythons are installed
+	$(BIN)/python tests/pythons.py boards build/pythons
+
+aarch64: setup  ## fetch a Python for the board's processor (Debian, no root needed) and compare its integers under qemu-user
+	$(BIN)/python tests/pythons.py aarch64 build/aarch64
+	$(BIN)/python -m pytest -n 0 tests/test_wheel.py -k aarch64
+
+resources-rtl: setup  ## write anew the resources of the units that the tests watch (a minute)
+	$(BIN)/python overlays/rtl/resources.py --write
+
+gates: setup  ## a small engine as gates, bit-exact (minutes)
+	$(BIN)/python overlays/rtl/gate_sim.py
+
+formal: setup  ## proofs of the stream stages and of the registers (minutes)
+	$(BIN)/python overlays/rtl/formal/prove.py
+
+rates: setup  ## cycles per second of the C++ harness and of cocotb
+	$(BIN)/python overlays/rtl/rates.py
 
 clean:  ## remove what was built, but not .venv
 	rm -rf build dist

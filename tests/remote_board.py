@@ -28,10 +28,12 @@ from pynq.remote import (
 from dsodenet.errors import DeviceError
 from dsodenet.params import Params
 from dsodenet.registers import Kind
-from dsodenet.runtime import Accelerator, design, hwh
+from dsodenet.runtime import Accelerator, design, hwh, self_test, throughput_test
 from dsodenet.runtime.engines import ReferenceEngine
 from dsodenet.runtime.simdevice import SimulatedZcu104
 from dsodenet.synthetic import random_images
+
+CHUNK_BYTES = 1 << 20  # gRPC takes no message over 4 MiB
 
 
 class Files(remote_device_pb2_grpc.RemoteDeviceServicer):
@@ -96,7 +98,9 @@ class Buffers(buffer_pb2_grpc.RemoteBufferServicer):
         return buffer_pb2.BufferWriteResponse()
 
     def read(self, request: Any, context: Any) -> Any:
-        yield buffer_pb2.BufferReadResponse(data=self.buffers[request.buffer_id].tobytes())
+        data = self.buffers[request.buffer_id].tobytes()
+        for start in range(0, len(data), CHUNK_BYTES):
+            yield buffer_pb2.BufferReadResponse(data=data[start : start + CHUNK_BYTES])
 
     def flush(self, request: Any, context: Any) -> Any:
         self.buffers[request.buffer_id].flush()
@@ -136,6 +140,8 @@ def main(folder: Path) -> None:
         except DeviceError as error:
             answers["fault"] = str(error)
         answers["again"] = accelerator.predict(images)
+        answers["selftest"] = str(self_test.check(accelerator))
+        answers["power"] = throughput_test(accelerator, images, calls=2, power=True).power_note
         answers["label"] = accelerator.label
         server.stop(None).wait()
         try:

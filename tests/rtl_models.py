@@ -56,3 +56,17 @@ def random_spec(rng: random.Random, lanes: str) -> Spec:
 
 def random_model(seed: int, lanes: str) -> Params:
     return random_params(random_spec(random.Random(seed), lanes), seed)
+
+
+def on(params: Params, lanes: str) -> Params:
+    """The same model for an engine with these lanes."""
+    return dataclasses.replace(params, spec=dataclasses.replace(params.spec, kernel=kernel(lanes)))
+
+
+def saturating(params: Params) -> Params:
+    """The same integers in finer formats: every state and every activation saturates at both ends or at zero."""
+    formats = {
+        name: fmt if name == "image" or name.endswith("weight") else dataclasses.replace(fmt, integer_bits=fmt.integer_bits - 3)
+        for name, fmt in params.formats.items()
+    }
+    return dataclasses.replace(params, formats=formats)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,8 +26,10 @@ from dsodenet.synthetic import random_images, random_params
 pynq = pytest.importorskip("pynq")
 
 from dsodenet.runtime import design, hwh  # noqa: E402
-from dsodenet.runtime.simboard import PAGE_BYTES  # noqa: E402
+from dsodenet.runtime.faults import FAULTS, MARGIN_S, trial  # noqa: E402
+from dsodenet.runtime.simboard import Board  # noqa: E402
 from dsodenet.runtime.simdevice import SimulatedZcu104  # noqa: E402
+from dsodenet.runtime.simmemory import PAGE_BYTES  # noqa: E402
 from dsodenet.runtime.zcu104 import Zcu104Transport  # noqa: E402
 
 PARAMS = MODELS["time_bias"]
@@ -179,58 +183,51 @@ def test_buffers_are_kept_and_given_back(setup: Setup) -> None:
 # faults: a clear text, in time, and the next call works
 
 
-def _hang(setup: Setup) -> None:
-    setup.device.board.faults.kernel_hangs = 1
-
-
-def _mm2s(setup: Setup) -> None:
-    setup.device.board.faults.mm2s_error = 0x40
-
-
-def _s2mm(setup: Setup) -> None:
-    setup.device.board.faults.s2mm_error = 0x20
-
-
-def _short(setup: Setup) -> None:
-    setup.device.board.faults.short_packets = 1
-
-
-def _memory(setup: Setup) -> None:
-    setup.device.board.faults.allocations = 1
-
-
-def _configuration_lost(setup: Setup) -> None:
-    """The kernel forgets what was loaded, as after a reset."""
-    engine = setup.device.board.engine
-    assert isinstance(engine, ReferenceEngine)
-    engine.tables = None
-
-
-FAULTS = {
-    "hang": (
-        _hang,
-        r"no answer in 0.1 s: kernel CTRL 0x1 \(AP_START\), STATUS 0, MM2S DMASR .* S2MM DMASR 0x1000 \(interrupt on completion\)",
-    ),
-    "mm2s": (_mm2s, r"DMA reports decode error.*kernel CTRL 0x1 \(AP_START\).*MM2S DMASR 0x1041 \(halted, decode error"),
-    "s2mm": (_s2mm, r"DMA reports slave error.*S2MM DMASR 0x1021 \(halted, slave error,"),
-    "short": (_short, "the kernel sent 224 bytes, but 240 were expected"),
-    "memory": (_memory, "no contiguous memory for a buffer of 8192 bytes .*smaller max_batch_bytes"),
-    "not loaded": (_configuration_lost, "refused RUN with status 7: no program was loaded"),
-}
-
-
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_raises_in_time_and_the_next_call_works(setup: Setup, name: str) -> None:
-    inject, message = FAULTS[name]
-    setup.accelerator.predict(IMAGES[:1])
-    images = np.repeat(IMAGES, 5, axis=0) if name == "memory" else IMAGES  # a larger buffer than before
-    for _ in range(2):
-        inject(setup)
-        start = time.perf_counter()
-        with pytest.raises(DeviceError, match=message):
-            setup.accelerator.predict(images)
-        assert time.perf_counter() - start < TIMEOUT_S + 0.5
-        np.testing.assert_array_equal(setup.accelerator.predict(IMAGES), EXPECTED)
+def test_a_fault_raises_in_time_and_the_next_call_works(name: str) -> None:
+    fault, result = FAULTS[name], trial(name, PARAMS, TIMEOUT_S)
+    assert re.search(fault.raises, result.text), result.text
+    assert result.exception == ("" if not fault.raises else "KeyboardInterrupt" if name == "interrupted call" else "DeviceError")
+    assert result.wrong_logits == (not fault.raises), "only a fault that nothing can notice gives wrong logits"
+    assert result.seconds < TIMEOUT_S + MARGIN_S
+    assert result.next_call_right
+    assert not result.buffers_left
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), KeyboardInterrupt()])
+def test_a_call_may_end_at_any_register_access(setup: Setup, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """At each access of a call that also sets another solver, in turn: the next call is right, whatever was left half-done."""
+    board, methods = setup.device.board, iter(["euler", "rk4"] * 1000)
+    reads_and_writes = {name: getattr(Board, name) for name in ("read", "write")}
+    left = 0
+
+    def ended(name: str, *args: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise error
+        return reads_and_writes[name](*args)
+
+    for name in reads_and_writes:
+        monkeypatch.setattr(Board, name, lambda *args, name=name: ended(name, *args))
+    count = 0
+    while left <= 0:
+        count += 1
+        setup.accelerator.set_solver(next(methods))
+        left = count
+        with contextlib.suppress(DeviceError, KeyboardInterrupt):
+            setup.accelerator.predict(IMAGES)
+        if left <= 0:
+            expected = Reference(setup.accelerator.params).predict(IMAGES)
+            np.testing.assert_array_equal(setup.accelerator.predict(IMAGES), expected, f"after access {count}")
+    assert count > 20
+    assert not board.dma.armed
+
+
+def test_a_slow_dma_is_waited_for(setup: Setup) -> None:
+    setup.accelerator.predict(IMAGES)
+    setup.device.board.faults.dma_delay_s = 0.5 * TIMEOUT_S
+    np.testing.assert_array_equal(setup.accelerator.predict(IMAGES), EXPECTED)
 
 
 def test_an_interrupt_stops_the_transfers_and_the_next_call_works(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:

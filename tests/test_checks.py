@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,11 +14,10 @@ from runtime_models import MODELS
 
 from dsodenet.errors import DeviceError, InputError, RunError, ToolError
 from dsodenet.reference import Reference
-from dsodenet.registers import REGISTERS, Kind, Status
+from dsodenet.registers import Kind
 from dsodenet.runtime import Accelerator, Report, board_rails, selftest, throughput_test, validate
 from dsodenet.runtime.artefacts import write_manifest
-from dsodenet.runtime.engines import ReferenceEngine, Words, put
-from dsodenet.runtime.packing import pack_logits
+from dsodenet.runtime.engines import LibraryEngine, ReferenceEngine
 from dsodenet.runtime.power import PowerMeter
 from dsodenet.synthetic import random_images
 
@@ -29,22 +27,13 @@ from dsodenet.runtime import (  # noqa: E402
     design,
     hwh,
     self_test,
+    simdevice,
 )
 from dsodenet.runtime.simdevice import SimulatedZcu104  # noqa: E402
 
 PARAMS = MODELS["time_bias"]
 IMAGES = random_images(PARAMS.spec, 5, 3)
 EXPECTED = Reference(PARAMS).predict(IMAGES)
-
-
-class InstantEngine(ReferenceEngine):
-    """Answers at once, with the number of each frame: what is left of a call is the host's share."""
-
-    def _run(self, words: Words, steps: object, stages: int, data: bytes) -> tuple:
-        frames = int(words[REGISTERS["FRAMES"].offset // 4])
-        put(words, "FRAMES_DONE", frames)
-        logits = np.repeat(np.arange(frames, dtype=np.int32)[:, None], self.network.num_classes, axis=1)
-        return Status.OK, pack_logits(logits)
 
 
 @pytest.fixture
@@ -186,7 +175,7 @@ def test_throughput_counts_and_adds_up(accelerator: Accelerator) -> None:
     assert result.input_mb_per_s == pytest.approx(1e-6 * result.images_per_s * 256)
     assert result.output_mb_per_s == pytest.approx(1e-6 * result.images_per_s * 48)
     assert result.clock_mhz == pytest.approx(187.5, rel=1e-3)
-    assert result.power_note == "no rails were given"
+    assert result.power_note == "not asked for"
     assert throughput_test(accelerator, IMAGES, calls=1000, max_s=0.05).calls < 1000
     with pytest.raises(InputError, match="calls 0"):
         throughput_test(accelerator, calls=0)
@@ -233,8 +222,18 @@ def test_the_selftest_on_the_rtl_engine() -> None:
         pytest.skip(str(error))
     small = MODELS["one_block"]
     params = dataclasses.replace(small, spec=dataclasses.replace(small.spec, kernel=kernel("1x4x8")))
-    with Accelerator(params, "zcu104-sim", kernel="rtl", library=library, timeout_s=60) as opened:
-        assert failures(self_test.check(opened)) == {}
+    device = SimulatedZcu104(LibraryEngine(library, params, Kind.RTL))
+    with Accelerator(params, "zcu104-sim", device=device, timeout_s=60) as opened:
+        report = self_test.check(opened)
+        assert failures(report) == {}
+        assert not any(item.left_out for item in report.items)
+        for check, message in (
+            ("loop", "a loop of 448 images: logit 0 of image 0 is 80"),
+            ("layers", "stem 3x3: logit 0 of image 0"),
+        ):
+            device.board.faults.corrupt_words = 1
+            with pytest.raises(DeviceError, match=message):
+                self_test.CHECKS[check](opened)
         result = throughput_test(opened, batch=2, calls=2)
         call = opened.last_call
     assert call is not None
@@ -247,6 +246,8 @@ def test_the_selftest_of_no_run() -> None:
     report = selftest(progress=names.append)
     assert report.ok
     assert names == list(self_test.CHECKS)
+    assert [item.name for item in report.items if item.left_out] == ["loop"], "the hls kernel cannot"
+    assert "\n-    loop: the hls kernel has its weights in the bitstream" in str(report)
     assert str(report).startswith("self-test of zcu104-sim (simulated)\nok   identity: hls kernel")
     with pytest.raises(InputError, match="board is 'kria', but it must be one of sim, zcu104"):
         selftest("kria")
@@ -262,6 +263,7 @@ def test_the_selftest_of_no_run() -> None:
         ("identity", lambda board: board.faults.results.update(IDENTITY=1), "answers identity 0x00000001"),
         ("registers", lambda board: board.faults.results.update(COMMAND=5), "COMMAND at 0x10 reads 0x5 after 0x1 was written"),
         ("registers", lambda board: board.faults.results.update(COEFF=0), "COEFF at 0x100 reads 0x0 after"),
+        ("layers", lambda board: setattr(board.faults, "corrupt_words", 1), "steps of length 0: logit 0"),
         ("transfers", lambda board: setattr(board.faults, "corrupt_words", 99), "a batch of 1: logit 0 of image 0 is"),
         ("errors", lambda board: board.faults.results.update(STATUS=0), "the kernel is done, but the DMA is not in 0.5 s"),
         ("golden images", lambda board: setattr(board.faults, "corrupt_words", 1), "the black image: logit 0"),
@@ -298,51 +300,31 @@ def test_a_stall_over_the_time_limit_raises_and_the_next_call_works(accelerator:
 # power
 
 
-def rail(folder: Path, name: str, microwatts: str) -> pynq.pmbus.Rail:
-    """A rail as pynq makes it of a kernel file."""
-    path = folder / name
-    path.write_text(microwatts)
-    result = pynq.pmbus.Rail(name)
-    result.power = pynq.pmbus.SysFSSensor(str(path), "W", f"{name}_power", 1e-6)
-    return result
-
-
 def test_power_is_sampled_and_what_is_missing_is_said(accelerator: Accelerator, device: SimulatedZcu104, tmp_path: Path) -> None:
-    rails = {"12V": rail(tmp_path, "12V", "9500000"), "gone": rail(tmp_path, "gone", "1"), "bare": pynq.pmbus.Rail("bare")}
+    assert throughput_test(accelerator, IMAGES, calls=2).power_note == "not asked for"
+    for name, watts in (("gone", 1.0), ("product", None), ("bare", None)):
+        device.rails[name] = simdevice.rail(tmp_path, name, watts)
     (tmp_path / "gone").unlink()
+    for name, unit, micro in (("voltage", "V", "12000000"), ("current", "A", "500000")):
+        (tmp_path / name).write_text(micro)
+        setattr(device.rails["product"], name, pynq.pmbus.SysFSSensor(str(tmp_path / name), unit, name, 1e-6))
     device.board.faults.stall_s = 0.2
-    result = throughput_test(accelerator, IMAGES, calls=20, rails=rails)
-    assert set(result.power_w) == {"12V"}
-    assert result.power_w["12V"]["mean_w"] == pytest.approx(9.5)
-    assert result.power_w["12V"]["samples"] >= 1
+    result = throughput_test(accelerator, IMAGES, calls=20, power=True)
+    assert result.label == "simulated"
+    expected = {"12V (simulated)": 10.0, "INT (simulated)": 2.5, "product": 6.0}
+    assert {name: figures["mean_w"] for name, figures in result.power_w.items()} == pytest.approx(expected)
+    assert result.power_w["product"]["samples"] >= 1
     assert result.power_note.startswith("no power sensor on bare; gone could not be read")
     assert result.power_note.count("could not be read") == 1, "said once, and not read again"
+
+
+def test_no_power_rails_is_a_note_and_no_error(accelerator: Accelerator, device: SimulatedZcu104) -> None:
+    device.rails.clear()
+    assert throughput_test(accelerator, IMAGES, calls=2, power=True).power_note == "no power rails found"
+    with Accelerator(PARAMS) as cpu:
+        result = throughput_test(cpu, IMAGES, calls=2, power=True)
+    assert (result.power_w, result.power_note) == ({}, "no power rails found")
     with PowerMeter({}) as meter:
         pass
-    assert (meter.watts(), meter.note) == ({}, "no rails were given")
+    assert (meter.watts(), meter.note) == ({}, "no power rails")
     assert board_rails() == {} or all(isinstance(item, pynq.pmbus.Rail) for item in board_rails().values())
-
-
-# the host's share
-
-
-@pytest.fixture
-def instant() -> Iterator[Accelerator]:
-    with Accelerator(PARAMS, "zcu104-sim", device=SimulatedZcu104(InstantEngine(PARAMS))) as opened:
-        yield opened
-
-
-def test_many_calls_leave_nothing_behind(instant: Accelerator) -> None:
-    expected = instant.predict(IMAGES)
-    np.testing.assert_array_equal(expected[:, 0], range(5))
-    tracemalloc.start()
-    try:
-        for _ in range(50):
-            instant.predict(IMAGES)
-        before, _ = tracemalloc.get_traced_memory()
-        for _ in range(1000):
-            np.testing.assert_array_equal(instant.predict(IMAGES), expected)
-        after, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert after - before < 20_000

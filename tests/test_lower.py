@@ -20,19 +20,12 @@ from dsodenet.reference import Reference
 from dsodenet.registers import COEFF, REGISTERS, Command, Status, coefficient_words
 from dsodenet.runtime.library import REGISTER_WORDS, KernelLibrary
 from dsodenet.runtime.packing import image_bytes, pack_images
-from dsodenet.solvers import TABLEAUS, tableau
+from dsodenet.solvers import tableau
 from dsodenet.spec import Spec
 from dsodenet.synthetic import random_images
 from dsodenet.verify import verify
 
 pytestmark = pytest.mark.usefixtures("compiler")
-
-
-@pytest.fixture(scope="module")
-def timed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, NDArray[np.uint8]]:
-    """A lowered run of xs with a time table, and images that saturate its state."""
-    run = tmp_path_factory.mktemp("timed") / "run"
-    return run, make_run(CASES["xs_timed"].spec("xs_timed"), run, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +38,6 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, NDArray[np.uint
         {"layer": layer, "rank": rank} for layer, rank in (("stem.conv", 4), ("f1.pw1", 3), ("down1.pw", 4))
     ]
     return run, make_run(Spec.from_json(json.dumps(data)), run, seed=1)
-
-
-@pytest.mark.parametrize(("method", "n_steps"), [*((method, n) for method in TABLEAUS for n in (1, 2, 7)), ("rk4", 32)])
-def test_every_solver_runs_on_one_build(timed: tuple[Path, NDArray[np.uint8]], method: str, n_steps: int) -> None:
-    run, images = timed
-    rungs = verify(run, ("torch", "csim", "zcu104-sim"), images[:2], method=method, n_steps=n_steps)
-    assert [(rung.backend, rung.differing) for rung in rungs] == [("torch", 0), ("csim", 0), ("zcu104-sim", 0)]
 
 
 def test_odd_shapes_four_bit_weights_and_a_saturating_state(odd: tuple[Path, NDArray[np.uint8]]) -> None:
@@ -150,15 +136,6 @@ def test_contract_of_the_kernel(kernel: Kernel) -> None:
         assert kernel.command(Command.RUN, data, 2)[0] == expected
         kernel.set(register, before)
         good()
-
-
-def test_timed_kernel_wants_its_tables(timed: tuple[Path, NDArray[np.uint8]]) -> None:
-    kernel = Kernel(timed[0])
-    data = packed(timed[1][:1], kernel.params)
-    assert kernel.command(Command.RUN, data)[0] == Status.NOT_LOADED
-    assert kernel.command(Command.LOAD, data)[0] in (Status.SHORT_INPUT, Status.LONG_INPUT)
-    assert kernel.command(Command.RUN, data)[0] == Status.NOT_LOADED
-    kernel.library.close()
 
 
 def test_interrupted_lowering_leaves_the_earlier_result(

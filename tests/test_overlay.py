@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import re
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
+import block_designs
 import pytest
 import recorder
 from recorder import Recorder
@@ -51,17 +53,8 @@ def bit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(tmp_path: Path) -> Path:
     """A lowered run whose kernel.cpp is the real one; the sections, which hls4ml writes, are empty."""
     pytest.importorskip("hls4ml")
-    from dsodenet.kernel_source import kernel_source
-
     folder = tmp_path / "run"
-    PARAMS.save(folder)
-    hls = folder / "hls"
-    for name in ("include", "include/csim", "include/ap_types", *(f"{s.name}/firmware" for s in sections(PARAMS.spec.network))):
-        (hls / name).mkdir(parents=True)
-    for section in sections(PARAMS.spec.network):
-        (hls / section.name / "firmware" / f"{section.name}.cpp").write_text("//\n")
-    (hls / "kernel.cpp").write_text(kernel_source(PARAMS))
-    (hls / "manifest.json").write_text(json.dumps({"fingerprint": PARAMS.model_fingerprint}))
+    block_designs.lowered(folder)
     return folder
 
 
@@ -174,6 +167,19 @@ def test_the_older_hls_program_is_used_when_the_newer_is_missing(run: Path, tool
     assert tools.of("ip")
 
 
+@pytest.mark.parametrize("kernel", ["hls", "rtl"])
+def test_the_summary_shows_the_recorded_design(tmp_path: Path, kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = block_designs.summary(block_designs.record(kernel, tmp_path, monkeypatch))
+    table = design.zcu104("any", project.KINDS[kernel], 200)
+    for instance in table.instances:
+        assert re.search(rf"^{instance.name} +{instance.vlnv} +{len(instance.parameters)}$", text, re.MULTILINE)
+    for master, slave in table.buses:
+        assert re.search(rf"^{'/'.join(master)} +{'/'.join(slave)}$", text, re.MULTILINE)
+    for net in table.nets:
+        assert all("/".join(load) in text for load in net.loads)
+    assert max(map(len, text.splitlines())) <= 110
+
+
 # steps
 
 
@@ -257,6 +263,30 @@ def test_a_tool_that_does_not_end_is_ended(run: Path, tools: Recorder) -> None:
     with pytest.raises(ToolError, match=r"vivado did not finish in 2 s; its log is .*implement_2\.log"):
         build(run, "hls", timeout_s=2)
     assert time.monotonic() - start < 15
+
+
+def test_an_interrupt_ends_the_tool_and_keeps_what_was_built(run: Path, tools: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = build(run, "hls")
+    before = {file.name: file.read_bytes() for file in run.glob(f"{PARAMS.spec.name}.*")}
+    (run / "overlay/hls/artefacts/overlay.bit").unlink()
+    tools.faults("endless")
+    started: list[subprocess.Popen[bytes]] = []
+    wait = subprocess.Popen.wait
+
+    def interrupted(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+        if process in started or "implement.tcl" not in " ".join(map(str, process.args)):  # type: ignore[arg-type]
+            return wait(process, timeout)
+        started.append(process)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess.Popen, "wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            build(run, "hls")
+    assert started[0].poll() is not None, "the tool still runs"
+    assert {file.name: file.read_bytes() for file in run.glob(f"{PARAMS.spec.name}.*")} == before
+    tools.faults()
+    assert build(run, "hls") == result
 
 
 def test_a_tool_that_ignores_the_signal_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 from runtime_models import MODELS
 
 from dsodenet.errors import InputError, RunError, ToolError
-from dsodenet.overlay import package, reports, tcl
+from dsodenet.overlay import archive, package, reports, tcl
 from dsodenet.registers import ARGUMENTS, Kind
 from dsodenet.runtime import design
 from dsodenet.runtime.artefacts import read_manifest, write_manifest
@@ -95,7 +95,9 @@ def test_the_manifest_holds_the_model_and_refuses_other_files(bitfile: Path) -> 
         read_manifest(bitfile)
 
 
-def test_the_archive_for_the_board_is_whole_and_checks_itself(bitfile: Path, tmp_path: Path) -> None:
+def test_the_archive_for_the_board_is_whole_and_checks_itself(
+    bitfile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wheel = tmp_path / "dsodenet-0.1.0-py3-none-any.whl"
     wheel.write_bytes(b"wheel")
     notebook = tmp_path / "a.ipynb"
@@ -103,8 +105,8 @@ def test_the_archive_for_the_board_is_whole_and_checks_itself(bitfile: Path, tmp
     out = package(bitfile, wheel, tmp_path / "board.zip", [notebook])
     again = package(bitfile, wheel, tmp_path / "again.zip", [notebook])
     assert out.read_bytes() == again.read_bytes()
-    with zipfile.ZipFile(out) as archive:
-        archive.extractall(tmp_path / "board")
+    with zipfile.ZipFile(out) as packed:
+        packed.extractall(tmp_path / "board")
     folder = tmp_path / "board" / bitfile.stem
     sums = [line.split("  ") for line in (folder / "SHA256SUMS").read_text().splitlines()]
     assert {name for _, name in sums} == {file.name for file in folder.iterdir()} - {"SHA256SUMS"}
@@ -118,6 +120,15 @@ def test_the_archive_for_the_board_is_whole_and_checks_itself(bitfile: Path, tmp
         package(bitfile, wheel, out, [tmp_path / "absent"])
     with pytest.raises(InputError, match="two files of one name"):
         package(bitfile, wheel, out, [notebook, notebook])
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    for name in ("01_train.ipynb", "03_run_on_the_zcu104.ipynb", "04_fpga_against_software.ipynb", "04_notes.txt"):
+        (folder / name).write_text("{}")
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "source_folder", lambda name: tmp_path / name)
+        with zipfile.ZipFile(package(bitfile, wheel, tmp_path / "notebooks.zip")) as packed:
+            found = {Path(name).name for name in packed.namelist()}
+    assert {name for name in found if name[0] == "0"} == {"03_run_on_the_zcu104.ipynb", "04_fpga_against_software.ipynb"}
     bitfile.write_bytes(b"other")
     with pytest.raises(RunError, match="is not the file that"):
         package(bitfile, wheel, out)

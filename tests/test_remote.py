@@ -27,5 +27,8 @@ def test_a_board_over_the_network(tmp_path: Path) -> None:
     for name in ("first", "again"):
         np.testing.assert_array_equal(answers[name], expected)
     np.testing.assert_array_equal(answers["one"], expected[2:3])
+    assert str(answers["selftest"]).startswith("self-test of zcu104 (measured)\nok   identity")
+    assert "FAIL" not in str(answers["selftest"])
+    assert str(answers["power"]).startswith("the power rails of a board over a network cannot be read from here")
     assert "the DMA reports decode error" in str(answers["fault"])
     assert str(answers["lost"]).startswith("the board does not answer any more (")

@@ -11,7 +11,7 @@ import shutil
 
 import numpy as np
 import pytest
-from rtl_models import kernel, random_model
+from rtl_models import kernel, on, random_model, saturating
 from runtime_models import MODELS, model
 
 from dsodenet import rtl
@@ -38,11 +38,6 @@ try:
     rtl.verilator()
 except ToolError as error:
     pytest.skip(str(error), allow_module_level=True)
-
-
-def on(params: Params, lanes: str) -> Params:
-    """The same model for an engine with these lanes."""
-    return dataclasses.replace(params, spec=dataclasses.replace(params.spec, kernel=kernel(lanes)))
 
 
 def check(params: Params, images: int = 2, seed: int = 1) -> None:
@@ -92,16 +87,10 @@ def test_numbers_of_steps(method: str, n_steps: int | tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("lanes", LANES)
 def test_saturation(lanes: str) -> None:
-    """The finer the formats, the more saturates: every state and every activation format is hit at both ends or zero."""
-    base = model("saturation", "heun", 3, channels=(5, 9))
-    formats = {
-        name: fmt if name == "image" or name.endswith("weight") else dataclasses.replace(fmt, integer_bits=fmt.integer_bits - 3)
-        for name, fmt in base.formats.items()
-    }
-    params = on(dataclasses.replace(base, formats=formats), lanes)
+    params = on(saturating(model("saturation", "heun", 3, channels=(5, 9))), lanes)
     images = random_images(params.spec, 2, 1)
     for block in range(2):
-        final, fmt = Reference(params).trajectory(images, block)[-1], formats[f"z{block + 1}"]
+        final, fmt = Reference(params).trajectory(images, block)[-1], params.formats[f"z{block + 1}"]
         assert ((final == fmt.min_int) | (final == fmt.max_int)).mean() > 0.05
     check(params)
 

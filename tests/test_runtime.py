@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 import sys
@@ -61,6 +62,13 @@ def test_floats_round_half_to_even_like_training() -> None:
     np.testing.assert_array_equal(as_pixels(every.tolist(), network).ravel()[:256], np.arange(256))
 
 
+class NoArray:
+    """What a tensor with a gradient does."""
+
+    def __array__(self, *args: object, **options: object) -> np.ndarray:
+        raise RuntimeError("detach it first")
+
+
 @pytest.mark.parametrize(
     ("images", "message"),
     [
@@ -76,12 +84,41 @@ def test_floats_round_half_to_even_like_training() -> None:
         (np.full((1, 1, 16, 16), 200.0), r"reach 200 to 200, .* divide pixels by 255"),
         (np.full((1, 1, 16, 16), -0.25), r"reach -0.25 to -0.25, but floats must be in \[0, 1\]$"),
         ([[1, 2], [3]], "no array"),
+        (NoArray(), r"no array \(detach it first\)"),
         ("image.png", r"shape \(\)"),
     ],
 )
 def test_bad_images_are_refused_in_words(images: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Accelerator(PLAIN).predict(images)  # type: ignore[arg-type]
+
+
+LAYOUTS = {
+    "column-major": np.asfortranarray,
+    "negative strides": lambda x: np.ascontiguousarray(x[::-1, :, ::-1])[::-1, :, ::-1],
+    "every other": lambda x: np.repeat(x, 2, axis=3)[..., ::2],
+    "channels last": lambda x: np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2),
+    "unaligned": lambda x: np.frombuffer(b"?" + x.tobytes(), np.uint8, offset=1).reshape(x.shape),  # read-only too
+    "subclass": lambda x: np.ma.array(x),
+    "big-endian": lambda x: (x / 255).astype(">f4"),
+    "strided floats": lambda x: np.repeat(x / 255, 2, axis=2)[:, :, ::2],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("backend", ["cpu", "zcu104-sim"])
+def test_any_layout_in_memory_gives_the_same_logits(layout: str, backend: str) -> None:
+    params = MODELS["colour_not_square"]
+    images = random_images(params.spec, 4, 6)
+    expected = Reference(params).predict(images)
+    if backend != "cpu":
+        pytest.importorskip("pynq")
+    with Accelerator(params, backend, **({} if backend == "cpu" else {"kernel": "reference"})) as accelerator:
+        given = LAYOUTS[layout](images)
+        np.testing.assert_array_equal(accelerator.predict(given), expected)
+        np.testing.assert_array_equal(accelerator.predict_async(given).result(20), expected)
+        one = np.broadcast_to(images[:1], (300, *images.shape[1:]))  # no memory behind its first axis
+        np.testing.assert_array_equal(accelerator.predict(one), np.repeat(expected[:1], 300, axis=0))
 
 
 # packing
@@ -175,10 +212,17 @@ def test_a_run_folder_works_and_a_broken_one_says_so(tmp_path: Path) -> None:
         ("cpu", {"bitfile": "x.bit"}, InputError, "backend cpu has no option bitfile; it takes threads"),
         ("csim", {}, InputError, "needs a run folder, or library="),
         ("zcu104", {}, InputError, "needs bitfile="),
+        ("cpu", {"threads": 0}, InputError, "threads is 0, but it must be a whole number from 1 to 1024"),
+        ("cpu", {"threads": "2"}, InputError, "threads is '2'"),
+        ("zcu104-sim", {"timeout_s": math.nan}, InputError, "timeout_s is nan, but it must be a number from 0.001 to 86400"),
+        ("zcu104-sim", {"timeout_s": math.inf}, InputError, "timeout_s is inf"),
+        ("zcu104", {"timeout_s": -1}, InputError, "timeout_s is -1"),
+        ("zcu104-sim", {"max_batch_bytes": "1"}, InputError, "max_batch_bytes is '1', but it must be a whole number"),
+        ("zcu104-sim", {"device": 4}, InputError, "device is 4, but it must be a SimulatedZcu104"),
         ("zcu104-sim", {"kernel": "vhdl"}, InputError, "kernel is 'vhdl', but it must be one of csim, rtl, reference"),
     ],
 )
-def test_bad_backends_are_refused_in_words(backend: str, options: dict[str, str], error: type, message: str) -> None:
+def test_bad_backends_are_refused_in_words(backend: str, options: dict[str, object], error: type, message: str) -> None:
     if backend.startswith("zcu104"):
         pytest.importorskip("pynq")
     with pytest.raises(error, match=message):
@@ -199,20 +243,26 @@ def test_a_backend_is_an_entry_and_is_closed_once(monkeypatch: pytest.MonkeyPatc
     assert closed == [1]
 
 
-def test_threads_take_turns() -> None:
-    expected = Reference(PLAIN).predict(IMAGES)
+@pytest.mark.parametrize(("backend", "options"), [("cpu", {}), ("zcu104-sim", {"kernel": "reference"})])
+def test_threads_take_turns(backend: str, options: dict[str, str]) -> None:
+    """Also those that set the solver in between: a call runs under one solver from start to end."""
+    if backend != "cpu":
+        pytest.importorskip("pynq")
+    expected = {n_steps: Reference(PLAIN.with_solver(None, n_steps)).predict(IMAGES).tobytes() for n_steps in (1, 2, 3)}
     results: list[bool] = []
-    with Accelerator(PLAIN) as accelerator:
+    with Accelerator(PLAIN, backend, **options) as accelerator:
 
-        def work() -> None:
-            results.append(bool((accelerator.predict(IMAGES) == expected).all()))
+        def work(n_steps: int) -> None:
+            for _ in range(5):
+                accelerator.set_solver(n_steps=n_steps)
+                results.append(accelerator.predict(IMAGES).tobytes() in expected.values())
 
-        threads = [threading.Thread(target=work) for _ in range(8)]
+        threads = [threading.Thread(target=work, args=(1 + i % 3,)) for i in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
-    assert results == [True] * 8
+            thread.join(60)
+    assert results == [True] * 40
 
 
 # a kernel in a shared library

@@ -18,8 +18,8 @@ from dsodenet.synthetic import random_images
 pynq = pytest.importorskip("pynq")
 
 from dsodenet.runtime import design, hwh  # noqa: E402
-from dsodenet.runtime.simboard import PAGE_BYTES, STALE, BusError, Ddr  # noqa: E402
 from dsodenet.runtime.simdevice import SimulatedZcu104  # noqa: E402
+from dsodenet.runtime.simmemory import PAGE_BYTES, STALE, BusError, Ddr  # noqa: E402
 from dsodenet.runtime.zcu104 import DsodenetKernel  # noqa: E402
 
 PARAMS = MODELS["time_bias"]

@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,11 +17,23 @@ from dsodenet import __version__, commands
 from dsodenet.bench.compare import BACKENDS, DEFAULT
 from dsodenet.commands import Result
 from dsodenet.errors import DsodenetError, InputError, ToolError
+from dsodenet.explore import LIMITS, OBJECTIVES, Space
+from dsodenet.runtime.backends import ENGINES
 from dsodenet.spec import KERNELS, SIZES
 from dsodenet.verify import LADDER
+from dsodenet.zoo import resolve
 
 EXTRAS = {"torch": "train", "brevitas": "train", "sklearn": "train", "PIL": "train", "onnx": "train", "qonnx": "lower"}
-EXTRAS |= {"torchdiffeq": "train", "scipy": "train", "hls4ml": "lower", "pynq": "sim", "tqdm": "train", "matplotlib": "train"}
+EXTRAS |= {"torchdiffeq": "train", "scipy": "train", "optuna": "explore", "hls4ml": "lower", "pynq": "sim", "tqdm": "train"}
+EXTRAS |= {"matplotlib": "train"}
+
+
+def parse_run(text: str) -> Path:
+    """A run folder, or a model of the zoo."""
+    try:
+        return resolve(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def parse_steps(text: str) -> int | tuple[int, ...]:
@@ -40,6 +52,23 @@ def parse_lanes(text: str) -> tuple[int, ...]:
     if len(words) != 3 or not all(word.isdecimal() for word in words):
         raise argparse.ArgumentTypeError(f"lanes are {text!r}, but they must be pixels x inputs x outputs, such as 1x32x64")
     return tuple(map(int, words))
+
+
+def parse_limit(text: str) -> tuple[str, float]:
+    """NAME=SHARE of the device."""
+    name, _, share = text.partition("=")
+    try:
+        return name, float(share)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"limit is {text!r}, but it must be a resource and a share, such as DSP=0.6") from None
+
+
+def parse_axis(text: str) -> tuple[str, str]:
+    """NAME=A,B."""
+    name, equals, choices = text.partition("=")
+    if not equals or not choices:
+        raise argparse.ArgumentTypeError(f"axis is {text!r}, but it must be a name and choices, such as n_steps=2,4")
+    return name, choices
 
 
 def parse_batches(text: str) -> tuple[int, ...]:
@@ -64,10 +93,12 @@ def _argument(*names: str, **options: Any) -> tuple[tuple[str, ...], dict[str, A
 
 
 RUN = _argument("run", type=Path, metavar="RUN", help="run folder")
+MODEL = _argument("run", type=parse_run, metavar="RUN", help="run folder, or zoo:NAME for a model that comes with the package")
 SOLVER = (
     _argument("--n-steps", type=parse_steps, metavar="N", help="solver steps, for all ODE blocks or one number each: 4,4,8"),
     _argument("--solver", metavar="NAME", help="solver method instead of the spec's"),
 )
+SIM_KERNEL = _argument("--kernel", choices=list(ENGINES), help="what computes inside zcu104-sim (default: the kernel of the spec)")
 DATA_HELP = "digits, digits-blend, digits-rotated or digits-inverted, or a folder of images or standard files"
 SPEC_HELP = f"{', '.join(SIZES)}, or a spec JSON file"
 COMMANDS = {
@@ -125,9 +156,10 @@ COMMANDS = {
         "compare every backend with the integer reference, word for word",
         "dsodenet verify build/digits --backends torch,cpu,csim,rtl,zcu104-sim --images 64",
         (
-            RUN,
+            MODEL,
             _argument("--backends", default=",".join(LADDER), metavar="A,B", help="rungs (default %(default)s)"),
             _argument("--images", default="16", metavar="N|FILE", help="number of test images, or a .npy file (default 16)"),
+            SIM_KERNEL,
             *SOLVER,
         ),
         commands.show_rungs,
@@ -137,10 +169,11 @@ COMMANDS = {
         "run images through a backend",
         "dsodenet run build/digits --backend zcu104-sim --input X.npy --output Y.npy",
         (
-            RUN,
+            MODEL,
             _argument("--backend", required=True, metavar="B", help="cpu, csim, rtl, zcu104-sim or zcu104"),
             _argument("--input", required=True, type=Path, metavar="X.npy", help="uint8, or float in [0, 1], (N, channels, H, W)"),
             _argument("--output", required=True, type=Path, metavar="Y.npy", help="int32 logits; their scale goes to Y.json"),
+            SIM_KERNEL,
             *SOLVER,
         ),
     ),
@@ -149,18 +182,56 @@ COMMANDS = {
         "cycles, latency, multiply-accumulates and parameters, with no tool and no build",
         "dsodenet estimate l --lanes 3x16x64",
         (
-            _argument("model", metavar="RUN|SPEC", help=f"run folder, {SPEC_HELP}"),
+            _argument("model", metavar="RUN|SPEC", help=f"run folder, zoo:NAME, {SPEC_HELP}"),
             _argument("--lanes", type=parse_lanes, metavar="PxIxO", help="lanes of the rtl kernel instead of the spec's"),
             *SOLVER,
         ),
         commands.show_estimate,
+    ),
+    "explore": Command(
+        commands.explore,
+        "search for a smaller or faster model that is accurate enough",
+        "dsodenet explore xs --objective cycles --limit DSP=0.6 --trials 40 --out build/explore --final",
+        (
+            _argument("spec", metavar="SPEC", help=f"where the search starts: {SPEC_HELP}"),
+            _argument("--objective", default="cycles", metavar="NAME", help=f"one of {', '.join(OBJECTIVES)} (default cycles)"),
+            _argument(
+                "--limit",
+                type=parse_limit,
+                action="append",
+                default=[],
+                metavar="NAME=SHARE",
+                help="most of the device that may be used, such as DSP=0.6; several may be given "
+                f"(default {', '.join(f'{name}={share}' for name, share in LIMITS.items())})",
+            ),
+            _argument("--accuracy", type=float, metavar="A", help="least accuracy, 0 to 1 (default: that of SPEC in the search)"),
+            _argument(
+                "--axis",
+                type=parse_axis,
+                action="append",
+                default=[],
+                metavar="NAME=A,B",
+                help=f"choices of an axis instead of the usual ones: {', '.join(field.name for field in fields(Space))}",
+            ),
+            _argument("--kernel", choices=KERNELS, default="rtl", help="the kernel whose cycles and resources count (default rtl)"),
+            _argument("--trials", type=int, default=32, metavar="N", help="finished trials in the end (default 32)"),
+            _argument("--epochs", type=int, default=10, metavar="N", help="float epochs of a trial; 0 only estimates (default 10)"),
+            _argument("--qat-epochs", type=int, default=3, metavar="N", help="quantisation-aware epochs of a trial (default 3)"),
+            _argument("--data", default="digits", metavar="NAME|DIR", help="digits, or a folder of images (default digits)"),
+            _argument("--seed", type=int, default=0, metavar="N", help="random seed (default 0)"),
+            _argument("--workers", type=int, default=1, metavar="N", help="processes (default 1)"),
+            _argument("--out", type=Path, required=True, metavar="DIR", help="folder of the search; one that is there is resumed"),
+            _argument("--final", action="store_true", help="train the chosen model and SPEC in full and simulate both"),
+            _argument("--plot", type=Path, metavar="OUT.png", help="picture to write"),
+        ),
+        commands.show_explore,
     ),
     "bench": Command(
         commands.bench,
         "compare the accelerator with software on this processor, each figure measured, simulated or estimated",
         "dsodenet bench build/digits --json build/bench.json --plot build/bench.png",
         (
-            RUN,
+            MODEL,
             _argument(
                 "--backends",
                 type=lambda text: tuple(text.split(",")),
@@ -180,11 +251,13 @@ COMMANDS = {
         "build the bitstream with Vivado (and Vitis HLS)",
         "dsodenet overlay build/digits --kernel hls",
         (
-            RUN,
+            MODEL,
             _argument(
                 "--kernel", required=True, choices=KERNELS, help="hls: this model's own kernel; rtl: the engine for any model"
             ),
-            _argument("--out", type=Path, metavar="DIR", help="folder for .bit, .hwh and .json (default RUN)"),
+            _argument(
+                "--out", type=Path, metavar="DIR", help="folder for .bit, .hwh and .json (default RUN; needed with zoo:NAME)"
+            ),
             _argument("--package", type=Path, metavar="WHEEL", help="also write one archive to copy to the board, with this wheel"),
             _argument("--inputs-only", action="store_true", help="write what the tools read, for another machine that has them"),
         ),
@@ -196,6 +269,11 @@ COMMANDS = {
         (
             _argument("--board", default="sim", metavar="B", help="sim (the default) or zcu104"),
             _argument("--overlay", type=Path, metavar="FILE.bit", help="overlay to test, with .hwh and .json beside it"),
+            _argument(
+                "--kernel",
+                choices=("reference", "rtl"),
+                help="what computes on the simulated board: the reference (the default), or the rtl kernel, simulated by Verilator",
+            ),
         ),
         commands.show_selftest,
     ),
@@ -214,7 +292,10 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"dsodenet {__version__}")
     subparsers = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
-        sub = subparsers.add_parser(name, help=command.help, description=command.help, epilog=f"example: {command.example}")
+        raw = argparse.RawDescriptionHelpFormatter  # an example is never broken at a hyphen
+        sub = subparsers.add_parser(
+            name, help=command.help, description=command.help, epilog=f"example: {command.example}", formatter_class=raw
+        )
         for names, options in command.arguments:
             sub.add_argument(*names, **options)
         if command.json_file:

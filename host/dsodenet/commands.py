@@ -17,13 +17,15 @@ from dsodenet import verify as ladder
 from dsodenet.bench import compare as comparison
 from dsodenet.bench import report
 from dsodenet.errors import InputError
-from dsodenet.files import atomic_file
+from dsodenet.explore import report as search_report
+from dsodenet.files import atomic_file, write_json
 from dsodenet.params import Params
 from dsodenet.spec import Spec
 from dsodenet.tables import table
+from dsodenet.zoo import FOLDER, resolve
 
 Result = dict[str, Any]
-EXPORT_STEPS, LOWER_STEPS, OVERLAY_STEPS, SELFTEST_STEPS = 9, 16, 4, 7  # of a model with three ODE blocks
+EXPORT_STEPS, LOWER_STEPS, OVERLAY_STEPS = 9, 16, 4  # of a model with three ODE blocks
 
 
 @contextmanager
@@ -104,7 +106,7 @@ def verify(args: argparse.Namespace) -> Result:
     backends = args.backends.split(",")
     images, source = ladder.load_images(args.images, args.run, params)
     with progress_bar("verify", len(backends), args.quiet) as step:
-        rungs = ladder.verify(args.run, backends, images, None, args.solver, args.n_steps, step)
+        rungs = ladder.verify(args.run, backends, images, None, args.solver, args.n_steps, step, args.kernel)
     solver = params.with_solver(args.solver, args.n_steps).spec.solver
     differing = sum(rung.differing for rung in rungs)
     return {
@@ -123,7 +125,8 @@ def run(args: argparse.Namespace) -> Result:
     images = ladder.read_images(args.input, params.spec.network)
     check_output(args.output, ".npy")
     solver = params.spec.solver
-    with Accelerator(args.run, args.backend) as accelerator:
+    options = {} if args.kernel is None else {"kernel": args.kernel}
+    with Accelerator(args.run, args.backend, **options) as accelerator:
         accelerator.set_solver(solver.method, solver.n_steps)
         logits = accelerator.predict(images)
         call = accelerator.last_call
@@ -138,8 +141,7 @@ def run(args: argparse.Namespace) -> Result:
     }
     with atomic_file(args.output) as path:
         np.save(path, logits, allow_pickle=False)
-    with atomic_file(args.output.with_suffix(".json")) as path:
-        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_json(result, args.output.with_suffix(".json"))
     return result | {"output": str(args.output)}
 
 
@@ -147,9 +149,10 @@ def estimate(args: argparse.Namespace) -> Result:
     from dsodenet.estimate import estimate, of_spec
     from dsodenet.layers import macs, parameter_comparison, parameters
 
-    is_run = Path(args.model).is_dir()
+    folder = resolve(args.model)
+    is_run = folder.is_dir()
     if is_run:
-        params = Params.load(args.model).with_solver(args.solver, args.n_steps)
+        params = Params.load(folder).with_solver(args.solver, args.n_steps)
         spec = params.spec
     else:
         spec = Spec.load(args.model).with_solver(args.solver, args.n_steps)
@@ -161,20 +164,43 @@ def estimate(args: argparse.Namespace) -> Result:
     return result.to_dict() | sizes | {"table": result.table()}
 
 
+def explore(args: argparse.Namespace) -> Result:
+    from dsodenet.explore import LIMITS, Goal, Plan, Space, explore
+
+    for name, low in (("trials", 1), ("epochs", 0), ("qat_epochs", 1), ("workers", 1), ("seed", 0)):
+        if getattr(args, name) < low:
+            raise InputError(f"{name} is {getattr(args, name)}, but it must be {low} or more")
+    spec = Spec.load(args.spec)
+    spec = dataclasses.replace(spec, kernel=dataclasses.replace(spec.kernel, name=args.kernel))
+    goal = Goal(args.objective, LIMITS | dict(args.limit), args.accuracy)
+    plan = Plan(spec, Space.around(spec, dict(args.axis)), goal, args.data, args.epochs, args.qat_epochs, args.seed)
+    if args.epochs or args.final:
+        from dsodenet.data import load_dataset
+
+        load_dataset(args.data, spec.network)  # what is wrong with the data shows now
+    if args.plot:
+        check_output(args.plot, ".png")
+        from dsodenet.plots import front_figure, save
+    result = explore(plan, args.out, args.trials, args.workers, final=args.final, progress=not args.quiet)
+    if args.plot:
+        save(front_figure(result), args.plot)
+    return result
+
+
 def bench(args: argparse.Namespace) -> Result:
     json_file = args.json if isinstance(args.json, Path) else None
     if json_file:
         check_output(json_file, ".json")
     if args.plot:
         check_output(args.plot, ".png")
-        from dsodenet.bench.bars import comparison_plot  # now, so that a missing matplotlib shows before the work
+        from dsodenet.bench.bars import comparison_figure
+        from dsodenet.plots import save  # now, so that a missing matplotlib shows before the work
     with progress_bar("bench", len(args.backends) + len(args.batches), args.quiet) as step:
         result = comparison.compare(args.run, args.backends, args.batches, args.repeats, step)
     if json_file:
-        with atomic_file(json_file) as path:
-            path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write_json(result, json_file)
     if args.plot:
-        comparison_plot(result, args.plot)
+        save(comparison_figure(result), args.plot)
     return result
 
 
@@ -183,6 +209,8 @@ def overlay(args: argparse.Namespace) -> Result:
 
     if args.package is not None and (args.inputs_only or not args.package.is_file()):
         raise InputError(f"package is {args.package}, but it must be a built wheel that is there, and goes with a bitstream")
+    if args.out is None and FOLDER in args.run.parents:
+        raise InputError(f"run is {args.run.name} of the zoo, which is read only, so --out must name a folder")
     with progress_bar("overlay", OVERLAY_STEPS, args.quiet) as step:
         path = build(args.run, args.kernel, args.out, inputs_only=args.inputs_only, progress=step)
     result = {"run": str(args.run), "kernel": args.kernel, "inputs" if args.inputs_only else "bitstream": str(path)}
@@ -193,9 +221,10 @@ def overlay(args: argparse.Namespace) -> Result:
 
 def selftest(args: argparse.Namespace) -> Result:
     from dsodenet.runtime import selftest
+    from dsodenet.runtime.self_test import CHECKS
 
-    with progress_bar("selftest", SELFTEST_STEPS, args.quiet) as step:
-        report = selftest(args.board, args.overlay, step)
+    with progress_bar("selftest", len(CHECKS), args.quiet) as step:
+        report = selftest(args.board, args.overlay, step, **({"kernel": args.kernel} if args.kernel else {}))
     return report.to_dict() | {"text": str(report)}
 
 
@@ -226,6 +255,10 @@ def show_rungs(result: Result) -> str:
     verdict = "every rung computes the same integers" if not result["differing"] else f"{result['differing']} words differ"
     header = ("rung", "time is", "images", "words", "differing", "seconds", "cycles/image")
     return f"images: {result['images']}; solver {result['solver']}, n_steps {steps}\n{table(header, rows)}\n{verdict}"
+
+
+def show_explore(result: Result) -> str:
+    return search_report.text(result)
 
 
 def show_bench(result: Result) -> str:

@@ -9,17 +9,19 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from dsodenet.bench.machine import cpu_name
 from dsodenet.commands import EXPORT_STEPS, LOWER_STEPS, progress_bar, show_rungs
-from dsodenet.data import Dataset, load_dataset
+from dsodenet.data import load_dataset
 from dsodenet.errors import DsodenetError
 from dsodenet.export import export
+from dsodenet.files import write_json
 from dsodenet.layers import macs, parameter_comparison, parameters
 from dsodenet.lower import find_compiler, lower
-from dsodenet.params import Params
-from dsodenet.plots import trajectory_plot
+from dsodenet.plots import save, trajectory_figure
 from dsodenet.rtl import verilator
 from dsodenet.runtime import Accelerator
 from dsodenet.spec import Spec
@@ -31,8 +33,8 @@ LIMITS = {"zcu104-sim": 64}  # images; the other rungs take the whole test split
 PLOTTED_IMAGES = 200
 
 
-def demo(out: Path, epochs: int | None = None) -> int:
-    """Returns the number of differing words."""
+def demo(out: Path, epochs: int | None = None) -> dict[str, Any]:
+    """All figures of the demo, each computed in this run; `differing` counts the words that are not the reference's."""
     find_compiler(), verilator()  # what is missing shows before any long work
     spec, clock = Spec.named("xs"), time.perf_counter
     data = load_dataset("digits", spec.network)
@@ -54,39 +56,50 @@ def demo(out: Path, epochs: int | None = None) -> int:
     with progress_bar("verify", len(LADDER), False) as step:
         rungs = verify(out, LADDER, data.test_images, LIMITS, progress=step)
     took["verify"] = clock() - start
-    picture = trajectory_plot(params, data.test_images[:PLOTTED_IMAGES], data.test_labels[:PLOTTED_IMAGES], out / "trajectory.png")
+    figure = trajectory_figure(params, data.test_images[:PLOTTED_IMAGES], data.test_labels[:PLOTTED_IMAGES])
 
-    solver = params.spec.solver
-    differing = sum(rung.differing for rung in rungs)
-    ladder = {"images": f"test split of {data.name}", "solver": solver.method, "n_steps": list(solver.n_steps)}
-    print(f"\nLadder\n{show_rungs(ladder | {'differing': differing, 'rungs': as_dict(rungs)})}")
-    print(f"\nAccuracy on {len(data.test_images)} test images\n{_accuracies(params, data, metrics)}")
-    print(f"\nSize\n{_sizes(params)}")
-    print(f"\nTime on this machine\n{table(('step', 'seconds'), [(name, f'{s:.1f}') for name, s in took.items()])}")
-    print(f"\nPicture: {picture}\nThe board was simulated: its seconds say nothing about a ZCU104.")
-    return differing
+    integers = Accelerator(params, "cpu").predict(data.test_images).argmax(axis=1) == data.test_labels
+    accuracies = {"float": metrics["float_accuracy"], "w8a8, Brevitas": metrics["qat_accuracy"]}
+    return {
+        "cpu": cpu_name(),
+        "images": f"test split of {data.name}",
+        "test_images": len(data.test_images),
+        "solver": spec.solver.method,
+        "n_steps": list(spec.solver.n_steps),
+        "differing": sum(rung.differing for rung in rungs),
+        "rungs": as_dict(rungs),
+        "accuracy": accuracies | {"w8a8, integers": float(np.mean(integers))},
+        "parameters": sum(parameters(spec).values()),
+        "parameters_compared": parameter_comparison(spec),
+        "macs": sum(macs(spec).values()),
+        "seconds": took,
+        "picture": str(save(figure, out / "trajectory.png")),
+    }
 
 
-def _accuracies(params: Params, data: Dataset, metrics: dict[str, float]) -> str:
-    with Accelerator(params, "cpu") as accelerator:
-        integer = float(np.mean(accelerator.predict(data.test_images).argmax(axis=1) == data.test_labels))
-    rows = [("float", metrics["float_accuracy"]), ("w8a8, Brevitas", metrics["qat_accuracy"]), ("w8a8, integers", integer)]
-    return table(("model", "accuracy %"), [(name, f"{100 * value:.2f}") for name, value in rows])
+def text(result: dict[str, Any]) -> str:
+    """The figures for a terminal."""
+    accuracies = [(name, f"{100 * value:.2f}") for name, value in result["accuracy"].items()]
+    seconds = [(name, f"{value:.1f}") for name, value in result["seconds"].items()]
+    return (
+        f"\nLadder\n{show_rungs(result)}"
+        f"\n\nAccuracy on {result['test_images']} test images\n{table(('model', 'accuracy %'), accuracies)}"
+        f"\n\nSize\n{_sizes(result)}"
+        f"\n\nTime on {result['cpu']}\n{table(('step', 'seconds'), seconds)}"
+        f"\n\nPicture: {result['picture']}\nThe board was simulated: its seconds say nothing about a ZCU104."
+    )
 
 
-def _sizes(params: Params) -> str:
-    spec = params.spec
-    compared = parameter_comparison(spec)
+def _sizes(result: dict[str, Any]) -> str:
     names = {
         "dsodenet": "this network",
         "full": "the same, full 3x3 convolutions",
         "residual": "residual network, no block shared",
     }
+    compared = result["parameters_compared"]
     own = compared["dsodenet"]
     rows = [(names[key], value, "-" if value == own else f"{100 * (own / value - 1):.1f}") for key, value in compared.items()]
-    total = (
-        f"{sum(parameters(spec).values())} parameters with stem and head, {sum(macs(spec).values())} multiply-accumulates per image"
-    )
+    total = f"{result['parameters']} parameters with stem and head, {result['macs']} multiply-accumulates per image"
     note = "ODE blocks and downs only, as in arXiv 2107.12824, whose dsODENet has 54.2 to 79.8 % fewer than its Neural ODE"
     return f"{table(('parameters of', 'count', 'this network %'), rows)}\n({note})\n{total}"
 
@@ -95,9 +108,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m dsodenet.demo", description=__doc__, epilog="example: python -m dsodenet.demo")
     parser.add_argument("--out", type=Path, default=Path("build/demo"), metavar="RUN", help="run folder (default build/demo)")
     parser.add_argument("--epochs", type=int, metavar="N", help="epochs of the float stage, for a quick look")
+    parser.add_argument("--json", type=Path, metavar="FILE.json", help="also write the figures to a file")
     args = parser.parse_args()
     try:
-        return 1 if demo(args.out, args.epochs) else 0
+        result = demo(args.out, args.epochs)
+        print(text(result))
+        if args.json:
+            write_json(result, args.json)
+        return 1 if result["differing"] else 0
     except DsodenetError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2

@@ -57,6 +57,20 @@ def extract(model: DsODENet) -> Params:
     return Params(spec, formats, arrays)
 
 
+@torch.no_grad()
+def float_model(params: Params) -> DsODENet:
+    """The float network with the values of these integers as its weights, and nothing quantised between: what `extract` undoes."""
+    model = DsODENet(params.spec, folded=True)
+    for layer in all_layers(params.spec.network):
+        module: Any = model.layer(layer.name)
+        weight = params.arrays[f"{layer.name}.weight"] * params.formats[f"{layer.name}.weight"].scale
+        module.weight.copy_(torch.from_numpy(weight).reshape(module.weight.shape))
+        bias = torch.from_numpy(params.arrays[bias_name(layer)] * 2.0 ** -params.accumulator_frac_bits(layer))
+        section: Any = model.sections[layer.name.split(".")[0]]
+        (section.table.knots if layer.timed else module.bias).copy_(bias)
+    return model.eval()
+
+
 def _integers(values: NDArray[Any], scale: float, dtype: type) -> NDArray[Any]:
     """Values on a quantiser's grid as integers; SpecError if they are not on it."""
     integers = values / scale

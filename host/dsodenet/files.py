@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from dsodenet.errors import InputError
 
@@ -46,6 +48,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             os.rename(beside, path)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_json(data: Any, path: Path) -> None:
+    """Write indented JSON, whole or not at all."""
+    with atomic_file(path) as beside:
+        beside.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
 
 
 def read_text(path: Path) -> str:

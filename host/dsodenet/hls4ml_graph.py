@@ -198,7 +198,7 @@ def convert(
         for node in model.get_nodes_by_op_type("AveragePool"):
             config["LayerName"][node.name]["Precision"] = dict.fromkeys(("result", "accum"), average_type(params, parts[-1]))
         for layer, node in zip(layers, multiplying_nodes(model), strict=True):
-            config["LayerName"][node.name]["ReuseFactor"] = reuse_factor(layer, kernel.reuse_factor)
+            config["LayerName"][node.name]["ReuseFactor"] = layer.reuse_factor(kernel.reuse_factor)
             if layer.timed:
                 # Its bias is the second input; without this hls4ml allots it 32 bits and the accumulator with it.
                 config["LayerName"][node.name]["Precision"]["bias"] = hls4ml_type(bias_format(params, parts[0]))
@@ -227,12 +227,6 @@ def convert(
 def multiplying_nodes(model: ModelWrapper) -> list[Any]:
     """The nodes of a graph that hold the weights of the section's layers, in their order."""
     return [node for node in model.graph.node if node.op_type in ("Conv", "MatMul")]
-
-
-def reuse_factor(layer: Layer, limit: int) -> int:
-    """The largest factor up to the limit that divides the inputs of one output: hls4ml 1.3.0 has no kernel for some others."""
-    inputs = math.prod(layer.weight_shape[1:])
-    return max(factor for factor in range(1, min(limit, inputs) + 1) if inputs % factor == 0)
 
 
 def check_accumulators(params: Params, layers: list[Layer], model: Any) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsodenet.errors import RunError, SpecError
-from dsodenet.files import atomic_file, read_text
+from dsodenet.files import atomic_file, read_text, write_json
 from dsodenet.fixed_point import Format, shift_round
 from dsodenet.layers import IMAGE_FORMAT, Layer, Section, all_layers, tensor_widths
 from dsodenet.spec import TIME_FRAC_BITS, Spec, canonical_json, strict_from_json
@@ -161,8 +161,7 @@ class Params:
         """Write RUN/params.npz and RUN/spec.json, each beside its place and then renamed."""
         with atomic_file(run / PARAMS_FILE) as path, open(path, "wb") as file:
             np.savez_compressed(file, **self.arrays)
-        with atomic_file(run / SPEC_FILE) as path:
-            path.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        write_json(self.to_dict(), run / SPEC_FILE)
 
     def to_dict(self) -> dict[str, Any]:
         """What RUN/spec.json holds: everything but the arrays."""

@@ -8,9 +8,9 @@ from dsodenet.errors import ToolError
 
 
 def source_folder(name: str) -> Path:
-    """The folder of hardware sources `name`: `hls` or `overlays`."""
+    """The folder of hardware sources `name`: `hls` or `overlays`; in a checkout also `notebooks`."""
     package = Path(__file__).resolve().parent
     for folder in (package / "sources" / name, package.parents[1] / name):
         if folder.is_dir():
             return folder
-    raise ToolError(f"the hardware sources {name}/ are not installed with this package; use a source checkout")
+    raise ToolError(f"{name}/ is not installed with this package; use a source checkout")

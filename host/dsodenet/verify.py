@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dsodenet.errors import InputError, RunError
 from dsodenet.params import Params
 from dsodenet.runtime import BACKENDS, Accelerator
+from dsodenet.runtime.backends import backend_options
 from dsodenet.runtime.images import as_pixels
 from dsodenet.spec import Network
 from dsodenet.synthetic import random_images
@@ -45,9 +46,11 @@ def verify(
     method: str | None = None,
     n_steps: int | tuple[int, ...] | None = None,
     progress: Callable[[str], None] = lambda backend: None,
+    kernel: str | None = None,
 ) -> list[Rung]:
     """Run each backend on the images (at most limits[backend] of them) and compare its logits with the reference's.
 
+    kernel: what computes inside the simulated board, by default the kernel of the spec.
     All backends are opened before any computes, so that what is missing shows at once.
     """
     unknown = [name for name in backends if name not in RUNGS]
@@ -59,7 +62,7 @@ def verify(
     opened: dict[str, _Opened] = {}
     try:
         for name in backends:
-            opened[name] = _Torch(run, params) if name == "torch" else _Runtime(run, name, params)
+            opened[name] = _Torch(run, params) if name == "torch" else _Runtime(run, name, params, kernel)
         truth = Accelerator(params, "cpu").predict(images)
         rungs = []
         for name, backend in opened.items():
@@ -109,8 +112,9 @@ class _Torch:
 
 
 class _Runtime:
-    def __init__(self, run: str | Path, name: str, params: Params) -> None:
-        self._accelerator = Accelerator(run, name)
+    def __init__(self, run: str | Path, name: str, params: Params, kernel: str | None) -> None:
+        options = {"kernel": kernel} if kernel and "kernel" in backend_options(name) else {}
+        self._accelerator = Accelerator(run, name, **options)
         self._accelerator.set_solver(params.spec.solver.method, params.spec.solver.n_steps)
         self.label = self._accelerator.label
 

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import matplotlib
-
-from dsodenet.files import atomic_file
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 COLOURS = {"measured": "tab:blue", "simulated": "tab:orange", "estimated": "tab:grey"}
 
 
-def comparison_plot(result: dict[str, Any], path: Path) -> Path:
-    """Write a PNG: microseconds of a call as logarithmic bars, least to most as whiskers; and images per second against batch."""
+def comparison_figure(result: dict[str, Any]) -> Figure:
+    """Microseconds of a call as logarithmic bars, least to most as whiskers; and images per second against batch."""
     batches = list(dict.fromkeys(row["batch"] for row in result["rows"]))
     series: dict[str, list[dict[str, Any]]] = {}
     for row in result["rows"]:
         threads = f" x{row['threads']}" if row["scope"] != "kernel" else ""
         series.setdefault(f"{row['path']}{threads} {row['numbers']}, {row['scope']}, {row['label']}", []).append(row)
     height = 1.5 + 0.32 * len(series)
-    figure, panels = plt.subplots(1, len(batches) + 1, figsize=(4.5 + 3.6 * (len(batches) + 1), height), layout="constrained")
+    figure = Figure(figsize=(4.5 + 3.6 * (len(batches) + 1), height), layout="constrained")
+    panels = figure.subplots(1, len(batches) + 1)
     for column, batch in enumerate(batches):
         rows = [row for row in result["rows"] if row["batch"] == batch]
         axes, middle = panels[column], [row["median_us"] for row in rows]
@@ -36,7 +32,7 @@ def comparison_plot(result: dict[str, Any], path: Path) -> Path:
         axes.set_yticks(range(len(rows)), list(series) if column == 0 else [""] * len(rows), fontsize=8)
         axes.invert_yaxis()
     panels[0].legend(handles=[Patch(color=colour, label=label) for label, colour in COLOURS.items()], fontsize=7)
-    styles = plt.get_cmap("tab20")
+    styles = matplotlib.colormaps["tab20"]
     for index, (name, rows) in enumerate(series.items()):
         speeds = [1e6 * row["batch"] / row["median_us"] for row in rows]
         panels[-1].plot([row["batch"] for row in rows], speeds, "o-", color=styles(index % 20), label=name, markersize=3)
@@ -44,7 +40,4 @@ def comparison_plot(result: dict[str, Any], path: Path) -> Path:
     panels[-1].set_xticks(batches, [str(batch) for batch in batches])
     panels[-1].legend(fontsize=6, bbox_to_anchor=(1.02, 1), loc="upper left")
     figure.suptitle(f"{result['model']} on {result['cpu']}; clock of the rtl kernel assumed", fontsize=10)
-    with atomic_file(path) as beside:
-        figure.savefig(beside, dpi=110, format="png")
-    plt.close(figure)
-    return path
+    return figure

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from dsodenet import __version__
+from dsodenet.bench.energy import joules_per_call, rail_joules_per_call, rapl_domains
 from dsodenet.bench.machine import all_threads, cpu_name, versions
 from dsodenet.bench.paths import TIMED, Images, Job, Timed
-from dsodenet.bench.rows import END_TO_END, KERNEL, LABELS, MODELLED, Row
+from dsodenet.bench.rows import END_TO_END, KERNEL, LABELS, MODELLED, PUBLISHED, Row
 from dsodenet.errors import DeviceError, InputError, SpecError, ToolError
 from dsodenet.layers import macs
 from dsodenet.params import Params
@@ -28,13 +29,9 @@ from dsodenet.reference import Reference
 from dsodenet.synthetic import random_images
 from dsodenet.verify import IMAGE_SEED, load_images
 
-BACKENDS = ("cpu", "torch", "onnxruntime", "onnxruntime-int8", "rtl", "estimate", "a53", "zcu104-sim", "zcu104")
-DEFAULT = BACKENDS[:7]
-SOFTWARE = BACKENDS[:4]
-PUBLISHED = (
-    "dsODENet (2107.12824) on a ZCU104 against its own software counterpart: prediction 27.9x (2021), inference 23.8x (2023)",
-    "Okubo et al. (2401.02721) on a ZCU104: 34.01x on the accelerated part, 9.85x end to end",
-)
+BACKENDS = ("cpu", "torch", "torch-compile", "onnxruntime", "onnxruntime-int8", "rtl", "estimate", "a53", "zcu104-sim", "zcu104")
+DEFAULT = BACKENDS[:8]
+SOFTWARE = BACKENDS[:5]
 MAX_BATCH, MAX_REPEATS = 4096, 10_000
 UNAVAILABLE = (ModuleNotFoundError, ToolError, DeviceError, SpecError)  # a row that cannot be had here is left out, in words
 
@@ -87,7 +84,8 @@ def compare(
         "rows": [dataclasses.asdict(row) for row in rows],
         "ratios": [ratio for batch in batches for ratio in _ratios([row for row in rows if row.batch == batch])],
         "left_out": left_out,
-        "published": list(PUBLISHED),
+        "published": [dataclasses.asdict(line) for line in PUBLISHED],
+        "energy_sensors": sorted({name for row in rows for name in row.energy_mj}),
         "differing": sum(row.differing or 0 for row in rows),
     }
 
@@ -153,6 +151,7 @@ def _time(paths: Sequence[Timed], params: Params, images: Images, repeats: int) 
             params.fingerprint,
             differing=int((logits[i] != truth).sum()) if path.integer else None,
             same_class=float((logits[i].argmax(axis=1) == truth.argmax(axis=1)).mean()),
+            energy_mj=_energy_mj(path, images),
         )
         rows.append(row)
         clock = path.accelerator.clock_mhz if path.accelerator else None
@@ -161,6 +160,22 @@ def _time(paths: Sequence[Timed], params: Params, images: Images, repeats: int) 
             row = dataclasses.replace(row, median_us=median / clock, min_us=low / clock, max_us=high / clock)
             rows.append(dataclasses.replace(row, scope=KERNEL, cycles=round(median), clock_mhz=clock))
     return rows
+
+
+def _energy_mj(path: Timed, images: Images) -> dict[str, float]:
+    """sensor -> millijoules per image, of calls after the timed ones; none of what is simulated, or where there is no sensor."""
+    if path.label != "measured":
+        return {}
+    with path.within():
+        if path.accelerator is None:
+            joules = joules_per_call(lambda: path.call(images), rapl_domains())
+        else:
+            try:
+                rails = path.accelerator.power_rails()
+            except ToolError:
+                return {}
+            joules = rail_joules_per_call(lambda: path.call(images), rails) if rails else {}
+    return {name: 1e3 * value / len(images) for name, value in joules.items()}
 
 
 def _spread(values: Any) -> tuple[float, float, float]:

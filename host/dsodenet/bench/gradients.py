@@ -184,9 +184,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"gradients: {error}", file=sys.stderr)
         return 2
     if args.plot:
-        from dsodenet.plots import lines_plot
+        from dsodenet.plots import lines_figure, save
 
-        lines_plot(panels(rows), "n_steps", args.plot, log=True)
+        save(lines_figure(panels(rows), "n_steps", log=True), args.plot)
     if args.json:
         print(json.dumps(rows, indent=2))
         return 0

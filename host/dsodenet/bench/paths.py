@@ -19,6 +19,7 @@ from dsodenet.params import Params
 from dsodenet.reference import Reference, limited_blas
 from dsodenet.runtime import Accelerator
 
+MAX_GRAPHS = 256  # batch sizes times thread counts that torch.compile may see in one process
 Images = NDArray[np.uint8]
 Logits = NDArray[Any]
 
@@ -52,16 +53,10 @@ class Job:
 
     @cached_property
     def float_model(self) -> Any:
-        """The float model of the run, normalisation folded into its weights; checked to be the one that was exported."""
-        if not (self.run / "checkpoint.pt").is_file():
-            raise ToolError(f"{self.run} holds no checkpoint.pt, from which the float model comes")
-        from dsodenet.train.checkpoint import load_float_model
-        from dsodenet.verify import exported_model
+        """The network in float32, its weights the values of the integers: the same work with nothing quantised between."""
+        from dsodenet.export import float_model
 
-        exported_model(self.run, self.params)
-        model = load_float_model(self.run)[0].folded()
-        model.spec = self.params.spec
-        return model
+        return float_model(self.params)
 
     @cached_property
     def float_onnx(self) -> Path:
@@ -112,11 +107,31 @@ def reference(job: Job) -> list[Timed]:
 
 
 def torch_eager(job: Job) -> list[Timed]:
+    return [_torch("torch", job.float_model, threads) for threads in job.threads]
+
+
+def torch_compiled(job: Job) -> list[Timed]:
+    """torch.compile, one graph for each batch size; ToolError where it does not work, for instance without a C++ compiler."""
     model = job.float_model
     import torch
 
+    torch._dynamo.config.recompile_limit = MAX_GRAPHS  # over it, fullgraph makes an error of what would silently be eager
+    compiled = torch.compile(model, fullgraph=True, dynamic=False)
+    paths = [_torch("torch-compile", compiled, threads) for threads in job.threads]
+    try:
+        with paths[0].within():
+            paths[0].call(job.images[:1])
+    except Exception as error:  # of any kind: it hands on what the compiler behind it raises
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ToolError(f"torch.compile does not work here ({line})") from None
+    return paths
+
+
+def _torch(name: str, model: Any, threads: int) -> Timed:
+    import torch
+
     @contextmanager
-    def within(threads: int) -> Iterator[None]:
+    def within() -> Iterator[None]:
         before = torch.get_num_threads()
         torch.set_num_threads(threads)
         try:
@@ -129,10 +144,7 @@ def torch_eager(job: Job) -> list[Timed]:
         logits: Logits = model(torch.from_numpy(images)).numpy()
         return logits
 
-    def path(threads: int) -> Timed:
-        return Timed("torch", threads, "float32", _library("torch"), call, lambda: within(threads))
-
-    return [path(threads) for threads in job.threads]
+    return Timed(name, threads, "float32", _library("torch"), call, within)
 
 
 def onnx_float(job: Job) -> list[Timed]:
@@ -193,6 +205,7 @@ def _library(package: str) -> str:
 TIMED: dict[str, Callable[[Job], list[Timed]]] = {
     "cpu": reference,
     "torch": torch_eager,
+    "torch-compile": torch_compiled,
     "onnxruntime": onnx_float,
     "onnxruntime-int8": onnx_int8,
     "zcu104-sim": simulated_board,

@@ -36,18 +36,51 @@ def text(result: dict[str, Any]) -> str:
             f"unsteady: {len(unsteady)} rows vary more than {UNSTEADY}-fold, most of all {worst['path']} with {worst['threads']} "
             f"threads at batch {worst['batch']}; on a machine with other work, repeat the run before quoting it"
         )
-    notes += [
-        f"batch {r['batch']}, {r['scope']} ({r['accelerator']}, {r['accelerator_is']}): {r['ratio_to_best']:.2f}x as fast as the best "
-        f"software {r['software_is']} ({r['best']}), {r['ratio_to_weakest']:.2f}x as the weakest ({r['weakest']})"
-        for r in result["ratios"]
-    ]
-    if result["ratios"]:
-        notes.append("in these ratios each library runs with the number of threads that suits it best")
-    notes += [f"published: {line}" for line in result["published"]]
+    if not result["energy_sensors"]:
+        notes.append(
+            "energy: no sensor can be read here (RAPL counters of the processor, often for root only; a board's power rails)"
+        )
     if result["differing"]:
         notes.append(f"{result['differing']} integer logits differ from the reference")
     parts += [textwrap.fill(note, LINE, subsequent_indent="  ") for note in dict.fromkeys(notes)]
-    return "\n".join(parts)
+    parts += [_energy(result), _speed_ups(result)]
+    return "\n".join(filter(None, parts))
+
+
+def _energy(result: dict[str, Any]) -> str:
+    """What sensors saw: with everything else that they see, idle included."""
+    sensors = result["energy_sensors"]
+    rows = [
+        (
+            row["path"],
+            row["threads"],
+            row["batch"],
+            *(f"{row['energy_mj'][name]:.3g}" if name in row["energy_mj"] else "-" for name in sensors),
+        )
+        for row in result["rows"]
+        if row["energy_mj"]
+    ]
+    return table(("energy, mJ/image, measured", "threads", "batch", *sensors), rows) if rows else ""
+
+
+WHERE = {"measured here": "here", "estimated for the A53": "on the A53"}
+
+
+def _speed_ups(result: dict[str, Any]) -> str:
+    """Ours beside the published ones."""
+    rows = [
+        (f"{r[f'ratio_to_{which}']:.2f}x", r["scope"], str(r["batch"]), f"{r['accelerator']}, {r['accelerator_is']}",
+         f"{which} {WHERE[r['software_is']]}: {r[which]}")
+        for r in result["ratios"]
+        for which in ("best", "weakest")
+    ]  # fmt: skip
+    rows += [(f"{p['factor']:.2f}x", p["timed"], "-", p["system"], f"{p['against']}, published") for p in result["published"]]
+    legend = (
+        "here: measured on this processor, each library with the number of threads that suits it best; on the A53: estimated; published: "
+        "on a ZCU104, by their authors: " + ", ".join(dict.fromkeys(f"{p['system']} ({p['source']})" for p in result["published"]))
+    )
+    speed_ups = table(("as fast", "timed", "batch", "accelerator", "against software"), rows)
+    return f"{speed_ups}\n{textwrap.fill(legend, LINE, subsequent_indent='  ')}"
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

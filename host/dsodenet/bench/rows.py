@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dsodenet.bench.paths import Images, integers
 from dsodenet.estimate import estimate
@@ -19,9 +19,28 @@ END_TO_END, KERNEL = "end to end", "kernel"
 A53 = "four Cortex-A53 at 1.2 GHz"
 A53_SOURCE = "multiply-accumulates over the published rate of ncnn on MobileNet-v1, larger layers than these: optimistic"
 A53_GMAC_PER_S = ((1, "float32", 2.3), (1, "int8", 2.8), (4, "float32", 6.3), (4, "int8", 8.9))
-HOST_CALL_US = 843  # the larger published time of one call
+FINN_CALL_US = (822, 843)  # least and most published for one execute() of its driver from Python, for a small model (RadioML)
 HOST_SOURCE = (
-    f"kernel plus {HOST_CALL_US} us, the published time of one FINN execute() from Python on a ZCU104, its kernel included"
+    f"kernel plus {FINN_CALL_US[1]} us, the published time of one FINN execute() from Python on a ZCU104, its kernel included"
+)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A speed-up that others measured on a ZCU104."""
+
+    system: str
+    source: str
+    factor: float
+    timed: str  # what of the network
+    against: str
+
+
+PUBLISHED = (
+    Published("dsODENet 2021", "arXiv 2107.12824", 27.9, "prediction", "its software counterpart"),
+    Published("dsODENet 2023", "IEICE Trans. E106-D(7)", 23.8, "inference", "its software counterpart"),
+    Published("Okubo et al.", "arXiv 2401.02721", 34.01, "accelerated part", "its software counterpart"),
+    Published("Okubo et al.", "arXiv 2401.02721", 9.85, "end to end", "its software counterpart"),
 )
 
 
@@ -46,6 +65,7 @@ class Row:
     clock_mhz: float | None = None
     differing: int | None = None  # logits that differ from the reference, of rows that compute integers
     same_class: float | None = None  # share of the images with the reference's class
+    energy_mj: dict[str, float] = field(default_factory=dict)  # sensor -> millijoules per image, see energy.py
     note: str = ""
 
     @property
@@ -71,7 +91,7 @@ def estimated_kernel(params: Params, images: Images) -> Callable[[int], list[Row
 
     def rows(batch: int) -> list[Row]:
         kernel = _kernel_row(params, "rtl", "estimated", batch, result.command_cycles(batch), "closed form of the kernel's cycles")
-        whole = kernel.median_us + HOST_CALL_US
+        whole = kernel.median_us + FINN_CALL_US[1]
         end_to_end = dataclasses.replace(
             kernel, scope=END_TO_END, note=HOST_SOURCE, cycles=None, median_us=whole, min_us=whole, max_us=whole
         )

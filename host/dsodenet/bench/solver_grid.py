@@ -19,6 +19,7 @@ import numpy as np
 from dsodenet.commands import check_output
 from dsodenet.data import Dataset, load_dataset
 from dsodenet.errors import DsodenetError, InputError
+from dsodenet.estimate import of_spec
 from dsodenet.solvers import TABLEAUS, tableau
 from dsodenet.spec import MAX_STEPS, Spec
 from dsodenet.tables import table
@@ -83,7 +84,10 @@ def drift(model: DsODENet, data: Dataset) -> list[dict[str, float]]:
 
 
 def measure(run: Path, data: Dataset, solvers: tuple[str, ...], steps: tuple[int, ...], progress: bool = True) -> dict[str, Any]:
-    """Accuracy in [0, 1] of every number format, solver and n_steps (the same for all ODE blocks)."""
+    """Accuracy in [0, 1] of every number format, solver and n_steps (the same for all ODE blocks).
+
+    Rows of integers also have the rtl kernel's cycles per image on the spec's lanes, estimated.
+    """
     from tqdm import tqdm
 
     from dsodenet.train.checkpoint import load_float_model
@@ -94,8 +98,11 @@ def measure(run: Path, data: Dataset, solvers: tuple[str, ...], steps: tuple[int
     for numbers, solver, n_steps in tqdm(
         cases, desc="solver grid", unit="setting", leave=False, disable=None if progress else True
     ):
-        found = measured[numbers](spec.with_solver(solver, n_steps))
-        rows.append({"numbers": numbers, "solver": solver, "n_steps": n_steps, "accuracy": found})
+        other = spec.with_solver(solver, n_steps)
+        row = {"numbers": numbers, "solver": solver, "n_steps": n_steps, "accuracy": measured[numbers](other)}
+        if numbers == "integer":
+            row |= {"cycles": of_spec(other).cycles, "assumed_clock_mhz": spec.kernel.clock_mhz}
+        rows.append(row)
     trained = {"solver": spec.solver.method, "n_steps": list(spec.solver.n_steps)}
     return {
         "model": spec.name,
@@ -134,6 +141,15 @@ def panels(result: dict[str, Any]) -> dict[str, dict[str, list[tuple[float, floa
     return found
 
 
+def latency_panels(result: dict[str, Any]) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """What to draw: accuracy of the integers over microseconds per image of the rtl kernel at its assumed clock."""
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for row in result["rows"]:
+        if "cycles" in row:
+            curves.setdefault(row["solver"], []).append((row["cycles"] / row["assumed_clock_mhz"], row["accuracy"]))
+    return {"integers on the rtl kernel, estimated": curves}
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m dsodenet.bench.solver_grid", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -163,9 +179,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"solver_grid: {error}", file=sys.stderr)
         return 2
     if args.plot:
-        from dsodenet.plots import lines_plot
+        from dsodenet.plots import lines_figure, save
 
-        lines_plot(panels(result), "n_steps", args.plot)
+        save(lines_figure(panels(result), "n_steps"), args.plot)
     print(json.dumps(result, indent=2) if args.json else text(result))
     return 0
 

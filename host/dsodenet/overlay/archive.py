@@ -7,32 +7,49 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from dsodenet.errors import InputError
+from dsodenet.errors import InputError, ToolError
 from dsodenet.files import atomic_file
 from dsodenet.runtime.artefacts import read_manifest
+from dsodenet.sources import source_folder
 
+NOTEBOOKS, BOARD_NOTEBOOKS = "notebooks", ("03*.ipynb", "04*.ipynb")  # those that need no torch
 SUMS, HOW_TO = "SHA256SUMS", "INSTALL.txt"
 TIME = (1980, 1, 1, 0, 0, 0)  # of every member: the same files make the same archive
-INSTALL = """On the board, in the folder of this file:
+INSTALL = """On the board, in the folder of this file, as root in PYNQ's own Python environment:
 
     sha256sum -c {sums}
     pip install --no-deps {wheel}
-    python -c "from dsodenet.runtime import selftest; print(selftest('zcu104', '{bit}'))"
+    dsodenet selftest --board zcu104 --overlay {bit}
 """
 
 
-def package(bitfile: str | Path, wheel: str | Path, out: str | Path, extras: Sequence[str | Path] = ()) -> Path:
+def board_notebooks() -> list[Path]:
+    """The notebooks that run on the board, where a checkout with notebooks is found."""
+    try:
+        folder = source_folder(NOTEBOOKS)
+    except ToolError:
+        return []
+    return sorted(file for pattern in BOARD_NOTEBOOKS for file in folder.glob(pattern))
+
+
+def package(bitfile: str | Path, wheel: str | Path, out: str | Path, extras: Sequence[str | Path] | None = None) -> Path:
     """Write the archive OUT (.zip) of a built overlay; returns its path.
 
     bitfile: with .hwh and .json beside it, which are checked against each other. wheel: of this package, as `python -m build`
-    makes it. extras: notebooks and other files. InputError when a file is missing or two have one name; RunError when the overlay's
+    makes it. extras: notebooks and other files, by default the board's notebooks. InputError when a file is missing or two have one name; RunError when the overlay's
     files do not belong together.
     """
     bitfile, wheel, out = Path(bitfile), Path(wheel), Path(out)
     read_manifest(bitfile)
     if not (wheel.name.startswith("dsodenet-") and wheel.suffix == ".whl"):
         raise InputError(f"wheel is {wheel}, but it must be a dsodenet-*.whl")
-    files = [bitfile, bitfile.with_suffix(".hwh"), bitfile.with_suffix(".json"), wheel, *map(Path, extras)]
+    files = [
+        bitfile,
+        bitfile.with_suffix(".hwh"),
+        bitfile.with_suffix(".json"),
+        wheel,
+        *map(Path, board_notebooks() if extras is None else extras),
+    ]
     for file in files:
         if not file.is_file():
             raise InputError(f"{file}: no such file")

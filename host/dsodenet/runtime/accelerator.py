@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ from dsodenet.runtime.artefacts import read_manifest
 from dsodenet.runtime.backends import KernelBackend, backend_options, open_backend
 from dsodenet.runtime.driver import KernelDriver
 from dsodenet.runtime.images import as_pixels
+from dsodenet.zoo import resolve
 
 STREAM_DEPTH = 2  # batches under way in a stream: one on the device, one prepared
 
@@ -42,7 +43,8 @@ class CallInfo:
 class Accelerator:
     """A dsODENet on one of BACKENDS; all of them return the same integers.
 
-    run: a folder that `dsodenet export` wrote, the .bit of a built overlay with its .hwh and .json beside, or loaded Params.
+    run: a folder that `dsodenet export` wrote, `zoo:NAME`, the .bit of a built overlay with its .hwh and .json beside, or loaded
+    Params.
     backend: by default cpu, or zcu104 for a .bit. options: those of the backend's entry in BACKENDS.
     Calls from several threads run one after another.
     """
@@ -57,7 +59,7 @@ class Accelerator:
             if "bitfile" in backend_options(backend):
                 options = {"bitfile": run} | options
         else:
-            folder = Path(run)
+            folder = resolve(run)
             self._params = Params.load(folder)
         self.backend = backend or "cpu"
         self._lock = threading.Lock()
@@ -138,6 +140,13 @@ class Accelerator:
             params = self._params.with_solver(method, n_steps)
             self._backend.set_solver(params)
             self._params = params
+
+    def power_rails(self) -> Mapping[str, Any]:
+        """The power rails of the board, name -> pynq.pmbus.Rail; none for a backend that is no board. ToolError when pynq cannot look.
+
+        With label "simulated" their readings are made up.
+        """
+        return self._backend.power_rails()
 
     @contextmanager
     def driver(self) -> Iterator[KernelDriver]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +14,18 @@ from numpy.typing import NDArray
 from dsodenet.errors import DeviceError, InputError, ToolError
 from dsodenet.params import Params
 from dsodenet.reference import Reference
-from dsodenet.registers import Kind
 from dsodenet.runtime.driver import MAX_BATCH_BYTES, KernelDriver, Transport
+from dsodenet.runtime.engines import ENGINES, csim_library, rtl_library
+from dsodenet.runtime.power import board_rails
 from dsodenet.runtime.stages import Stages
 
-if TYPE_CHECKING:
-    from dsodenet.runtime.engines import Engine
-
 TIMEOUT_S = 10.0
+# What numeric options may be: the type, the least and the most. A time-out that is no number would never end a wait.
+RANGES: dict[str, tuple[type, float, float]] = {
+    "timeout_s": (float, 1e-3, 86_400),
+    "max_batch_bytes": (int, 1, 1 << 30),
+    "threads": (int, 1, 1024),
+}
 
 
 class Backend(Protocol):
@@ -51,6 +55,9 @@ class Backend(Protocol):
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int32]: ...
 
     def set_solver(self, params: Params) -> None: ...
+
+    def power_rails(self) -> Mapping[str, Any]:
+        """The power rails of the board, name -> pynq.pmbus.Rail; none for what is no board. ToolError when they cannot be looked for."""
 
     def close(self) -> None:
         """Called once, and nothing after it."""
@@ -82,18 +89,26 @@ class CpuBackend:
     def set_solver(self, params: Params) -> None:
         self._reference = Reference(params, self._threads)
 
+    def power_rails(self) -> Mapping[str, Any]:
+        return {}
+
     def close(self) -> None:
         """Nothing to give back."""
 
 
 class KernelBackend:
-    """A kernel behind a transport; `clean_up` runs after the transport has closed."""
+    """A kernel behind a transport; `clean_up` runs after the transport has closed. `rails` looks for those of its board."""
 
     def __init__(
-        self, transport: Transport, params: Params, max_batch_bytes: int, clean_up: Callable[[], None] = lambda: None
+        self,
+        transport: Transport,
+        params: Params,
+        max_batch_bytes: int,
+        clean_up: Callable[[], None] = lambda: None,
+        rails: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self.label = transport.label
-        self._clean_up = clean_up
+        self._clean_up, self.power_rails = clean_up, rails
         try:
             self.driver = KernelDriver(transport, params, max_batch_bytes)
         except BaseException:
@@ -150,15 +165,15 @@ def open_zcu104_sim(
     params: Params,
     run: Path | None,
     *,
-    kernel: str = "csim",
+    kernel: str | None = None,
     library: str | Path | None = None,
     bitfile: str | Path | None = None,
     device: Any = None,
     timeout_s: float = TIMEOUT_S,
     max_batch_bytes: int = MAX_BATCH_BYTES,
 ) -> Backend:
-    """pynq on a simulated board. kernel: csim, rtl, or reference (needs no compiler); bitfile: the files of a
-    built overlay instead of generated ones; device: a SimulatedZcu104 to use."""
+    """pynq on a simulated board. kernel: csim, rtl, or reference (needs no compiler), by default the one of the spec; bitfile:
+    the files of a built overlay instead of generated ones; device: a SimulatedZcu104 to use."""
     pynq = import_pynq()
     from dsodenet.runtime import design
     from dsodenet.runtime.hwh import write_overlay
@@ -167,7 +182,10 @@ def open_zcu104_sim(
 
     if pynq.Clocks.device is not None and not isinstance(pynq.Clocks.device, SimulatedZcu104):
         raise DeviceError("this process has used a real board, whose clocks pynq would still set: simulate in another process")
+    if not isinstance(device, (SimulatedZcu104, type(None))):
+        raise InputError(f"device is {device!r}, but it must be a SimulatedZcu104")
     if device is None:
+        kernel = kernel or {"hls": "csim"}.get(params.spec.kernel.name, params.spec.kernel.name)
         if kernel not in ENGINES:
             raise InputError(f"kernel is {kernel!r}, but it must be one of {', '.join(ENGINES)}")
         device = SimulatedZcu104(ENGINES[kernel](params, run, library))
@@ -182,7 +200,7 @@ def open_zcu104_sim(
             device.close()
             folder.cleanup()
 
-        return KernelBackend(transport, params, max_batch_bytes, clean_up)
+        return KernelBackend(transport, params, max_batch_bytes, clean_up, lambda: device.rails)
     except BaseException:
         device.close()
         folder.cleanup()
@@ -211,7 +229,14 @@ def open_zcu104(
         raise DeviceError(f"pynq finds no board here ({error}); backend zcu104-sim simulates one") from None
     if pynq.Clocks.device not in (None, device):
         raise DeviceError("this process has used a simulated board, whose clocks pynq would set: start another process")
-    return KernelBackend(Zcu104Transport(Path(bitfile), device, "measured", timeout_s), params, max_batch_bytes)
+    transport = Zcu104Transport(Path(bitfile), device, "measured", timeout_s)
+    return KernelBackend(transport, params, max_batch_bytes, rails=lambda: _rails(device))
+
+
+def _rails(device: Any) -> Mapping[str, Any]:
+    if device.has_capability("REMOTE"):
+        raise ToolError("the power rails of a board over a network cannot be read from here: pynq would read this machine's")
+    return board_rails()
 
 
 BACKENDS: dict[str, Callable[..., Backend]] = {
@@ -235,29 +260,13 @@ def open_backend(name: str, params: Params, run: Path | None, options: dict[str,
     allowed = backend_options(name)
     if unknown := sorted(set(options) - set(allowed)):
         raise InputError(f"backend {name} has no option {', '.join(unknown)}; it takes {', '.join(allowed)}")
+    for key, (kind, low, high) in RANGES.items():
+        value: Any = options.get(key)
+        is_number = isinstance(value, (int, kind))
+        if value is not None and not (is_number and low <= value <= high):
+            what = "a whole number" if kind is int else "a number"
+            raise InputError(f"{key} is {value!r}, but it must be {what} from {low:g} to {high:g}")
     return BACKENDS[name](params, run, **options)
-
-
-def csim_library(run: Path | None, library: str | Path | None) -> Path:
-    """The C simulation to use; RunError when `dsodenet lower` has not made it or the run has changed since."""
-    if library is not None:
-        return Path(library)
-    if run is None:
-        raise InputError("the csim kernel needs a run folder, or library=..., when it is opened from Params")
-    from dsodenet.lower import csim_library as lowered
-
-    path: Path = lowered(run)
-    return path
-
-
-def rtl_library(params: Params, library: str | Path | None) -> Path:
-    """The compiled simulation of the engine with the lanes of the spec; built on first use."""
-    if library is not None:
-        return Path(library)
-    from dsodenet.rtl import library as built
-
-    path: Path = built(params.spec.kernel)
-    return path
 
 
 def import_pynq() -> Any:
@@ -272,28 +281,3 @@ def _open_library(path: Path, params: Params, max_batch_bytes: int) -> Backend:
     from dsodenet.runtime.library import LibraryTransport
 
     return KernelBackend(LibraryTransport(path), params, max_batch_bytes)
-
-
-def _reference_engine(params: Params, run: Path | None, library: str | Path | None) -> Engine:
-    from dsodenet.runtime.engines import ReferenceEngine
-
-    return ReferenceEngine(params)
-
-
-def _csim_engine(params: Params, run: Path | None, library: str | Path | None) -> Engine:
-    from dsodenet.runtime.engines import LibraryEngine
-
-    return LibraryEngine(csim_library(run, library), params, Kind.HLS)
-
-
-def _rtl_engine(params: Params, run: Path | None, library: str | Path | None) -> Engine:
-    from dsodenet.runtime.engines import LibraryEngine
-
-    return LibraryEngine(rtl_library(params, library), params, Kind.RTL)
-
-
-ENGINES: dict[str, Callable[[Params, Path | None, str | Path | None], Engine]] = {
-    "csim": _csim_engine,
-    "rtl": _rtl_engine,
-    "reference": _reference_engine,
-}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dsodenet.errors import InputError
+from dsodenet.errors import InputError, ToolError
 from dsodenet.reference import Reference
 from dsodenet.runtime.accelerator import Accelerator
 from dsodenet.runtime.images import as_pixels
@@ -103,12 +103,12 @@ def throughput_test(
     batch: int = 256,
     calls: int = 50,
     max_s: float = 60.0,
-    rails: Mapping[str, Any] | None = None,
+    power: bool = False,
     progress: Callable[[int], None] = lambda calls: None,
 ) -> Throughput:
     """Time `calls` equal calls of `batch` images, or as many as end in max_s; three calls before that are not counted.
 
-    images: a batch of one's own, which sets `batch`. rails: pynq power rails to sample meanwhile, as pynq.get_rails() returns.
+    images: a batch of one's own, which sets `batch`. power: also sample the power rails of the board; `power_note` says what is missing.
     """
     spec = accelerator.params.spec
     if batch < 1 or calls < 1 or max_s <= 0:
@@ -120,6 +120,7 @@ def throughput_test(
     stages: list[dict[str, float]] = []
     cycles: list[int] = []
     deadline = time.monotonic() + max_s
+    rails, missing = _rails(accelerator) if power else ({}, "not asked for")
     with PowerMeter(rails) as meter:
         while len(seconds) < calls and (not seconds or time.monotonic() < deadline):
             start = time.perf_counter()
@@ -150,8 +151,17 @@ def throughput_test(
         1e-6 * per_second * logits_bytes(spec.network),
         float(np.mean(cycles)) / len(pixels) if cycles else None,
         meter.watts(),
-        meter.note,
+        missing or meter.note,
     )
+
+
+def _rails(accelerator: Accelerator) -> tuple[Mapping[str, Any], str]:
+    """The rails to sample, or why there are none."""
+    try:
+        rails = accelerator.power_rails()
+    except ToolError as error:
+        return {}, str(error)
+    return rails, "" if rails else "no power rails found"
 
 
 def _latencies(microseconds: NDArray[np.float64]) -> dict[str, float]:

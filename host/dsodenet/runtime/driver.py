@@ -174,6 +174,10 @@ class KernelDriver:
         self.params, self._ready = params, False
         self.max_cycles = sum(macs(params.spec).values())
 
+    def kind(self) -> Kind:
+        """Which kernel answers; DeviceError when none does or it does not fit the model."""
+        return self._guarded(self._identify).kind
+
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int32]:
         """images: uint8 (N, channels, height, width) -> int32 logits (N, num_classes). DeviceError when the kernel fails."""
         return self._guarded(lambda: self._predict(images))
@@ -217,12 +221,7 @@ class KernelDriver:
 
     def _prepare(self) -> None:
         """Identify the kernel unless that is done, write the solver's arguments, load the program."""
-        if self.identity is None:
-            self._write("COMMAND", Command.IDENTIFY)
-            self._command(0, 0, 1)
-            identity = Identity.read(self.transport)
-            identity.check(self.params)
-            self.identity = identity
+        self.identity = self._identify()
         solver = self.params.spec.solver
         method = tableau(solver.method)
         self._write("NUM_STAGES", method.num_stages)
@@ -238,6 +237,15 @@ class KernelDriver:
             self._write("COMMAND", Command.LOAD)
             self._command(len(program), 0, 1)
         self._ready = True
+
+    def _identify(self) -> Identity:
+        if self.identity is not None:
+            return self.identity
+        self._write("COMMAND", Command.IDENTIFY)
+        self._command(0, 0, 1)
+        identity = Identity.read(self.transport)
+        identity.check(self.params)
+        return identity
 
     def _guarded(self, work: Callable[[], Result]) -> Result:
         """After any failure, an interrupt included, nothing about the kernel's state is taken for granted."""

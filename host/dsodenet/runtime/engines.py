@@ -1,14 +1,15 @@
-"""What computes inside the simulated kernel: the integer reference, or a kernel in a shared library."""
+"""What computes inside the simulated kernel: the integer reference, or a kernel in a shared library; one entry of ENGINES each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dsodenet.errors import InputError
 from dsodenet.layers import all_layers, sections
 from dsodenet.params import Params
 from dsodenet.reference import OdeBlock, Reference
@@ -39,7 +40,9 @@ class Engine(Protocol):
 
     kind: Kind
 
-    def command(self, words: Words, data: bytes) -> bytes: ...
+    def command(self, words: Words, data: bytes, room: int) -> bytes:
+        """Run what `words` says on `data`; its output. room: bytes that the receiver has asked for, 0 when it has not yet: a simulation
+        that is given memory for its output needs to know."""
 
     def close(self) -> None: ...
 
@@ -64,7 +67,7 @@ class ReferenceEngine:
         self.blocks: list[OdeBlock] = [part for section, part in self.reference.parts if section.kind == "f"]
         self.tables: list[NDArray[np.int32]] | None = None  # what LOAD brought
 
-    def command(self, words: Words, data: bytes) -> bytes:
+    def command(self, words: Words, data: bytes, room: int = 0) -> bytes:
         put(words, "FRAMES_DONE", 0)
         status, out = self._dispatch(words, data)
         put(words, "STATUS", status)
@@ -162,11 +165,12 @@ class LibraryEngine:
         self.kind, self.params = kind, params
         self.library = KernelLibrary(path)
 
-    def command(self, words: Words, data: bytes) -> bytes:
+    def command(self, words: Words, data: bytes, room: int) -> bytes:
         network = self.params.spec.network
-        # FRAMES may be wrong on purpose; what arrived bounds what can leave.
-        frames = min(get(words, "FRAMES"), len(data) // image_bytes(network) + 1)
-        out = np.zeros(frames * logits_bytes(network), np.uint8)
+        # FRAMES may be wrong on purpose; what arrived bounds what can leave. Another model than `params` may be loaded.
+        frames = min(get(words, "FRAMES"), len(data) // BEAT_BYTES + 1)
+        own = min(frames, len(data) // image_bytes(network) + 1) * logits_bytes(network)
+        out = np.zeros(max(own, room + BEAT_BYTES), np.uint8)  # a beat too much shall show
         steps = max(get(words, f"N_STEPS_{block + 1}") for block in range(len(network.channels)))
         evaluations = min(steps, MAX_STEPS) * min(get(words, "NUM_STAGES"), MAX_STAGES)
         layer_macs = sum(layer.macs for layer in all_layers(network))
@@ -176,3 +180,44 @@ class LibraryEngine:
 
     def close(self) -> None:
         self.library.close()
+
+
+def csim_library(run: Path | None, library: str | Path | None) -> Path:
+    """The C simulation to use; RunError when `dsodenet lower` has not made it or the run has changed since."""
+    if library is not None:
+        return Path(library)
+    if run is None:
+        raise InputError("the csim kernel needs a run folder, or library=..., when it is opened from Params")
+    from dsodenet.lower import csim_library as lowered
+
+    path: Path = lowered(run)
+    return path
+
+
+def rtl_library(params: Params, library: str | Path | None) -> Path:
+    """The compiled simulation of the engine with the lanes of the spec; built on first use."""
+    if library is not None:
+        return Path(library)
+    from dsodenet.rtl import library as built
+
+    path: Path = built(params.spec.kernel)
+    return path
+
+
+def _reference_engine(params: Params, run: Path | None, library: str | Path | None) -> Engine:
+    return ReferenceEngine(params)
+
+
+def _csim_engine(params: Params, run: Path | None, library: str | Path | None) -> Engine:
+    return LibraryEngine(csim_library(run, library), params, Kind.HLS)
+
+
+def _rtl_engine(params: Params, run: Path | None, library: str | Path | None) -> Engine:
+    return LibraryEngine(rtl_library(params, library), params, Kind.RTL)
+
+
+ENGINES: dict[str, Callable[[Params, Path | None, str | Path | None], Engine]] = {
+    "csim": _csim_engine,
+    "rtl": _rtl_engine,
+    "reference": _reference_engine,
+}

@@ -20,7 +20,7 @@ def as_pixels(images: ArrayLike, network: Network) -> NDArray[np.uint8]:
     """
     try:
         array: NDArray[Any] = np.asarray(images)
-    except ValueError as error:  # a ragged list
+    except (ValueError, TypeError, RuntimeError) as error:  # a ragged list, a tensor that keeps its gradient
         raise InputError(f"images are no array ({error})") from None
     channels, height, width = network.image_shape
     if array.ndim != 4 or array.shape[1:] != network.image_shape:

@@ -25,17 +25,27 @@ def board_rails() -> dict[str, Any]:
         raise ToolError(f"no power rails can be read here ({type(error).__name__}: {error})") from None
 
 
+def power_sensor(rail: Any) -> Any:
+    """What reads the power of a rail: its own sensor, or voltage times current; None when it has neither."""
+    if rail.power is None and rail.voltage is not None and rail.current is not None:
+        from pynq.pmbus import DerivedPowerSensor
+
+        return DerivedPowerSensor(f"{rail.name}_power", rail.voltage, rail.current)
+    return rail.power
+
+
 class PowerMeter:
     """Samples rails inside a `with` block. No rails, a rail without a power sensor, or one that fails: said in `note`, no error."""
 
     def __init__(self, rails: Mapping[str, Any] | None, interval_s: float = INTERVAL_S) -> None:
-        usable = {name: rail.power for name, rail in (rails or {}).items() if rail.power is not None}
+        sensors = {name: power_sensor(rail) for name, rail in (rails or {}).items()}
+        usable = {name: sensor for name, sensor in sensors.items() if sensor is not None}
         without = sorted(set(rails or {}) - set(usable))
         self._sensors, self._interval_s = usable, interval_s
         self._samples: dict[str, list[float]] = {name: [] for name in usable}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, name="dsodenet power", daemon=True)
-        self.note = "no rails were given" if not rails else f"no power sensor on {', '.join(without)}" if without else ""
+        self.note = "no power rails" if not rails else f"no power sensor on {', '.join(without)}" if without else ""
 
     def watts(self) -> dict[str, dict[str, float]]:
         """rail -> mean_w, max_w, samples of the rails that were read."""

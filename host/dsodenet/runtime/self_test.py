@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from dsodenet.errors import DeviceError, DsodenetError, InputError, SpecError
 from dsodenet.reference import Reference
-from dsodenet.registers import COEFF, REGISTERS, Command, Status
+from dsodenet.registers import BEAT_BYTES, COEFF, REGISTERS, Command, Kind, Status
+from dsodenet.runtime import golden
 from dsodenet.runtime.accelerator import Accelerator
-from dsodenet.runtime.driver import STARTUP_CYCLES, KernelDriver
+from dsodenet.runtime.driver import MAX_BATCH_BYTES, STARTUP_CYCLES, KernelDriver
 from dsodenet.runtime.images import PIXEL_MAX
 from dsodenet.runtime.packing import image_bytes, logits_bytes, pack_images
 from dsodenet.solvers import TABLEAUS
@@ -24,7 +25,10 @@ from dsodenet.spec import Spec
 from dsodenet.synthetic import random_images, random_params
 
 BACKENDS = {"sim": "zcu104-sim", "zcu104": "zcu104"}  # by board
-MEMORY_BYTES = 1 << 20
+MEMORY_BYTES = MAX_BATCH_BYTES
+SIMULATED_LOOPS = 1024  # images of the long loop where a simulation counts every cycle
+GOLDEN_IMAGES = 3
+TINY_SPAN = 1e-9  # of time: every step coefficient rounds to 0
 BATCHES = (1, 2, 3, 7, 16, 33)
 ARGUMENT_BITS = {"COEFF": 17}  # a coefficient has 18 bits with its sign; every other argument takes 32
 
@@ -33,8 +37,13 @@ ARGUMENT_BITS = {"COEFF": 17}  # a coefficient has 18 bits with its sign; every 
 class Item:
     name: str
     ok: bool
-    detail: str  # what was checked, or what is wrong
+    detail: str  # what was checked, what is wrong, or why it was left out
     seconds: float
+    left_out: bool = False  # this kernel cannot do it
+
+
+class NotPossible(Exception):
+    """A check that this kernel cannot do, and why."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ class Report:
         return dataclasses.asdict(self) | {"ok": self.ok}
 
     def __str__(self) -> str:
-        lines = [f"{'ok  ' if item.ok else 'FAIL'} {item.name}: {item.detail}" for item in self.items]
+        lines = [f"{'-   ' if item.left_out else 'ok  ' if item.ok else 'FAIL'} {item.name}: {item.detail}" for item in self.items]
         return "\n".join([f"self-test of {self.backend} ({self.label})", *lines])
 
 
@@ -86,11 +95,14 @@ def check(accelerator: Accelerator, progress: Callable[[str], None] = lambda nam
     for name, work in CHECKS.items():
         progress(name)
         start = time.perf_counter()
+        ok, left_out = True, False
         try:
-            ok, detail = True, work(accelerator)
+            detail = work(accelerator)
+        except NotPossible as reason:
+            left_out, detail = True, str(reason)
         except DsodenetError as error:
             ok, detail = False, str(error)
-        items.append(Item(name, ok, detail, time.perf_counter() - start))
+        items.append(Item(name, ok, detail, time.perf_counter() - start, left_out))
     return Report(accelerator.backend, accelerator.label, tuple(items))
 
 
@@ -131,20 +143,60 @@ def _arguments() -> Iterator[Any]:
 
 
 def _memory(accelerator: Accelerator) -> str:
-    """What the processor writes reaches memory and comes back from there, cache left out."""
+    """What the processor writes reaches memory and comes back from there, cache left out: every address apart, every data line."""
     from dsodenet.runtime.zcu104 import Zcu104Transport  # imports pynq
 
     with accelerator.driver() as driver:
         transport = driver.transport
         assert isinstance(transport, Zcu104Transport), "BACKENDS has boards only"
-        size = min(MEMORY_BYTES, transport.max_bytes)
+        size = min(MEMORY_BYTES, transport.max_bytes) // BEAT_BYTES * BEAT_BYTES
         index = np.arange(size // 4, dtype="<u4")
-        for pattern in (index, ~index, np.full_like(index, 0x55555555), np.full_like(index, 0xAAAAAAAA)):
+        line = np.eye(8 * BEAT_BYTES, dtype=np.uint8)  # one bit of a beat at a time
+        walk = np.resize(np.packbits(line, bitorder="little"), size).view("<u4")
+        for pattern in (index, ~index, walk, ~walk):
             data = pattern.view(np.uint8)
             wrong = np.flatnonzero(transport.memory_round_trip(data) != data)
             if wrong.size:
                 raise DeviceError(f"{wrong.size} of {size} bytes of memory came back wrong, the first at offset {int(wrong[0])}")
-    return f"4 patterns through {size} bytes"
+    return f"addresses and walking bits, plain and inverted, through {size} bytes"
+
+
+def _loop(accelerator: Accelerator) -> str:
+    """Memory, DMA, engine, DMA, memory: every bit of an image alone, then a command as long as fits, each image different."""
+    with accelerator.driver() as driver:
+        if driver.kind() is Kind.HLS:
+            raise NotPossible("the hls kernel has its weights in the bitstream and returns no pixels; transfers use its own model")
+        kernel, moved, longest = accelerator.params.spec.kernel, 0, 0
+        for high in (False, True):
+            looped = KernelDriver(driver.transport, golden.loop(kernel, high))
+            batches = [golden.walking_ones(high)]
+            if not high:
+                most = looped.frames_per_batch if accelerator.label == "measured" else SIMULATED_LOOPS
+                batches.append(golden.addresses(min(most, looped.frames_per_batch)))
+            for images in batches:
+                _compare(looped.predict(images), golden.loop_logits(images, high), f"a loop of {len(images)} images")
+                moved, longest = moved + images.size, max(longest, images.size)
+    return f"{moved} bytes there and as many back: each bit of an image alone, and a command of {longest} bytes"
+
+
+def _layers(accelerator: Accelerator) -> str:
+    """One kind of layer at a time, the rest passing on what it gets; on the hls kernel, its own model without its ODE blocks."""
+    with accelerator.driver() as driver:
+        if driver.kind() is Kind.RTL:
+            for name, case in golden.CASES.items():
+                params = case.params(accelerator.params.spec.kernel, 1)
+                images = random_images(params.spec, GOLDEN_IMAGES, 6)
+                _compare(KernelDriver(driver.transport, params).predict(images), Reference(params).predict(images), name)
+            return "; ".join(golden.CASES)
+        params = accelerator.params
+        spec = dataclasses.replace(
+            params.spec, solver=dataclasses.replace(params.spec.solver, t1=params.spec.solver.t0 + TINY_SPAN)
+        )
+        still = dataclasses.replace(params, spec=spec)
+        images = random_images(spec, GOLDEN_IMAGES, 6)
+        received = KernelDriver(driver.transport, still).predict(images)
+        _compare(received, Reference(still).predict(images), "steps of length 0")
+    return "stem, downs, average and linear, with ODE blocks whose steps have length 0"
 
 
 def _transfers(accelerator: Accelerator) -> str:
@@ -234,7 +286,9 @@ CHECKS: dict[str, Callable[[Accelerator], str]] = {
     "identity": _identity,
     "registers": _registers,
     "memory": _memory,
+    "loop": _loop,
     "transfers": _transfers,
+    "layers": _layers,
     "errors": _errors,
     "golden images": _golden,
     "solvers": _solvers,

@@ -6,6 +6,7 @@ It is no probed device: pynq never picks it by itself, only code that makes one 
 from __future__ import annotations
 
 import ctypes
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from pynq.buffer import PynqBuffer
 from pynq.pl_server.device import Device
 from pynq.pl_server.embedded_device import DEFAULT_XCLBIN, BitfileHandler, EmbeddedDevice, parse_bit_header
+from pynq.pmbus import Rail, SysFSSensor
 
 from dsodenet.errors import DeviceError
 from dsodenet.runtime.engines import Engine
@@ -20,6 +22,7 @@ from dsodenet.runtime.simboard import Board
 from dsodenet.spec import PART
 
 MEMORY_BYTES = 64 << 20
+WATTS = {"12V (simulated)": 10.0, "INT (simulated)": 2.5}  # readings to try the software with; they follow nothing that runs
 
 
 class _Handler(BitfileHandler):
@@ -28,8 +31,20 @@ class _Handler(BitfileHandler):
         return DEFAULT_XCLBIN
 
 
+def rail(folder: Path, name: str, watts: float | None) -> Rail:
+    """A rail with a power sensor on a file of microwatts, FOLDER/<name>; without watts, with no sensor at all."""
+    result = Rail(name)
+    if watts is not None:
+        (folder / name).write_text(str(round(1e6 * watts)))
+        result.power = SysFSSensor(str(folder / name), "W", f"{name}_power", 1e-6)
+    return result
+
+
 class SimulatedZcu104(Device):
-    """One board with one kernel, which computes in `engine`. `board.faults` and `board.accesses` are for tests."""
+    """One board with one kernel, which computes in `engine`. `board.faults` and `board.accesses` are for tests.
+
+    `rails` are pynq's own, on files as the kernel's hwmon shows regulators; a test may change or remove the files and the rails.
+    """
 
     def __init__(self, engine: Engine, memory_bytes: int = MEMORY_BYTES, part: str = PART) -> None:
         super().__init__("simulated_zcu104")
@@ -37,9 +52,12 @@ class SimulatedZcu104(Device):
         self.capabilities = {"REGISTER_RW": True}
         self.timestamp = ""
         self.board = Board(engine, memory_bytes)
+        self._hwmon = tempfile.TemporaryDirectory(prefix="dsodenet-")
+        self.rails = {name: rail(Path(self._hwmon.name), name, watts) for name, watts in WATTS.items()}
 
     def close(self) -> None:
         self.board.engine.close()
+        self._hwmon.cleanup()
 
     def read_registers(self, address: int, length: int) -> bytes:
         return b"".join(self.board.read(address + i).to_bytes(4, "little") for i in range(0, length, 4))

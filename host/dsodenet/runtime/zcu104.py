@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,6 +22,7 @@ from pynq.pl_server.embedded_device import parse_bit_header
 from dsodenet.errors import DeviceError, DsodenetError
 from dsodenet.registers import AP_DONE, AP_IDLE, AP_START, BEAT_BYTES, CTRL_FIELDS, REGISTERS, Status
 from dsodenet.runtime.design import DMA_VLNV, KERNEL_VLNVS
+from dsodenet.runtime.pacing import Pace
 from dsodenet.runtime.stages import Stages
 from dsodenet.spec import PART
 
@@ -33,7 +35,7 @@ DMASR_ERRORS = {0x10: "internal error", 0x20: "slave error", 0x40: "decode error
 DMASR_ERROR_MASK = sum(DMASR_ERRORS)
 DMASR_BITS = {1: "halted", DMASR_IDLE: "idle", **DMASR_ERRORS, 0x1000: "interrupt on completion"}
 RESET_TIMEOUT_S = 0.5
-FIRST_POLL_S, LONGEST_POLL_S = 20e-6, 2e-3
+FIRST_POLL_S, LONGEST_POLL_S, SHORTEST_SLEEP_S = 20e-6, 2e-3, 100e-6
 SMALLEST_BUFFER_BYTES = 4096
 
 try:
@@ -95,7 +97,7 @@ class Zcu104Transport:
         self.clock_mhz: float | None = float(pynq.Clocks.fclk0_mhz)  # as the processor's registers have it now
         self._inputs, self._outputs = BufferPool(device), BufferPool(device)
         self._addresses: dict[int, int] = {}  # what each channel of the DMA holds
-        self._expected_s: dict[tuple[int, int], float] = {}  # how long a command of this size took
+        self._paces: defaultdict[tuple[int, int], Pace] = defaultdict(Pace)  # of commands by their size
         self._broken = True  # until the first command resets the DMA and sets it running
 
     def input(self, num_bytes: int) -> NDArray[np.uint8]:
@@ -107,7 +109,7 @@ class Zcu104Transport:
             self._check_loaded()
             self._recover()
             if offset not in (COMMAND, FRAMES):
-                self._expected_s.clear()  # another solver takes another time
+                self._paces.clear()  # another solver takes another time
             self._kernel.write(offset, int(value))
 
     def read(self, offset: int) -> int:
@@ -182,11 +184,11 @@ class Zcu104Transport:
         self._dma.write(channel + LENGTH, buffer.nbytes)
 
     def _wait_done(self, start: float, size: tuple[int, int]) -> None:
-        """Sleep as long as the last command of this size took, then poll; a read costs microseconds, and the budget is small."""
-        pause = FIRST_POLL_S
-        expected = self._expected_s.get(size, 0.0)
-        if expected > LONGEST_POLL_S / 20:
-            time.sleep(max(0.0, start + min(expected, self.timeout_s) - time.monotonic()))
+        """Sleep as long as a command of this size takes, then poll; a read costs microseconds, and the budget is small."""
+        pace = self._paces[size]
+        pause = max(FIRST_POLL_S, pace.pause_s)
+        if pace.sleep_s > SHORTEST_SLEEP_S:
+            time.sleep(max(0.0, start + min(pace.sleep_s, self.timeout_s) - time.monotonic()))
         polls = 0
         while not self._kernel.read(CTRL) & AP_DONE:
             polls += 1
@@ -195,9 +197,11 @@ class Zcu104Transport:
             if time.monotonic() - start > self.timeout_s:
                 raise DeviceError(f"no answer in {self.timeout_s:g} s: {self._describe()}")
             time.sleep(pause)
-            pause = min(2 * pause, LONGEST_POLL_S)
-        # Found done at once, it may have been done for a while: try a little sooner next time.
-        self._expected_s[size] = time.monotonic() - start if polls else 0.95 * expected
+            pause = min(2 * pause, max(LONGEST_POLL_S, pace.pause_s))
+        if polls:
+            pace.done_later(time.monotonic() - start)
+        else:
+            pace.done_at_once()
 
     def _wait_idle(self, start: float, channel: int) -> None:
         while not (value := int(self._dma.read(channel + DMASR))) & DMASR_IDLE:

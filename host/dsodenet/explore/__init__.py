@@ -1,0 +1,67 @@
+"""Search for the model to build: estimates first, a short training where they fit, and a Pareto front of what was found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dsodenet.explore.goal import LIMITS, OBJECTIVES, Goal
+from dsodenet.explore.search import Plan, Point, front, search
+from dsodenet.explore.space import Space, build
+from dsodenet.files import atomic_file, write_json
+
+__all__ = ["LIMITS", "OBJECTIVES", "Goal", "Plan", "Point", "Space", "explore"]
+
+RESULT, SPECS = "front.json", "specs"
+
+
+def explore(
+    plan: Plan,
+    folder: Path,
+    trials: int,
+    workers: int = 1,
+    *,
+    final: bool = False,
+    progress: bool = True,
+    step: Callable[[str], None] = lambda name: None,
+) -> dict[str, Any]:
+    """Search, then write FOLDER/front.json and a spec JSON for each point of the front; returns the content of front.json.
+
+    final: also train the chosen spec and the one that the search started from in full, and simulate both.
+    """
+    found = search(plan, folder, trials, workers, progress)
+    best = front(found, plan.goal.objective)
+    base = next((point for point in found if build(plan.spec, point.choice) == plan.spec), None)
+    chosen = choose(best, plan.goal, base)
+    for point in best:
+        with atomic_file(folder / SPECS / f"{point.number}.json") as path:
+            path.write_text(build(plan.spec, point.choice).to_json(), encoding="utf-8")
+    result: dict[str, Any] = {
+        "plan": json.loads(plan.to_json()),
+        "specs_in_space": plan.space.size(),
+        "points": [asdict(point) for point in found],
+        "front": [point.number for point in best],
+        "base": None if base is None else base.number,
+        "chosen": None if chosen is None else chosen.number,
+        "final": {},
+    }
+    if final and chosen is not None:
+        from dsodenet.explore.confirm import confirm
+
+        for name, spec in (("chosen", build(plan.spec, chosen.choice)), ("base", plan.spec)):
+            step(name)
+            result["final"][name] = confirm(spec, plan.data, folder / name, plan.seed, progress)
+    write_json(result, folder / RESULT)
+    return result
+
+
+def choose(best: list[Point], goal: Goal, base: Point | None) -> Point | None:
+    """The smallest trained point of the front that is accurate enough; None when there is none."""
+    least = goal.min_accuracy
+    if least is None:
+        least = base.accuracy if base is not None and base.accuracy is not None else 0.0
+    enough = [point for point in best if point.accuracy is not None and point.accuracy >= least]
+    return min(enough, key=lambda point: point.figures[goal.objective], default=None)

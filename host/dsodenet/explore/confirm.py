@@ -1,0 +1,53 @@
+"""Check what a search found: train it in full, export it, and run the test split on the simulated rtl kernel, word for word."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dsodenet.errors import RunError
+from dsodenet.params import Params
+from dsodenet.reference import Reference
+from dsodenet.spec import Spec
+
+
+def confirm(spec: Spec, data_name: str, run: Path, seed: int, progress: bool = True) -> dict[str, Any]:
+    """Train `spec` in the run folder (or take the run that is there), and measure it on the test split.
+
+    The spec's lanes count, whatever its kernel: cycles are those of the rtl kernel, simulated. RunError on a differing word.
+    """
+    from dsodenet.data import load_dataset
+    from dsodenet.export import export
+    from dsodenet.runtime import Accelerator
+    from dsodenet.train import Options, train
+
+    data = load_dataset(data_name, spec.network)
+    if not _is_of(spec, run):
+        train(spec, data, run, replace(Options(), seed=seed, progress=progress))
+        export(run)
+    params = Params.load(run)
+    truth = Reference(params).predict(data.test_images)
+    with Accelerator(params, "rtl") as accelerator:
+        differing = int((accelerator.predict(data.test_images) != truth).sum())
+        assert accelerator.last_call is not None
+        cycles = accelerator.last_call.cycles
+    if differing:
+        raise RunError(f"{run}: {differing} words of the rtl kernel differ from the reference")
+    assert cycles is not None
+    return {
+        "run": str(run),
+        "test_accuracy": float(np.mean(truth.argmax(axis=1) == data.test_labels)),
+        "test_images": len(data.test_images),
+        "simulated_cycles_per_image": cycles / len(data.test_images),
+        "differing": differing,
+    }
+
+
+def _is_of(spec: Spec, run: Path) -> bool:
+    try:
+        return Params.load(run).spec == spec
+    except RunError:
+        return False

@@ -1,0 +1,53 @@
+"""What a search is for: an objective to make small, limits on the device, and the figures of a spec that both are about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from dsodenet import hls_model
+from dsodenet.engine import Engine
+from dsodenet.errors import InputError
+from dsodenet.estimate import of_spec
+from dsodenet.layers import macs, parameters
+from dsodenet.resources import DEVICE, rtl_resources
+from dsodenet.spec import Spec
+
+OBJECTIVES = ("cycles", "macs", "parameters", "DSP", "LUT", "BRAM36", "URAM")
+LIMITS = {"DSP": 0.80, "LUT": 0.70, "BRAM36": 0.80, "URAM": 0.80}  # of the device, what leaves the router room
+
+
+@dataclass(frozen=True)
+class Goal:
+    objective: str = "cycles"  # of OBJECTIVES; smaller is better
+    limits: dict[str, float] = field(default_factory=lambda: dict(LIMITS))  # share of the device
+    min_accuracy: float | None = None  # on validation images; by default that of the spec the search starts from
+
+    def __post_init__(self) -> None:
+        if self.objective not in OBJECTIVES:
+            raise InputError(f"objective is {self.objective!r}, but it must be one of {', '.join(OBJECTIVES)}")
+        for name, share in self.limits.items():
+            if name not in DEVICE or not 0 < share <= 1:
+                raise InputError(f"limit is {name}={share:g}, but it must be over 0 to 1 for one of {', '.join(DEVICE)}")
+        if self.min_accuracy is not None and not 0 <= self.min_accuracy <= 1:
+            raise InputError(f"accuracy is {self.min_accuracy}, but it must be 0 to 1")
+
+    def exceeded(self, figures: dict[str, Any]) -> str | None:
+        """The first limit that the figures break, in words."""
+        for name, share in self.limits.items():
+            if figures[name] > share * DEVICE[name]:
+                return f"{figures[name]:,.0f} {name} of {share * DEVICE[name]:,.0f}"
+        return None
+
+
+def figures(spec: Spec) -> dict[str, Any]:
+    """Estimates for a spec on its own kernel: cycles of an image, resources, and what can be counted. SpecError when it does not fit."""
+    if spec.kernel.name == "rtl":
+        cycles, resources = of_spec(spec).cycles, rtl_resources(Engine.of(spec.kernel))
+    else:
+        cycles, resources = hls_model.cycles(spec), hls_model.resources(spec)
+    return {
+        "cycles": cycles,
+        "macs": sum(macs(spec).values()),
+        "parameters": sum(parameters(spec).values()),
+    } | resources.to_dict()

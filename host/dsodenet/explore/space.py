@@ -1,0 +1,119 @@
+"""What a search may vary around a spec, as data: every axis is a list of choices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from dsodenet.errors import InputError, SpecError
+from dsodenet.solvers import TABLEAUS
+from dsodenet.spec import MAX_BLOCKS, STEMS, Spec
+
+WIDTHS = (0.5, 0.75, 1.0, 1.5, 2.0)  # of the spec's first ODE block
+STEPS = (1, 2, 3, 4, 6, 8, 10)
+WEIGHT_BITS = (4, 6, 8)
+LANES = ("1x4x8", "1x8x16", "1x16x32", "1x32x64", "2x16x64", "3x16x64")
+REUSE_FACTORS = (1, 2, 4, 8, 16, 32)
+
+
+@dataclass(frozen=True)
+class Space:
+    """Choices per axis; a spec of the space takes one of each. An axis with one choice is fixed."""
+
+    channels: tuple[int, ...]  # of the first ODE block; each later one has twice as many
+    blocks: tuple[int, ...]
+    stem: tuple[str, ...]
+    method: tuple[str, ...]
+    n_steps: tuple[int, ...]
+    weight_bits: tuple[int, ...]
+    lanes: tuple[str, ...]  # rtl kernel: pixel x input x output
+    reuse_factor: tuple[int, ...]  # hls kernel
+
+    @classmethod
+    def around(cls, spec: Spec, changes: dict[str, str] | None = None) -> Space:
+        """The usual space around a spec. changes: axis -> choices separated by commas, instead of the usual ones.
+
+        Lanes and reuse factors stay those of the spec unless they are given: a search compares models on one engine.
+        """
+        network = spec.network
+        usual: dict[str, tuple[Any, ...]] = {
+            "channels": tuple(sorted({max(1, round(width * network.channels[0])) for width in WIDTHS})),
+            "blocks": tuple(range(1, MAX_BLOCKS + 1)),
+            "stem": tuple(name for name in STEMS if _fits(spec, name)),
+            "method": tuple(TABLEAUS),
+            "n_steps": tuple(sorted({*STEPS, *spec.solver.n_steps[:1]})),
+            "weight_bits": tuple(sorted({*WEIGHT_BITS, spec.quantisation.weight_bit_width})),
+            "lanes": (lanes_text(spec),),
+            "reuse_factor": (spec.kernel.reuse_factor,),
+        }
+        for axis, text in (changes or {}).items():
+            if axis not in usual:
+                raise InputError(f"axis is {axis!r}, but it must be one of {', '.join(usual)}")
+            usual[axis] = _choices(axis, text, type(usual[axis][0]))
+        return cls(**usual)
+
+    def axes(self) -> dict[str, tuple[Any, ...]]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def size(self) -> int:
+        """The number of specs."""
+        count = 1
+        for choices in self.axes().values():
+            count *= len(choices)
+        return count
+
+    def choice_of(self, spec: Spec) -> dict[str, Any] | None:
+        """The choices that make this spec, or None when it is not in the space."""
+        channels, steps = spec.network.channels, spec.solver.n_steps
+        choice = {
+            "channels": channels[0],
+            "blocks": len(channels),
+            "stem": spec.network.stem,
+            "method": spec.solver.method,
+            "n_steps": steps[0],
+            "weight_bits": spec.quantisation.weight_bit_width,
+            "lanes": lanes_text(spec),
+            "reuse_factor": spec.kernel.reuse_factor,
+        }
+        inside = all(choice[axis] in choices for axis, choices in self.axes().items())
+        return choice if inside and build(spec, choice) == spec else None
+
+
+def build(base: Spec, choice: dict[str, Any]) -> Spec:
+    """The spec of a choice; SpecError when its parts do not go together."""
+    blocks = choice["blocks"]
+    lanes: dict[str, Any] = dict(
+        zip(("pixel_lanes", "input_lanes", "output_lanes"), map(int, choice["lanes"].split("x")), strict=True)
+    )
+    return Spec(
+        base.name,
+        replace(base.network, channels=tuple(choice["channels"] << block for block in range(blocks)), stem=choice["stem"]),
+        replace(base.solver, method=choice["method"], n_steps=(choice["n_steps"],) * blocks),
+        replace(base.quantisation, weight_bit_width=choice["weight_bits"]),
+        replace(base.kernel, reuse_factor=choice["reuse_factor"], **lanes),
+    )
+
+
+def lanes_text(spec: Spec) -> str:
+    return f"{spec.kernel.pixel_lanes}x{spec.kernel.input_lanes}x{spec.kernel.output_lanes}"
+
+
+def _fits(spec: Spec, stem: str) -> bool:
+    try:
+        replace(spec.network, stem=stem, channels=spec.network.channels[:1])
+    except SpecError:
+        return False
+    return True
+
+
+def _choices(axis: str, text: str, kind: type) -> tuple[Any, ...]:
+    words = text.split(",")
+    if kind is int and not all(word.isdecimal() for word in words):
+        raise InputError(f"axis {axis} is {text!r}, but it must be whole numbers separated by commas")
+    chosen = tuple(dict.fromkeys(kind(word) for word in words))
+    known = {"stem": tuple(STEMS), "method": tuple(TABLEAUS)}.get(axis, chosen)
+    if unknown := [value for value in chosen if value not in known]:
+        raise InputError(f"axis {axis} has {unknown[0]!r}, but its choices are {', '.join(map(str, known))}")
+    if axis == "lanes" and not all(word.count("x") == 2 and word.replace("x", "").isdecimal() for word in words):
+        raise InputError(f"axis lanes is {text!r}, but each must be pixels x inputs x outputs, such as 1x32x64")
+    return chosen

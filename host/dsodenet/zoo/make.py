@@ -1,0 +1,144 @@
+"""Train the models of the zoo and write their cards: every figure of a card is computed in the run that writes it.
+
+example: python -m dsodenet.zoo.make digits-xs digits-w4
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dsodenet import __version__
+from dsodenet.data import load_dataset
+from dsodenet.errors import DsodenetError, InputError
+from dsodenet.estimate import estimate
+from dsodenet.export import export
+from dsodenet.files import atomic_folder
+from dsodenet.layers import macs, parameters
+from dsodenet.params import PARAMS_FILE, SPEC_FILE, Params
+from dsodenet.reference import Reference
+from dsodenet.spec import Spec
+from dsodenet.tables import table
+from dsodenet.train import Options, train
+from dsodenet.train.checkpoint import METRICS_FILE
+from dsodenet.zoo import FOLDER, PREFIX
+
+CARD = "README.md"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What to train: a ready size with some fields of its parts replaced, and the options of the training."""
+
+    purpose: str
+    size: str = "xs"
+    network: tuple[tuple[str, Any], ...] = ()
+    quantisation: tuple[tuple[str, Any], ...] = ()
+    solver: tuple[str, int] = ("euler", 4)
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def spec(self, name: str) -> Spec:
+        base = Spec.named(self.size)
+        changed = replace(
+            base,
+            name=name,
+            network=replace(base.network, **dict(self.network)),
+            quantisation=replace(base.quantisation, **dict(self.quantisation)),
+            kernel=replace(base.kernel, name="rtl"),  # which runs any model: nothing has to be lowered first
+        )
+        return changed.with_solver(*self.solver)
+
+
+ENTRIES = {
+    "digits-xs": Entry("the model of `make demo`"),
+    "digits-s": Entry("a larger map and ten Euler steps", "s", solver=("euler", 10), options=(("epochs", 10), ("qat_epochs", 3))),
+    "digits-rk4": Entry(
+        "the classic fourth-order method and a bias that depends on time", network=(("time", "bias"),), solver=("rk4", 2)
+    ),
+    "digits-w4": Entry("4-bit weights", quantisation=(("weight_bit_width", 4),)),
+}
+
+
+def make(name: str, folder: Path = FOLDER) -> Path:
+    """Train, export and describe one model; its folder takes the place of an earlier one only when all is done."""
+    entry = ENTRIES[name]
+    spec = entry.spec(name)
+    data = load_dataset("digits", spec.network)
+    with tempfile.TemporaryDirectory(prefix="dsodenet-") as run, atomic_folder(folder / name) as target:
+        metrics = train(spec, data, run, replace(Options(), **dict(entry.options)))
+        params = export(run)
+        for file in (PARAMS_FILE, SPEC_FILE, METRICS_FILE):
+            shutil.copyfile(Path(run) / file, target / file)
+        right = Reference(params).predict(data.test_images).argmax(axis=1) == data.test_labels
+        (target / CARD).write_text(card(name, params, metrics, float(np.mean(right))), encoding="utf-8")
+    return folder / name
+
+
+def card(name: str, params: Params, metrics: dict[str, Any], integer_accuracy: float) -> str:
+    """The model card in Markdown."""
+    spec, cycles = params.spec, estimate(params)
+    network, solver, widths = spec.network, spec.solver, spec.quantisation
+    lanes = cycles.to_dict()["lanes"]
+    accuracies = (metrics["float_accuracy"], metrics["qat_accuracy"], integer_accuracy)
+    rows = [
+        ("accuracy, float", f"{100 * accuracies[0]:.2f} %"),
+        (f"accuracy, w{widths.weight_bit_width}a{widths.act_bit_width} in Brevitas", f"{100 * accuracies[1]:.2f} %"),
+        ("accuracy, integers", f"{100 * accuracies[2]:.2f} %"),
+        ("parameters", f"{sum(parameters(spec).values()):,}"),
+        ("multiply-accumulates per image", f"{sum(macs(spec).values()):,}"),
+        (f"cycles per image, rtl kernel of {lanes} lanes (estimated; the form equals its simulation)", f"{cycles.cycles:,}"),
+    ]
+    steps = ",".join(map(str, solver.n_steps))
+    packages = ", ".join(f"{package} {number}" for package, number in metrics["versions"].items())
+    return "\n".join(
+        (
+            f"# {name}",
+            "",
+            f"For: {ENTRIES[name].purpose}. `dsodenet run {PREFIX}{name} --backend rtl --input X.npy --output Y.npy`",
+            "",
+            f"Images: {network.in_channels} x {network.height} x {network.width}, uint8 or float in [0, 1]. Channels "
+            f"{'/'.join(map(str, network.channels))}, {solver.method} with n_steps {steps}.",
+            "",
+            f"Trained and measured on scikit-learn's digits: {metrics['data']['train_images']} training images, "
+            f"{metrics['data']['test_images']} test images. One training, seed {metrics['options']['seed']}; "
+            f"{metrics['options']['epochs']} epochs in float, {metrics['options']['qat_epochs']} quantisation-aware.",
+            "",
+            "| figure | value |",
+            "|---|---|",
+            *(f"| {what} | {value} |" for what, value in rows),
+            "",
+            f"Made by `python -m dsodenet.zoo.make {name}` with {packages}. Fingerprint {params.fingerprint[:16]}.",
+            "",
+            "Not for anything but trying the tools: digits of 8 x 8 pixels from 43 writers are no measure of handwriting at large.",
+            "",
+        )
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m dsodenet.zoo.make", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(ENTRIES)} (default: all)")
+    parser.add_argument("--out", type=Path, default=FOLDER, metavar="DIR", help="folder of the zoo (default: the package's)")
+    args = parser.parse_args(arguments)
+    try:
+        unknown = [name for name in args.names if name not in ENTRIES]
+        if unknown:
+            raise InputError(f"model is {unknown[0]!r}, but it must be one of {', '.join(ENTRIES)}")
+        made = [make(name, args.out) for name in args.names or ENTRIES]
+    except DsodenetError as error:
+        print(f"zoo: {error}", file=sys.stderr)
+        return 2
+    files = [(path.name, sum(file.stat().st_size for file in path.iterdir())) for path in made]
+    print(f"dsodenet {__version__}\n{table(('model', 'bytes'), files)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

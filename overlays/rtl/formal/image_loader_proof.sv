@@ -1,0 +1,98 @@
+// image_loader: every byte of the image is written once, in order, whatever the stream's pauses; TLAST elsewhere is reported; the
+// loader takes no beat that is not the image's, and it always goes on.
+module image_loader_proof
+  import dsodenet_program_pkg::*;
+#(
+    parameter int unsigned CHANNELS = 3,
+    parameter int unsigned WIDTH = 3,
+    parameter int unsigned HEIGHT = 2,
+    parameter int unsigned BIT = 0  // the one bit of a byte that is followed
+) (
+    input logic         clk_i,
+    input logic         rst_ni,
+    input logic         start_i,
+    input logic         last_frame_i,
+    input logic [127:0] s_axis_tdata,
+    input logic         s_axis_tlast,
+    input logic         s_axis_tvalid,
+    input logic [7:0]   watched_i  // any one byte of the image
+);
+  localparam int unsigned Lanes = 4;  // of a word: bytes of one write
+  localparam int unsigned Bytes = CHANNELS * WIDTH * HEIGHT;
+  localparam int unsigned Beats = (Bytes + 15) / 16;
+  localparam int unsigned Chunks = (CHANNELS + Lanes - 1) / Lanes;
+  pass_t pass;
+  always_comb begin
+    pass = '0;
+    pass.image_beats_last = 16'(Beats - 1);
+    pass.image_width_last = 16'(WIDTH - 1);
+    pass.image_height_last = 16'(HEIGHT - 1);
+    pass.image_row_words = 16'(WIDTH * Chunks);
+    pass.tiles_last = 16'(Chunks - 1);
+    pass.slot_shift = 16'($clog2(CHANNELS));
+    pass.replicate = 16'(CHANNELS <= Lanes);
+    pass.chunks_last = 16'(Chunks - 1);
+    pass.tail_bytes = 16'(CHANNELS - (Chunks - 1) * Lanes);
+  end
+
+  logic busy, done, too_short, too_long, tready, we, fire;
+  logic [Lanes-1:0] lanes;
+  logic [15:0] addr;
+  logic [Lanes-1:0][7:0] data;
+  image_loader #(
+      .PIXEL_LANES(1), .INPUT_LANES(Lanes)
+  ) u_dut (
+      .clk_i, .rst_ni, .start_i, .last_frame_i, .pass_i(pass), .busy_o(busy), .done_o(done), .short_o(too_short),
+      .long_o(too_long), .s_axis_tdata, .s_axis_tlast, .s_axis_tvalid, .s_axis_tready(tready), .we_o(we), .lanes_o(lanes),
+      .addr_o(addr), .data_o(data)
+  );
+  assign fire = s_axis_tvalid && tready;
+
+  // ---- what is around it
+  first_reset #(.BITS(8)) u_reset (.clk_i, .rst_ni, .constant_i(watched_i));
+  logic last_frame_q;
+  always_ff @(posedge clk_i) last_frame_q <= last_frame_i;
+  always_comb begin
+    if (busy) assume (!start_i && last_frame_i == last_frame_q);
+    assume (32'(watched_i) < Bytes);
+  end
+
+  // ---- what must come out: counted in beats of the stream and in bytes written
+  logic expected_q, failed_q, stuck_q, done_q, last_beat;
+  logic [7:0] beats_q, bytes_q, in_pixel_q, size;
+  assign last_beat = 32'(beats_q) == Beats - 1;
+  assign size = 32'(in_pixel_q) + Lanes > CHANNELS ? 8'(CHANNELS - 32'(in_pixel_q)) : 8'(Lanes);
+  always_ff @(posedge clk_i) begin
+    done_q <= done;
+    stuck_q <= busy && !tready;
+    if (fire) begin
+      beats_q <= beats_q + 1'b1;
+      if (beats_q == watched_i / 16) expected_q <= s_axis_tdata[(watched_i%16)*8+8'(BIT)];
+    end
+    if (too_short || too_long) failed_q <= 1'b1;
+    if (we) begin
+      bytes_q <= bytes_q + size;
+      in_pixel_q <= 32'(in_pixel_q) + Lanes >= CHANNELS ? '0 : in_pixel_q + 8'(Lanes);
+    end
+    if (start_i) {beats_q, bytes_q, in_pixel_q, failed_q, stuck_q} <= '0;
+    if (!rst_ni) {failed_q, stuck_q, done_q} <= '0;
+  end
+  always_comb begin
+    if (rst_ni) begin
+      if (tready) assert (busy && 32'(beats_q) < Beats);
+      assert (too_short == (fire && s_axis_tlast && !(last_beat && last_frame_i)));
+      assert (too_long == (fire && !s_axis_tlast && last_beat && last_frame_i));
+      if (stuck_q) assert (we);  // it takes a beat or writes a word in every cycle
+      if (failed_q) assert (!busy && !done);
+      if (done) assert (!failed_q && 32'(bytes_q) + 32'(size) == Bytes && we && !done_q);
+      if (we && !failed_q) begin
+        assert (32'(bytes_q) + 32'(size) <= Bytes);
+        if (watched_i >= bytes_q && watched_i < bytes_q + size) begin
+          assert (lanes[watched_i-bytes_q] && data[watched_i-bytes_q][BIT] == expected_q);
+          assert (32'(addr) == (32'(bytes_q) / CHANNELS) * Chunks + 32'(in_pixel_q) / Lanes);
+        end
+      end
+      cover (done && expected_q && 32'(watched_i) == Bytes - 1);
+    end
+  end
+endmodule

@@ -1,0 +1,137 @@
+"""The search: space, limits, front, resuming, and that what it finds is what its estimates said."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from command_line import call, refused
+
+from dsodenet import hls_model
+from dsodenet.errors import InputError
+from dsodenet.estimate import of_spec
+from dsodenet.explore import Goal, Plan, Point, Space, choose, explore
+from dsodenet.explore.search import front, search
+from dsodenet.explore.space import build
+from dsodenet.spec import Spec
+
+SMALL = ("--axis", "blocks=1", "--axis", "stem=space_to_depth_4", "--axis", "n_steps=1", "--axis", "method=euler")
+
+
+def rtl(name: str) -> Spec:
+    spec = Spec.named(name)
+    return replace(spec, kernel=replace(spec.kernel, name="rtl"))
+
+
+def plan(goal: Goal | None = None, **axes: str) -> Plan:
+    spec = rtl("xs")
+    return Plan(spec, Space.around(spec, axes), goal or Goal(), "digits", 0, 1)
+
+
+def point(number: int, cycles: int, accuracy: float) -> Point:
+    return Point(number, {}, {"cycles": cycles, "macs": 0}, "trained", accuracy, None)
+
+
+def test_the_base_spec_is_in_its_own_space() -> None:
+    spec = rtl("xs")
+    choice = Space.around(spec).choice_of(spec)
+    assert choice is not None
+    assert build(spec, choice) == spec
+    assert Space.around(spec, {"method": "rk4"}).choice_of(spec) is None
+
+
+def test_front_keeps_what_no_other_beats() -> None:
+    found = [point(0, 100, 0.9), point(1, 50, 0.8), point(2, 60, 0.7), point(3, 200, 0.9), point(4, 50, 0.75), point(5, 300, 0.95)]
+    assert [p.number for p in front(found, "cycles")] == [1, 0, 5]
+
+
+@pytest.mark.parametrize(("least", "expected"), [(None, 0), (0.8, 1), (0.95, 5), (0.96, None)])
+def test_choice_is_the_smallest_that_is_accurate_enough(least: float | None, expected: int | None) -> None:
+    best = [point(1, 50, 0.8), point(0, 100, 0.9), point(5, 300, 0.95)]
+    chosen = choose(best, Goal(min_accuracy=least), point(9, 120, 0.9))
+    assert (None if chosen is None else chosen.number) == expected
+
+
+def test_points_carry_the_estimates_of_their_spec_and_keep_the_limits(tmp_path: Path) -> None:
+    goal = Goal(limits={"DSP": 0.10})
+    found = search(plan(goal, lanes="1x4x8,1x32x64"), tmp_path, 12, progress=False)
+    assert len(found) >= 12
+    base = rtl("xs")
+    for p in found:
+        spec = build(base, p.choice)
+        assert p.figures["cycles"] == of_spec(spec).cycles
+        assert (p.refused is not None) == (p.choice["lanes"] == "1x32x64")  # over a thousand of 1,728 DSPs
+    assert {p.choice["lanes"] for p in found} == {"1x4x8", "1x32x64"}
+    assert all(p.refused is None for p in front(found, "cycles"))
+
+
+def test_a_search_goes_on_where_it_was_and_only_under_its_plan(tmp_path: Path) -> None:
+    first = search(plan(), tmp_path, 4, progress=False)
+    again = search(plan(), tmp_path, 4, progress=False)
+    assert again == first
+    more = search(plan(), tmp_path, 8, progress=False)
+    assert more[: len(first)] == first
+    assert len(more) >= 8
+    with pytest.raises(InputError, match="another plan"):
+        search(plan(Goal("macs")), tmp_path, 8, progress=False)
+
+
+def test_trained_points_and_the_final_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One full training is too long for a test: `--final` is left to the benchmark, its parts are tested where they live."""
+    words = ("explore", "xs", *SMALL, "--trials", 2, "--epochs", 1, "--qat-epochs", 1, "--workers", 2)
+    assert call(*words, "--axis", "channels=4,8", "--out", tmp_path / "s", "--plot", tmp_path / "front.png", "--quiet") == 0
+    assert "trained" in capsys.readouterr().out
+    result = json.loads((tmp_path / "s" / "front.json").read_text())
+    trained = [p for p in result["points"] if p["label"] == "trained"]
+    assert len(trained) >= 2
+    assert all(0 <= p["accuracy"] <= 1 for p in trained)
+    for number in result["front"]:
+        spec = Spec.load(tmp_path / "s" / "specs" / f"{number}.json")
+        assert of_spec(spec).cycles == next(p["figures"]["cycles"] for p in trained if p["number"] == number)
+    assert (tmp_path / "front.png").stat().st_size > 1000
+
+
+def test_without_training_the_front_is_over_multiply_accumulates(tmp_path: Path) -> None:
+    result = explore(plan(), tmp_path, 10, progress=False)
+    macs = [next(p["figures"]["macs"] for p in result["points"] if p["number"] == number) for number in result["front"]]
+    assert macs == sorted(macs)
+    assert result["chosen"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--objective", "speed"), "speed"),
+        (("--limit", "DSP=2"), "DSP=2"),
+        (("--limit", "GPU=0.5"), "GPU"),
+        (("--limit", "DSP"), "DSP"),
+        (("--axis", "depth=3"), "depth"),
+        (("--axis", "n_steps=many"), "many"),
+        (("--axis", "method=magic"), "magic"),
+        (("--axis", "lanes=4"), "lanes"),
+        (("--trials", "0"), "trials"),
+        (("--workers", "0"), "workers"),
+        (("--accuracy", "97"), "97"),
+        (("--data", "nothing"), "nothing"),
+        (("--plot", "picture.jpg"), "picture.jpg"),
+    ],
+)
+def test_bad_words_are_refused_before_any_work(
+    words: tuple[str, str], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert named in refused(capsys, "explore", "xs", "--out", tmp_path / "s", *words)
+    assert not (tmp_path / "s").exists()
+
+
+def test_hls_model_trades_multipliers_for_cycles() -> None:
+    spec = Spec.named("xs")
+    before = None
+    for reuse in (2, 4, 8):
+        now = replace(spec, kernel=replace(spec.kernel, reuse_factor=reuse))
+        dsp, cycles = hls_model.resources(now).DSP, hls_model.cycles(now)
+        if before is not None:
+            assert dsp < before[0]
+            assert cycles > before[1]
+        before = (dsp, cycles)
