@@ -109,7 +109,7 @@ def test_trained_teachers_serve_other_runs(tmp_path):
 
 def test_a_killed_training_resumes_to_the_same_bits(whole, tmp_path):
     run = tmp_path / "run"
-    for kill_after in (1, 3, 5):  # epochs: in the float stage, again there, and in the quantised stage
+    for kill_after in (2, 5):  # epochs: in the float stage, then in the quantised one
         process = start(run, 4, "resume", "slow")
         state = run / journal.FOLDER / journal.LOG_FILE
         deadline = time.monotonic() + TIMEOUT
