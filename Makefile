@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := train,lower,rtl,sim,explore,notebooks,test,dev
 
-.PHONY: help setup demo test lint csim bench bench-host gradients norms cycles rates synth-rtl resources-rtl gates formal board-pythons aarch64 clean
+.PHONY: help setup demo test lint recipes csim bench bench-host gradients norms cycles rates synth-rtl resources-rtl gates formal board-pythons aarch64 clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "%-13s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ lint: setup  ## ruff, mypy, and Verilator's and slang's lint of the engine
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python overlays/rtl/lint.py
+
+recipes: setup  ## what each training recipe buys: a table and a figure (make recipes FULL=--full for longer runs)
+	$(BIN)/python -m dsodenet.bench.recipes $(FULL) --json build/recipes/recipes.json --plot build/recipes/recipes.png
 
 csim: setup  ## the bit-exact ladder over a grid of specs, solvers and step counts
 	$(BIN)/python -m dsodenet.bench.ladder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import json
 from pathlib import Path
 
 import numpy as np
@@ -220,3 +221,16 @@ def test_inversion_and_rotation():
     image[0, 0, 16, 20:] = 255  # a line from the centre to the right
     y, x = np.nonzero(rotated(image, 0)[0, 0] > 100)
     assert np.degrees(np.arctan2(16 - y, x - 16)).mean() == pytest.approx(ANGLE, abs=3)
+
+
+def test_verify_takes_the_test_split_of_a_generated_domain(tmp_path, make_spec):
+
+    from dsodenet.synthetic import random_params
+    from dsodenet.verify import load_images
+
+    params = random_params(make_spec(channels=(4,), height=8, width=8), 0)
+    name = f"digits-inverted{GENERATED}"
+    (tmp_path / "metrics.json").write_text(json.dumps({"data": {"name": name}}))
+    images, source = load_images("3", tmp_path, params)
+    assert np.array_equal(images, load_dataset(name, params.spec.network).test_images[:3])
+    assert source == f"3 of the {name} test split"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from command_line import call, refused
@@ -43,8 +45,6 @@ def log(run: Path) -> list[dict[str, str]]:
 
 
 def dann(out: Path, epochs: int = 4, resume: bool = False, **options: Any) -> dict[str, Any]:
-    import dataclasses
-
     spec, data, target, defaults = task(epochs)
     return train(spec, data, out, dataclasses.replace(defaults, **options), "dann", target=target, resume=resume)
 
@@ -67,10 +67,13 @@ def same(run: Path, other: Path) -> bool:
 
 @pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if not recipe.only_teachers])
 def test_every_recipe_ends_in_a_run_that_exports(name, tmp_path):
-    from dsodenet.export import extract
+    """Every word of the integers as torch computes them; csim and rtl take any export (python -m dsodenet.bench.recipes --verify)."""
+    from dsodenet.export import extract, torch_logits
     from dsodenet.reference import Reference
 
     spec, data, target, _ = task(1)
+    network = dataclasses.replace(spec.network, channels=(16,))  # wide enough to be compressed
+    spec = dataclasses.replace(spec, network=network, solver=dataclasses.replace(spec.solver, n_steps=(1,)))
     recipe = RECIPES[name]
     options = Options(epochs=1, qat_epochs=1, teacher_epochs=1, batch_size=16, progress=False)
     teachers = ("wide", "wide") if recipe.needs_teacher else ()
@@ -78,10 +81,12 @@ def test_every_recipe_ends_in_a_run_that_exports(name, tmp_path):
     assert metrics["recipe"] == name
     assert (metrics["target_qat_accuracy"] is not None) == recipe.needs_target
     assert len(metrics["teachers"]) == len(teachers)
-    assert [row["stage"] for row in log(tmp_path)] == list(metrics["stages"])
+    assert [row["stage"] for row in log(tmp_path)] == [name for name, stage in metrics["stages"].items() if stage["loss"]]
     model, _, _ = load_checkpoint(tmp_path)
-    guesses = Reference(extract(model)).predict(data.test_images).argmax(axis=1)
-    assert (guesses == data.test_labels).mean() == pytest.approx(metrics["qat_accuracy"], abs=1 / len(guesses))
+    params = extract(model)
+    logits = Reference(params).predict(data.test_images)
+    assert np.array_equal(logits, torch_logits(model, data.test_images, params.logits_scale))
+    assert np.ptp(logits, axis=0).any()
 
 
 def test_trained_teachers_serve_other_runs(tmp_path):
@@ -104,7 +109,7 @@ def test_trained_teachers_serve_other_runs(tmp_path):
 
 def test_a_killed_training_resumes_to_the_same_bits(whole, tmp_path):
     run = tmp_path / "run"
-    for kill_after in (1, 3, 5):  # epochs: in the float stage, again there, and in the quantised stage
+    for kill_after in (2, 5):  # epochs: in the float stage, then in the quantised one
         process = start(run, 4, "resume", "slow")
         state = run / journal.FOLDER / journal.LOG_FILE
         deadline = time.monotonic() + TIMEOUT
@@ -229,6 +234,26 @@ def test_the_log_has_a_row_per_epoch_with_each_term(whole):
     assert [float(row["loss"]) for row in rows if row["stage"] == "float"] == metrics["stages"]["float"]["loss"]
 
 
+def test_tensorboard_gets_each_epoch_where_it_is_installed(tmp_path, monkeypatch):
+    class Board:
+        def __init__(self) -> None:
+            self.scalars: list[tuple[str, float, int]] = []
+            self.closed = False
+
+        def add_scalar(self, name: str, value: float, epoch: int) -> None:
+            self.scalars.append((name, value, epoch))
+
+        def close(self) -> None:
+            self.closed = True
+
+    board = Board()
+    monkeypatch.setattr(journal, "_tensorboard", lambda folder, rows: board)
+    dann(tmp_path)
+    losses = [(name, epoch, f"{value}") for name, value, epoch in board.scalars if name.endswith("/loss")]
+    assert losses == [(f"{row['stage']}/loss", int(row["epoch"]), row["loss"]) for row in log(tmp_path)]
+    assert board.closed
+
+
 # refusals ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -257,8 +282,6 @@ def test_a_teacher_that_does_not_fit_is_refused(capsys, whole, tmp_path):
 
 
 def test_target_classes_must_agree(tmp_path):
-    import dataclasses
-
     spec, data, target, options = task(1)
     other = dataclasses.replace(target, class_names=("a", "z"))
     with pytest.raises(InputError, match="target t has the classes a, z, but s has a, b"):

@@ -82,8 +82,7 @@ def train(args: argparse.Namespace) -> Result:
 def recipes(args: argparse.Namespace) -> Result:
     from dsodenet.train import RECIPES, TEACHERS
 
-    listed = {name: recipe.description for name, recipe in RECIPES.items()}
-    return listed | {f"teacher {name}": (make.__doc__ or "").strip().partition("\n")[0] for name, make in TEACHERS.items()}
+    return {name: recipe.description for name, recipe in RECIPES.items()} | {"(teachers)": ", ".join(TEACHERS)}
 
 
 def export(args: argparse.Namespace) -> Result:

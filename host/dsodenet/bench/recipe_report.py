@@ -89,6 +89,7 @@ def text(result: dict[str, Any]) -> str:
         "only; for the tuned compression, the one that is not. "
         f"A gain within {ERRORS} standard errors of zero is called no clear difference.",
         "parameters with stem and head; 'of full': without both, of the same network's with full 3x3 convolutions (arXiv 2107.12824).",
+        "why a norm does well or badly here: make norms shows how far the statistics move that a shared BatchNorm takes for constant.",
         "domains are generated from the digits; their training labels are used by 'target supervised' only.",
     ]
     if result["teacher_accuracy"] is not None:

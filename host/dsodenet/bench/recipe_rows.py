@@ -47,7 +47,7 @@ def _options(epochs: int, qat_epochs: int, teacher_epochs: int) -> Options:
     return Options(epochs=epochs, qat_epochs=qat_epochs, teacher_epochs=teacher_epochs, device="cpu", progress=False)
 
 
-DEFAULT = Scale(_spec("xs8", 8), _options(15, 5, 15), _options(30, 8, 30), "wide", ("digits-blend",))
+DEFAULT = Scale(_spec("xs8", 8), _options(15, 3, 15), _options(24, 5, 24), "wide", ("digits-blend",))
 FULL = Scale(
     _spec("xs", 16), _options(60, 15, 40), _options(120, 25, 60), "wide", ("digits-blend", "digits-rotated", "digits-inverted")
 )
