@@ -153,12 +153,15 @@ class Builder:
 
         Its first token comes TURN_CYCLES + 1 after the last one and reads the first word of the map that is being written, a later one
         per cycle; results are written in the same order, one per cycle or slower, the last one drain_cycles after the last token. So
-        the last of `written` words is the one to look at: TURN_CYCLES + wait + written > drain_cycles, and none is read too early. A tile must also have left before the next pass changes formats.
+        the last of `written` words is the one to look at: TURN_CYCLES + wait + written > drain_cycles, and none is read too early.
+        A tile must also have left before the next pass changes formats.
         """
         engine, words = self.engine, fields["row_words"]
         stride = 2 if fields.get("stride2") else 1
         pixels = -(-fields["height"] // stride) * -(-fields["width"] // stride)
-        written = pixels // engine.pixel_lanes * words - (words if engine.pixel_lanes > 1 else 0)
+        # With stride 2, the last result may complete two groups of the map.
+        groups = pixels // engine.pixel_lanes - (engine.pixel_lanes > 1)
+        written = max(0, groups) * words
         tile_words = engine.output_lanes // engine.input_lanes
         return max(0, engine.drain_cycles - TURN_CYCLES - written + 1, tile_words - TURN_CYCLES)
 
