@@ -20,6 +20,7 @@ from dsodenet.errors import InputError
 from dsodenet.explore import report as search_report
 from dsodenet.files import atomic_file, write_json
 from dsodenet.params import Params
+from dsodenet.resources import DEVICE
 from dsodenet.spec import Spec
 from dsodenet.tables import table
 from dsodenet.zoo import FOLDER, resolve
@@ -146,8 +147,10 @@ def run(args: argparse.Namespace) -> Result:
 
 
 def estimate(args: argparse.Namespace) -> Result:
+    from dsodenet import hls_model
     from dsodenet.estimate import estimate, of_spec
     from dsodenet.layers import macs, parameter_comparison, parameters
+    from dsodenet.resources import memory_map, rtl_resources
 
     folder = resolve(args.model)
     is_run = folder.is_dir()
@@ -161,7 +164,18 @@ def estimate(args: argparse.Namespace) -> Result:
         spec = dataclasses.replace(spec, kernel=dataclasses.replace(spec.kernel, **lanes))
     result = estimate(dataclasses.replace(params, spec=spec)) if is_run else of_spec(spec)
     sizes = {"parameters": parameters(spec), "macs_per_section": macs(spec), "parameters_compared": parameter_comparison(spec)}
-    return result.to_dict() | sizes | {"table": result.table()}
+    kernels = {"rtl": rtl_resources(result.engine), "hls": hls_model.resources(spec)}
+    return (
+        result.to_dict()
+        | sizes
+        | {
+            "table": result.table(),
+            "resources": {name: found.to_dict() for name, found in kernels.items()},
+            "memory": memory_map(result.engine),
+            "hls_cycles": hls_model.cycles(spec),
+            "reuse_factor": spec.kernel.reuse_factor,
+        }
+    )
 
 
 def explore(args: argparse.Namespace) -> Result:
@@ -230,10 +244,18 @@ def selftest(args: argparse.Namespace) -> Result:
 
 def show_estimate(result: Result) -> str:
     total, compared = sum(result["parameters"].values()), result["parameters_compared"]
+    rows = [
+        (name, *(f"{found[kind]:,.0f} ({found[kind] / DEVICE[kind]:.0%})" for kind in DEVICE))
+        for name, found in result["resources"].items()
+    ]
+    memories = ", ".join(f"{name} {size / 1024:,.0f} KiB" for name, size in result["memory"].items())
     return (
         f"{result['model']}, {result['lanes']} lanes of the rtl kernel; estimated by a closed form that equals its simulation\n"
         f"{result['table']}\n{result['macs']:,} multiply-accumulates; {total:,} parameters; without stem and head "
-        f"{compared['dsodenet']:,}, against {compared['full']:,} with full convolutions and {compared['residual']:,} unshared"
+        f"{compared['dsodenet']:,}, against {compared['full']:,} with full convolutions and {compared['residual']:,} unshared\n\n"
+        f"XCZU7EV, estimated\n{table(('kernel', *DEVICE), rows)}\n"
+        f"rtl: from Yosys' figures of its parts; on chip: {memories}\n"
+        f"hls: a model of reuse factor {result['reuse_factor']} that was never held against Vitis HLS, {result['hls_cycles']:,} cycles"
     )
 
 

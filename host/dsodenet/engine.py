@@ -9,6 +9,7 @@ from dsodenet.spec import Kernel
 
 PROGRAM_MAGIC = 0x72744C64
 CASCADE_LENGTH = 8  # of engine_pkg.sv: multipliers that add up to one pair of sums
+PW_BEAT_WEIGHTS = 9  # pointwise weights in a beat: the width of a block RAM
 KINDS = ("state", "hidden", "slope", "logits")
 FIELDS = (
     *("kind", "block", "stride2", "source_unsigned", "truncate", "accumulate"),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dsodenet.engine import FIELDS, KINDS, PASS_BYTES, PROGRAM_MAGIC, Engine
+from dsodenet.engine import FIELDS, KINDS, PASS_BYTES, PROGRAM_MAGIC, PW_BEAT_WEIGHTS, Engine
 from dsodenet.errors import SpecError
 from dsodenet.fixed_point import Format
 from dsodenet.layers import FACTOR, Layer, Section, all_layers, sections
@@ -24,7 +24,6 @@ from dsodenet.spec import MAX_BLOCKS, STEMS, Network
 Words = NDArray[np.uint8]  # (words, bytes of a word)
 TURN_CYCLES = 4  # of the scheduler between two passes
 DW_LANE_BYTES = 12  # nine weights, a bias of 24 bits
-PW_BEAT_WEIGHTS = 9  # pointwise weights in a beat: the width of a block RAM
 
 
 def pitches(network: Network, engine: Engine) -> list[int]:
