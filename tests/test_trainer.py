@@ -65,7 +65,7 @@ def same(run: Path, other: Path) -> bool:
 # every recipe -----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if not recipe.only_teachers])
+@pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if recipe.quantises])
 def test_every_recipe_ends_in_a_run_that_exports(name, tmp_path):
     """Every word of the integers as torch computes them; csim and rtl take any export (python -m dsodenet.bench.recipes --verify)."""
     from dsodenet.export import extract, torch_logits

@@ -157,7 +157,7 @@ def verify_all(scale: Scale, out: Path) -> list[dict[str, Any]]:
     options = dataclasses.replace(scale.options, epochs=1, qat_epochs=1, teacher_epochs=1)
     result = []
     for name, recipe in RECIPES.items():
-        if recipe.only_teachers:
+        if not recipe.quantises:
             continue
         run = out / f"verify-{name}"
         teachers = [scale.teacher] if recipe.needs_teacher else []

@@ -95,6 +95,11 @@ class Recipe:
     whole: bool = False  # needs a spec without low_rank
 
     @property
+    def quantises(self) -> bool:
+        """Whether it ends in a model to export, where the spec can be quantised."""
+        return any(stage.schedule == "qat" for stage in self.stages)
+
+    @property
     def needs_teacher(self) -> bool:
         return self.only_teachers or any(stage.needs_teacher for stage in self.stages)
 
