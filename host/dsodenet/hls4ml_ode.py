@@ -101,7 +101,7 @@ def convert_network(params: Params, qonnx: Path, folder: Path) -> Any:
     with quiet():
         pieces = {part.name: hls4ml_graph.streaming_graph(qonnx / f"{part.name}.onnx") for part in parts}
     sources = folder / "sources"
-    sources.mkdir(parents=True)
+    sources.mkdir(parents=True, exist_ok=True)
     backend = hls4ml.backends.get_backend(BACKEND)
     written = source_folder("hls")
     (sources / "contract.h").write_text(registers.cpp_header(), encoding="utf-8")
