@@ -22,7 +22,7 @@ FIGURES = Path(__file__).with_name("resources_small.json")
 TOLERANCE = 0.03
 EXACT = ("DSP", "BRAM36", "URAM")
 UNITS = {
-    "pointwise_pair": {"INPUT_LANES": 4, "PIXEL_LANES": 1},
+    "pointwise_pair": {"PIXEL_LANES": 1, "CHAINS": 1, "LENGTH": 4, "SUM_BITS": 26},
     "depthwise_lane": {},
     "ram": {"LANES": 4, "LANE_BITS": 8, "DEPTH": 8192, "READ_LATENCY": 2, "STYLE": '"ultra"'},
 }
