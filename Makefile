@@ -53,8 +53,8 @@ norms: setup  ## normalisation inside the ODE block: each norm trained and teste
 cycles: setup  ## simulate s, m, l on the full engines, cycle by cycle (minutes)
 	$(BIN)/python overlays/rtl/measure.py s m l --lanes 1x32x64 3x16x64
 
-synth-rtl: setup  ## resources of the small and the full engines by Yosys (minutes)
-	$(BIN)/python overlays/rtl/synth.py --lanes 1x4x8 1x32x64 3x16x64 --json build/rtl/resources.json
+synth-rtl: setup  ## resources of the small and the full engines by Yosys, kept in overlays/rtl/resources.json (20 minutes)
+	$(BIN)/python overlays/rtl/synth.py --lanes 1x4x8 1x32x64 3x16x64 --json overlays/rtl/resources.json
 
 board-pythons: setup  ## the self-test under the Pythons and pynqs of the PYNQ images, where those Pythons are installed
 	$(BIN)/python tests/pythons.py boards build/pythons

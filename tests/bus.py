@@ -51,7 +51,7 @@ def run(
             sources=list(sources),
             hdl_toplevel=top,
             parameters=dict(parameters or {}),
-            build_args=["-O3", "-CFLAGS", "-O1", "--build-jobs", str(os.cpu_count() or 1), *build_args],
+            build_args=["-O3", "--build-jobs", str(os.cpu_count() or 1), *build_args],
             build_dir=folder,
             timescale=("1ns", "1ps"),
             log_file=folder / "build.log",

@@ -1,15 +1,17 @@
-"""Resource estimates against what Yosys found for whole engines, kept as a record by the command that measured it."""
+"""Resource estimates against what Yosys found for whole engines, as `make synth-rtl` left it."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
-from dsodenet.bench.docs import record
 from dsodenet.engine import Engine
 from dsodenet.resources import BRAM36, URAM, blocks, memory_map, rtl_resources
 from dsodenet.spec import Kernel
 
-SYNTHESISED = record("resources")["lanes"]
+SYNTHESISED = json.loads((Path(__file__).parents[1] / "overlays" / "rtl" / "resources.json").read_text())["lanes"]
 LUT_TOLERANCE = 0.03
 
 
