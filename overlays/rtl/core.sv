@@ -179,8 +179,8 @@ module core
         .raddr_i(token[DataStage-1+q].pw_addr), .rdata_o(word)
     );
     assign pw_weight[q] = word[Chains*OUTPUT_LANES*8-1:0];
-    logic unused;
-    assign unused = ^word;
+    logic unused_word;
+    assign unused_word = ^word;
   end
 
   logic signed [PIXEL_LANES-1:0][OUTPUT_LANES-1:0][SumBits-1:0] acc;

@@ -36,7 +36,7 @@ module lut_product #(
       sum[d+1] <= next;
       low[d+1] <= {sum[d][1:0], low[d][B_BITS-1:2]};
     end
-    if (d + 1 < Rows) begin : g_next
+    if (unsigned'(d + 1) < Rows) begin : g_next
       always_ff @(posedge clk_i) begin
         a[d+1] <= a[d];
         b[d+1] <= b[d] >> 2;

@@ -6,7 +6,6 @@
 // with the row of coefficients that the caller picks; z itself only changes after the last stage.
 module output_stage
   import engine_pkg::*;
-  import dsodenet_program_pkg::*;
   import dsodenet_registers_pkg::*;
 #(
     parameter int unsigned PIXEL_LANES = 1,

@@ -4,9 +4,7 @@
 // cascade adds up to eight such products before the halves are taken apart: -8 * 127 * 128 <= sum(w0*a) <= 8 * 128 * 128 = 2**17. The
 // constant 2**17 - 1 at its start makes that an unsigned number of 18 bits, so that nothing is borrowed from the high half; with its
 // top bit flipped the low half is a signed number again, one too small.
-module pointwise_pair
-  import engine_pkg::*;
-#(
+module pointwise_pair #(
     parameter int unsigned PIXEL_LANES = 1,
     parameter int unsigned CHAINS = 1,
     parameter int unsigned LENGTH = 4,      // of a cascade, at most CascadeLength

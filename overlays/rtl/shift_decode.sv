@@ -23,7 +23,7 @@ module shift_decode #(
   end
   always_ff @(posedge clk_i) begin
     amount_o <= amount[AmountBits-1:0];
-    for (int b = 0; b < IN_BITS; b++) begin
+    for (int b = 0; b < int'(IN_BITS); b++) begin
       below_o[b] <= b + 1 < 32'(shift);                 // the half itself is not below
       above_o[b] <= b >= 32'(shift) + int'(OUT_BITS) + 1;  // the sign of the window and what is over it
     end
