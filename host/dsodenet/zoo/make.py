@@ -6,6 +6,7 @@ example: python -m dsodenet.zoo.make digits-xs digits-w4
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from dsodenet.data import load_dataset
 from dsodenet.errors import DsodenetError, InputError
 from dsodenet.estimate import estimate
 from dsodenet.export import export
-from dsodenet.files import atomic_folder
+from dsodenet.files import atomic_file, atomic_folder, read_text
 from dsodenet.layers import macs, parameters
 from dsodenet.params import PARAMS_FILE, SPEC_FILE, Params
 from dsodenet.reference import Reference
@@ -72,13 +73,22 @@ def make(name: str, folder: Path = FOLDER) -> Path:
     spec = entry.spec(name)
     data = load_dataset("digits", spec.network)
     with tempfile.TemporaryDirectory(prefix="dsodenet-") as run, atomic_folder(folder / name) as target:
-        metrics = train(spec, data, run, replace(Options(), **dict(entry.options)))
-        params = export(run)
+        train(spec, data, run, replace(Options(), **dict(entry.options)))
+        export(run)
         for file in (PARAMS_FILE, SPEC_FILE, METRICS_FILE):
             shutil.copyfile(Path(run) / file, target / file)
-        right = Reference(params).predict(data.test_images).argmax(axis=1) == data.test_labels
-        (target / CARD).write_text(card(name, params, metrics, float(np.mean(right))), encoding="utf-8")
+        write_card(name, target)
     return folder / name
+
+
+def write_card(name: str, folder: Path) -> Path:
+    """Write the card of a trained model beside it, its figures computed now."""
+    params, metrics = Params.load(folder), json.loads(read_text(folder / METRICS_FILE))
+    data = load_dataset("digits", params.spec.network)
+    right = Reference(params).predict(data.test_images).argmax(axis=1) == data.test_labels
+    with atomic_file(folder / CARD) as path:
+        path.write_text(card(name, params, metrics, float(np.mean(right))), encoding="utf-8")
+    return folder
 
 
 def card(name: str, params: Params, metrics: dict[str, Any], integer_accuracy: float) -> str:
@@ -126,12 +136,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dsodenet.zoo.make", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(ENTRIES)} (default: all)")
     parser.add_argument("--out", type=Path, default=FOLDER, metavar="DIR", help="folder of the zoo (default: the package's)")
+    parser.add_argument("--cards", action="store_true", help="train nothing: write the cards of the models that are there anew")
     args = parser.parse_args(arguments)
     try:
         unknown = [name for name in args.names if name not in ENTRIES]
         if unknown:
             raise InputError(f"model is {unknown[0]!r}, but it must be one of {', '.join(ENTRIES)}")
-        made = [make(name, args.out) for name in args.names or ENTRIES]
+        names = args.names or ENTRIES
+        made = [write_card(name, args.out / name) if args.cards else make(name, args.out) for name in names]
     except DsodenetError as error:
         print(f"zoo: {error}", file=sys.stderr)
         return 2
