@@ -17,11 +17,12 @@ from dsodenet.engine import KINDS, Engine
 from dsodenet.layers import macs, sections
 from dsodenet.params import Params
 from dsodenet.program import TURN_CYCLES, Builder
+from dsodenet.resources import DEVICE
 from dsodenet.solvers import tableau
 from dsodenet.spec import Spec
 from dsodenet.synthetic import random_params
 
-DEVICE_MACS = 3456  # per cycle: 1,728 DSP48E2 of the XCZU7EV, two 8-bit products each
+DEVICE_MACS = 2 * DEVICE["DSP"]  # per cycle: two 8-bit products in each DSP48E2 of the XCZU7EV
 AVERAGE_CYCLES = 12  # of average.sv, per word of channels
 AVERAGE_EXTRA = 2
 FRAME_CYCLES = 12  # states of commander and scheduler per frame, first image beat, first logits

@@ -15,8 +15,7 @@ from dsodenet.solvers import MAX_STAGES
 from dsodenet.spec import Spec
 
 PIPELINE_CYCLES = 20  # of one layer, from a pixel to its result
-LUT_PER_SUM_BIT = 1
-SUM_BITS = 20
+SUM_BITS = 20  # a LUT each
 LUT_PER_CONSTANT_PRODUCT = 24
 LUT_PER_REQUANTISED = 40  # per channel: rounding and saturation
 UPDATE_DSP = 2 * MAX_STAGES - 1  # products of a coefficient and a slope per channel: at f's input and behind its output
@@ -51,7 +50,7 @@ def resources(spec: Spec) -> Resources:
 def _layer_resources(layer: Layer, spec: Spec) -> Resources:
     reuse, bits = layer.reuse_factor(spec.kernel.reuse_factor), spec.quantisation.act_bit_width
     multipliers = math.prod(layer.weight_shape) // reuse
-    logic = multipliers * SUM_BITS * LUT_PER_SUM_BIT + layer.out_channels * LUT_PER_REQUANTISED
+    logic = multipliers * SUM_BITS + layer.out_channels * LUT_PER_REQUANTISED
     lines = memory(layer.in_size[1], (layer.kernel - 1) * layer.in_channels * bits)
     if reuse == 1:
         return lines + Resources(LUT=logic + multipliers * LUT_PER_CONSTANT_PRODUCT)
@@ -64,5 +63,5 @@ def _update_resources(section: Section, spec: Spec) -> Resources:
     record = channels * (spec.quantisation.state_bit_width + (MAX_STAGES - 1) * spec.quantisation.act_bit_width)
     store = memory(pixels, record)
     products = UPDATE_DSP * channels
-    logic = products * SUM_BITS * LUT_PER_SUM_BIT + 2 * channels * LUT_PER_REQUANTISED
+    logic = products * SUM_BITS + 2 * channels * LUT_PER_REQUANTISED
     return store + store + store + Resources(DSP=products, LUT=logic)

@@ -5,7 +5,7 @@ DSPs: Yosys maps a multiplier of its own to a DSP48E2, but neither pre-adder nor
 therefore counted by construction as one DSP48E2; its operators are checked against what one slice holds. All else is what Yosys maps.
 Longest paths are those of Yosys' `sta`: 7-series LUTs with no wires and no carry chains, a guard against regressions and no clock.
 
-python overlays/rtl/synth.py --lanes 1x4x8 1x32x64 3x16x64 --json build/rtl/resources.json
+python overlays/rtl/synth.py --lanes 1x4x8 1x32x64 3x16x64 --json overlays/rtl/resources.json
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 from dsodenet import rtl
 from dsodenet.engine import Engine
 from dsodenet.errors import ToolError
+from dsodenet.resources import DEVICE as resources_of_device
 from dsodenet.spec import Spec
 
 FAMILY = "xcup"
@@ -31,7 +32,7 @@ LOGIC_FAMILY = "xc7"  # LUTs and FFs: Yosys maps carry chains and DSP registers 
 UNITS = ("packed_mac", "pointwise_pair", "depthwise_lane", "output_lane", "divide_lane", "requantise", "lut_product", "ram")
 CONSTRUCTED = {"packed_mac": Counter({"DSP48E2": 1, "packed_mac": 1})}
 SLICE_BITS = {"$mul": ((27, 18), 45), "$add": ((48, 48), 48)}  # of a DSP48E2: operands (either order), result; the pre-adder has 27
-DEVICE = {"LUT": 230_400, "FF": 460_800, "DSP": 1_728, "BRAM36": 312, "URAM": 96}
+DEVICE = resources_of_device | {"FF": 460_800}
 BUDGET = {"LUT": 0.70, "FF": 0.70, "DSP": 0.95, "BRAM36": 0.80, "URAM": 0.80}
 HARD_BLOCKS = ("DSP48E2", "RAMB36E2", "RAMB18E2", "URAM288")
 # LUTs that a distributed RAM cell takes.
