@@ -13,7 +13,15 @@ from dsodenet.data import Dataset
 from dsodenet.model import DsODENet, Outputs, calibrate
 from dsodenet.synthetic import random_images
 from dsodenet.train import TEACHERS, Options, Teacher
-from dsodenet.train.adaptation import ClassifierDiscrepancy, CorrelationAlignment, DomainAdversary, covariance
+from dsodenet.train.adaptation import (
+    ClassifierDiscrepancy,
+    ConditionalAdversary,
+    CorrelationAlignment,
+    DomainAdversary,
+    InformationMaximisation,
+    conditioned,
+    covariance,
+)
 from dsodenet.train.augment import mixed
 from dsodenet.train.losses import (
     CrossEntropy,
@@ -25,8 +33,8 @@ from dsodenet.train.losses import (
     divergence,
 )
 from dsodenet.train.objective import Batch, Loss, Seen, Step
-from dsodenet.train.recipe import Training
 from dsodenet.train.reversal import domain_loss, ramp, reverse
+from dsodenet.train.task import Training
 
 CLASSES, WIDTH, COUNT = 5, 4, 12
 
@@ -171,6 +179,27 @@ def test_covariance_and_coral(training, seen):
     assert CorrelationAlignment(training, DsODENet(training.spec))(seen) == pytest.approx(expected.item(), rel=1e-5)
 
 
+def test_information_is_that_of_the_joint_distribution(training, seen):
+    """I(image; class) as the divergence of the joint distribution from the product of its marginals."""
+    p = F.softmax(seen.adapted.logits, 1)
+    joint, product = p / COUNT, torch.full((COUNT, 1), 1 / COUNT) * p.mean(0)
+    information = (joint * (joint / product).log()).sum()
+    term = InformationMaximisation(training, DsODENet(training.spec))
+    assert term(seen).item() == pytest.approx(-ramp(0.5) * information.item(), rel=1e-5)
+
+
+def test_a_conditional_adversary_sees_outer_products_and_sends_no_gradient_to_the_classes(training, seen):
+    embedding, logits = seen.source.embedding.clone().requires_grad_(), seen.source.logits.clone().requires_grad_()
+    joined = conditioned(Outputs(embedding, logits))
+    for row, e, logit in zip(joined, embedding, logits):
+        assert torch.allclose(row, torch.outer(e, logit.softmax(0)).flatten())
+    joined.square().sum().backward()
+    assert embedding.grad.abs().sum() > 0
+    assert logits.grad is None
+    judge = ConditionalAdversary(training, DsODENet(training.spec)).judge
+    assert judge[0].in_features == WIDTH * CLASSES
+
+
 @pytest.mark.parametrize("bits", [None, 8])
 def test_classifiers_seek_to_differ_and_the_embedding_to_agree(training, seen, bits):
     student = DsODENet(training.spec, bits)
@@ -194,7 +223,17 @@ def test_classifiers_seek_to_differ_and_the_embedding_to_agree(training, seen, b
 
 
 @pytest.mark.parametrize(
-    "term", [CrossEntropy, SoftCrossEntropy, Discriminator, DomainAdversary, ClassifierDiscrepancy, CorrelationAlignment]
+    "term",
+    [
+        CrossEntropy,
+        SoftCrossEntropy,
+        Discriminator,
+        DomainAdversary,
+        ConditionalAdversary,
+        InformationMaximisation,
+        ClassifierDiscrepancy,
+        CorrelationAlignment,
+    ],
 )
 @pytest.mark.parametrize("bits", [None, 8])
 def test_a_term_reaches_every_weight_of_the_student_and_its_own(training, term, bits):

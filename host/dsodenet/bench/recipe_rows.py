@@ -47,7 +47,7 @@ def _options(epochs: int, qat_epochs: int, teacher_epochs: int) -> Options:
     return Options(epochs=epochs, qat_epochs=qat_epochs, teacher_epochs=teacher_epochs, device="cpu", progress=False)
 
 
-DEFAULT = Scale(_spec("xs8", 8), _options(15, 3, 15), _options(24, 5, 24), "wide", ("digits-blend",))
+DEFAULT = Scale(_spec("xs8", 8), _options(15, 3, 15), _options(24, 5, 24), "wide", ("digits-blend", "digits-rotated"))
 FULL = Scale(
     _spec("xs", 16), _options(60, 15, 40), _options(120, 25, 60), "wide", ("digits-blend", "digits-rotated", "digits-inverted")
 )
@@ -67,7 +67,7 @@ def rows(scale: Scale) -> tuple[Row, ...]:
     for target in scale.targets:
         only = f"source only, {target}"
         result.append(Row(only, target, target=target))
-        for recipe in ("dann", "mcd", "coral", "joint"):
+        for recipe in ("dann", "cdan", "mcd", "coral", "joint"):
             result.append(Row(f"{recipe}, {target}", target, recipe, only, target=target, new_teacher=recipe == "joint"))
         result.append(Row(f"target supervised, {target}", target, against=only, data=target, target=target))
     return tuple(result)

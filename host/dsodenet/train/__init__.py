@@ -17,6 +17,7 @@ How it fits together, and where to add what:
                 progress) and the student's Outputs (embedding, logits) on source and target. Parameters of a Term are
                 trained, checkpointed and shared between processes like the student's, and dropped at the end.
                 needs_teacher and needs_target of its Terms decide what a recipe demands and what a Batch holds.
+  task.py       Training: what a stage may read
   losses.py     terms to labels and teachers; adaptation.py: to a target domain
   compression.py  a smaller copy of a float network, its ranks chosen by EVBMF; factors.py: the decompositions
   gradients.py  how an ODE block computes its gradient (Options.gradient)
@@ -56,8 +57,9 @@ from dsodenet.train.journal import Journal
 from dsodenet.train.loop import History, fit
 from dsodenet.train.options import Options
 from dsodenet.train.places import Place, place
-from dsodenet.train.recipe import Recipe, Stage, Teacher, Training
+from dsodenet.train.recipe import Recipe, Stage
 from dsodenet.train.recipes import RECIPES
+from dsodenet.train.task import Teacher, Training
 from dsodenet.train.teachers import TEACHERS, make_teachers
 
 __all__ = [

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dsodenet.model import Outputs
 from dsodenet.train.losses import classifier_of, discriminator
 from dsodenet.train.objective import Seen, Term
 from dsodenet.train.reversal import domain_loss, ramp, reverse
-
-if TYPE_CHECKING:
-    from dsodenet.train.recipe import Training
+from dsodenet.train.task import Training
 
 
 class DomainAdversary(Term):
@@ -27,6 +25,47 @@ class DomainAdversary(Term):
     def forward(self, seen: Seen) -> Tensor:
         scale = ramp(seen.batch.progress)
         return domain_loss(self.judge, reverse(seen.source.embedding, scale), reverse(seen.adapted.embedding, scale))
+
+
+class ConditionalAdversary(Term):
+    """CDAN (arXiv 1705.10667): a discriminator of the outer product of embedding and class probabilities, so that the domains are
+    brought together class by class. The probabilities only condition it: no gradient goes through them.
+    """
+
+    needs_target = True
+
+    def __init__(self, training: Training, student: nn.Module) -> None:
+        super().__init__(training, student)
+        head = classifier_of(student)
+        self.judge = discriminator(head.in_features * head.out_features)
+
+    def forward(self, seen: Seen) -> Tensor:
+        scale = ramp(seen.batch.progress)
+        return domain_loss(self.judge, *(reverse(conditioned(part), scale) for part in (seen.source, seen.adapted)))
+
+
+def conditioned(outputs: Outputs) -> Tensor:
+    """Embedding (batch, width) times class probabilities (batch, classes) -> (batch, width * classes)."""
+    probabilities = F.softmax(outputs.logits, 1).detach()
+    return (outputs.embedding[:, :, None] * probabilities[:, None, :]).flatten(1)
+
+
+class InformationMaximisation(Term):
+    """Minus the mutual information of target images and their classes (arXiv 2002.08546), under the adversary's ramp: each image is
+    to have one class, and all images together every class. It takes the target's classes to be about equally frequent.
+    """
+
+    needs_target = True
+
+    def forward(self, seen: Seen) -> Tensor:
+        probabilities = F.softmax(seen.adapted.logits, 1)
+        information = entropy(probabilities.mean(0)) - entropy(probabilities).mean()
+        return -ramp(seen.batch.progress) * information
+
+
+def entropy(probabilities: Tensor) -> Tensor:
+    """In nats, over the last dimension."""
+    return torch.special.entr(probabilities).sum(-1)
 
 
 class ClassifierDiscrepancy(Term):

@@ -21,7 +21,7 @@ from dsodenet.errors import RunError, SpecError
 from dsodenet.files import atomic_file
 from dsodenet.model import DsODENet
 from dsodenet.spec import Spec
-from dsodenet.train.recipe import Training
+from dsodenet.train.task import Training
 
 CHECKPOINT_FILE, METRICS_FILE, TEACHERS_FILE = "checkpoint.pt", "metrics.json", "teachers.pt"
 CHECKPOINT_KEYS = {"float_state", "qat_state", "spec_json", "metrics_json"}

@@ -22,7 +22,7 @@ from dsodenet.model import DsODENet
 from dsodenet.spec import LowRank, Network, Spec
 from dsodenet.teachers import Classifier, full_odenet
 from dsodenet.train.factors import Matrix, evbmf_rank, low_rank, separable
-from dsodenet.train.recipe import Training
+from dsodenet.train.task import Training
 
 WEAKENING = 0.8  # how far a round goes towards the rank of EVBMF
 

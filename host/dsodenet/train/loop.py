@@ -18,7 +18,8 @@ from dsodenet.train.gradients import use_gradient
 from dsodenet.train.journal import Journal
 from dsodenet.train.objective import Batch, Step
 from dsodenet.train.places import Place
-from dsodenet.train.recipe import Stage, Training
+from dsodenet.train.recipe import Stage
+from dsodenet.train.task import Training
 
 CLIP_NORM = 1.0
 

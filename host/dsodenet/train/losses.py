@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +10,7 @@ from torch.nn import functional as F
 
 from dsodenet.train.objective import Seen, Term
 from dsodenet.train.reversal import domain_loss, reverse
-
-if TYPE_CHECKING:
-    from dsodenet.train.recipe import Training
+from dsodenet.train.task import Training
 
 DISCRIMINATOR_WIDTH = 64
 

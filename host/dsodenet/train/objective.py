@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from dsodenet.model import Outputs
-
-if TYPE_CHECKING:
-    from dsodenet.train.recipe import Training
+from dsodenet.train.task import Training
 
 
 @dataclass

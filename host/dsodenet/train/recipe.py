@@ -1,11 +1,11 @@
-"""A recipe: stages of training as data, and the context in which they run."""
+"""A recipe: stages of training as data."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -14,11 +14,12 @@ from torch import nn
 from dsodenet.data import Dataset
 from dsodenet.errors import InputError
 from dsodenet.model import DsODENet, calibrate
-from dsodenet.spec import NORMS, Spec
+from dsodenet.spec import NORMS
 from dsodenet.train.gradients import check_gradient
 from dsodenet.train.losses import CrossEntropy
 from dsodenet.train.objective import Loss
 from dsodenet.train.options import Options
+from dsodenet.train.task import Teacher, Training
 
 CALIBRATION_IMAGES = 256
 SCHEDULES = {  # which options a stage trains by: (epochs, learning rate)
@@ -28,29 +29,6 @@ SCHEDULES = {  # which options a stage trains by: (epochs, learning rate)
     "teacher": ("teacher_epochs", "teacher_learning_rate"),
 }
 SUPERVISED = (Loss(CrossEntropy),)
-
-
-@dataclass
-class Teacher:
-    """A network with `outputs` and `classifier`; untrained ones are trained first, as a stage."""
-
-    name: str
-    network: nn.Module
-    trained: bool
-
-
-@dataclass
-class Training:
-    """What a stage may read: the task, and the networks that earlier stages left."""
-
-    spec: Spec
-    data: Dataset
-    options: Options
-    target: Dataset | None = None  # its training labels are never used
-    teachers: list[Teacher] = field(default_factory=list)
-    models: dict[str, nn.Module] = field(default_factory=dict)  # of finished stages, by name
-    float_model: DsODENet | None = None  # of the last float stage
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
 
 @dataclass(frozen=True)

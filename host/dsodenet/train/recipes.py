@@ -6,7 +6,13 @@ import math
 from functools import partial
 
 from dsodenet.spec import FOLDING_NORMS
-from dsodenet.train.adaptation import ClassifierDiscrepancy, CorrelationAlignment, DomainAdversary
+from dsodenet.train.adaptation import (
+    ClassifierDiscrepancy,
+    ConditionalAdversary,
+    CorrelationAlignment,
+    DomainAdversary,
+    InformationMaximisation,
+)
 from dsodenet.train.compression import compressed, full_network, separated_network
 from dsodenet.train.losses import CrossEntropy, Discriminator, Divergence, SoftCrossEntropy, TargetDivergence, TeacherHead
 from dsodenet.train.objective import Loss
@@ -88,6 +94,10 @@ RECIPES: dict[str, Recipe] = {
         retrains_teachers=True,
     ),
     "dann": Recipe("adapt by a domain adversary (1505.07818)", float_then_quantised(ADVERSARY)),
+    "cdan": Recipe(
+        "adapt class by class: a conditional adversary (1705.10667) and information maximisation (2002.08546)",
+        float_then_quantised((Loss(CrossEntropy), Loss(ConditionalAdversary), Loss(InformationMaximisation))),
+    ),
     "mcd": Recipe(
         "adapt by maximum classifier discrepancy (1712.02560)",
         float_then_quantised((Loss(CrossEntropy), Loss(ClassifierDiscrepancy))),

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dsodenet.model import Outputs
 from dsodenet.train.losses import classifier_of, join
-from dsodenet.train.recipe import Teacher, Training
+from dsodenet.train.task import Teacher, Training
 
 
 class SharedHead(nn.Module):

@@ -15,7 +15,7 @@ from dsodenet.errors import InputError
 from dsodenet.model import DsODENet
 from dsodenet.spec import Spec
 from dsodenet.train.checkpoint import CHECKPOINT_FILE, TEACHERS_FILE, load_float_model, load_teacher_states
-from dsodenet.train.recipe import Teacher
+from dsodenet.train.task import Teacher
 
 WIDENING = 3
 
