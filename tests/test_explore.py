@@ -67,6 +67,13 @@ def test_points_carry_the_estimates_of_their_spec_and_keep_the_limits(tmp_path: 
     assert all(p.refused is None for p in front(found, "cycles"))
 
 
+def test_a_count_is_limited_by_a_number(tmp_path: Path) -> None:
+    found = search(plan(Goal(limits={"cycles": 9000})), tmp_path, 12, progress=False)
+    assert {p.refused is None for p in found} == {True, False}
+    assert all((p.refused is None) == (p.figures["cycles"] <= 9000) for p in found)
+    assert all(p.accuracy is None for p in found)  # nothing is trained
+
+
 def test_a_search_goes_on_where_it_was_and_only_under_its_plan(tmp_path: Path) -> None:
     first = search(plan(), tmp_path, 4, progress=False)
     again = search(plan(), tmp_path, 4, progress=False)
@@ -106,6 +113,9 @@ def test_without_training_the_front_is_over_multiply_accumulates(tmp_path: Path)
         (("--objective", "speed"), "speed"),
         (("--limit", "DSP=2"), "DSP=2"),
         (("--limit", "GPU=0.5"), "GPU"),
+        (("--limit", "cycles=0.5"), "cycles=0.5"),
+        (("--limit", "cycles=inf"), "cycles=inf"),
+        (("--limit", "DSP=nan"), "DSP=nan"),
         (("--limit", "DSP"), "DSP"),
         (("--axis", "depth=3"), "depth"),
         (("--axis", "n_steps=many"), "many"),

@@ -37,12 +37,14 @@ def parse_lanes(text: str) -> tuple[int, ...]:
 
 
 def parse_limit(text: str) -> tuple[str, float]:
-    """NAME=SHARE of the device."""
-    name, _, share = text.partition("=")
+    """NAME=NUMBER; explore.Goal says which names and numbers."""
+    name, _, number = text.partition("=")
     try:
-        return name, float(share)
+        return name, float(number)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"limit is {text!r}, but it must be a resource and a share, such as DSP=0.6") from None
+        raise argparse.ArgumentTypeError(
+            f"limit is {text!r}, but it must be a name and a number, such as DSP=0.6 or cycles=11000"
+        ) from None
 
 
 def parse_axis(text: str) -> tuple[str, str]:

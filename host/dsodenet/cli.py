@@ -132,8 +132,8 @@ COMMANDS = {
                 type=parse_limit,
                 action="append",
                 default=[],
-                metavar="NAME=SHARE",
-                help="most of the device that may be used, such as DSP=0.6; several may be given "
+                metavar="NAME=NUMBER",
+                help="most that may be used: a share of the device, such as DSP=0.6, or a number, such as cycles=11000; several may be given "
                 f"(default {', '.join(f'{name}={share}' for name, share in LIMITS.items())})",
             ),
             argument("--accuracy", type=float, metavar="A", help="least accuracy, 0 to 1 (default: that of SPEC in the search)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,29 +15,34 @@ from dsodenet.resources import DEVICE, rtl_resources
 from dsodenet.spec import Spec
 
 OBJECTIVES = ("cycles", "macs", "parameters", "DSP", "LUT", "BRAM36", "URAM")
+COUNTS = OBJECTIVES[:3]  # limited by a number; the others are parts of the device, limited by a share of it
 LIMITS = {"DSP": 0.80, "LUT": 0.70, "BRAM36": 0.80, "URAM": 0.80}  # of the device, what leaves the router room
 
 
 @dataclass(frozen=True)
 class Goal:
     objective: str = "cycles"  # of OBJECTIVES; smaller is better
-    limits: dict[str, float] = field(default_factory=lambda: dict(LIMITS))  # share of the device
+    limits: dict[str, float] = field(default_factory=lambda: dict(LIMITS))  # share of the device, or a number of COUNTS
     min_accuracy: float | None = None  # on validation images; by default that of the spec the search starts from
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
             raise InputError(f"objective is {self.objective!r}, but it must be one of {', '.join(OBJECTIVES)}")
-        for name, share in self.limits.items():
-            if name not in DEVICE or not 0 < share <= 1:
-                raise InputError(f"limit is {name}={share:g}, but it must be over 0 to 1 for one of {', '.join(DEVICE)}")
+        for name, limit in self.limits.items():
+            if not ((name in DEVICE and 0 < limit <= 1) or (name in COUNTS and 1 <= limit < math.inf)):
+                raise InputError(
+                    f"limit is {name}={limit:g}, but it must be over 0 to 1 for one of {', '.join(DEVICE)}, "
+                    f"or 1 and more for one of {', '.join(COUNTS)}"
+                )
         if self.min_accuracy is not None and not 0 <= self.min_accuracy <= 1:
             raise InputError(f"accuracy is {self.min_accuracy}, but it must be 0 to 1")
 
     def exceeded(self, figures: dict[str, Any]) -> str | None:
         """The first limit that the figures break, in words."""
-        for name, share in self.limits.items():
-            if figures[name] > share * DEVICE[name]:
-                return f"{figures[name]:,.0f} {name} of {share * DEVICE[name]:,.0f}"
+        for name, limit in self.limits.items():
+            most = limit * DEVICE[name] if name in DEVICE else limit
+            if figures[name] > most:
+                return f"{figures[name]:,.0f} {name} of {most:,.0f}"
         return None
 
 
