@@ -186,6 +186,9 @@ def test_information_is_that_of_the_joint_distribution(training, seen):
     information = (joint * (joint / product).log()).sum()
     term = InformationMaximisation(training, DsODENet(training.spec))
     assert term(seen).item() == pytest.approx(-ramp(0.5) * information.item(), rel=1e-5)
+    certain = (1000 * seen.adapted.logits).requires_grad_()  # probabilities that underflow to 0
+    term(Seen(seen.batch, seen.source, Outputs(seen.adapted.embedding, certain))).backward()
+    assert certain.grad.isfinite().all()
 
 
 def test_a_conditional_adversary_sees_outer_products_and_sends_no_gradient_to_the_classes(training, seen):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -58,14 +60,15 @@ class InformationMaximisation(Term):
     needs_target = True
 
     def forward(self, seen: Seen) -> Tensor:
-        probabilities = F.softmax(seen.adapted.logits, 1)
-        information = entropy(probabilities.mean(0)) - entropy(probabilities).mean()
+        each = F.log_softmax(seen.adapted.logits, 1)
+        together = torch.logsumexp(each, 0) - math.log(len(each))
+        information = entropy(together) - entropy(each).mean()
         return -ramp(seen.batch.progress) * information
 
 
-def entropy(probabilities: Tensor) -> Tensor:
-    """In nats, over the last dimension."""
-    return torch.special.entr(probabilities).sum(-1)
+def entropy(log_probabilities: Tensor) -> Tensor:
+    """In nats, over the last dimension. Of logarithms, since a probability may underflow to 0, where the gradient has none."""
+    return -(log_probabilities.exp() * log_probabilities).sum(-1)
 
 
 class ClassifierDiscrepancy(Term):
