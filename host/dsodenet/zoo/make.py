@@ -32,6 +32,7 @@ from dsodenet.train.checkpoint import METRICS_FILE
 from dsodenet.zoo import FOLDER, PREFIX
 
 CARD = "README.md"
+SOURCE = "digits"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Entry:
     quantisation: tuple[tuple[str, Any], ...] = ()
     solver: tuple[str, int] = ("euler", 4)
     options: tuple[tuple[str, Any], ...] = ()
+    recipe: str = "supervised"
+    target: str | None = None  # the domain to adapt to
 
     def spec(self, name: str) -> Spec:
         base = Spec.named(self.size)
@@ -64,6 +67,11 @@ ENTRIES = {
         "the classic fourth-order method and a bias that depends on time", network=(("time", "bias"),), solver=("rk4", 2)
     ),
     "digits-w4": Entry("4-bit weights", quantisation=(("weight_bit_width", 4),)),
+    "digits-turned": Entry(
+        "adapted from upright digits to digits turned by 40 degrees, whose labels it never saw",
+        recipe="cdan",
+        target="digits-rotated",
+    ),
 }
 
 
@@ -71,9 +79,10 @@ def make(name: str, folder: Path = FOLDER) -> Path:
     """Train, export and describe one model; its folder takes the place of an earlier one only when all is done."""
     entry = ENTRIES[name]
     spec = entry.spec(name)
-    data = load_dataset("digits", spec.network)
+    data = load_dataset(SOURCE, spec.network)
+    domain = None if entry.target is None else load_dataset(entry.target, spec.network)
     with tempfile.TemporaryDirectory(prefix="dsodenet-") as run, atomic_folder(folder / name) as target:
-        train(spec, data, run, replace(Options(), **dict(entry.options)))
+        train(spec, data, run, replace(Options(), **dict(entry.options)), entry.recipe, target=domain)
         export(run)
         for file in (PARAMS_FILE, SPEC_FILE, METRICS_FILE):
             shutil.copyfile(Path(run) / file, target / file)
@@ -84,28 +93,43 @@ def make(name: str, folder: Path = FOLDER) -> Path:
 def write_card(name: str, folder: Path) -> Path:
     """Write the card of a trained model beside it, its figures computed now."""
     params, metrics = Params.load(folder), json.loads(read_text(folder / METRICS_FILE))
-    data = load_dataset("digits", params.spec.network)
-    right = Reference(params).predict(data.test_images).argmax(axis=1) == data.test_labels
     with atomic_file(folder / CARD) as path:
-        path.write_text(card(name, params, metrics, float(np.mean(right))), encoding="utf-8")
+        path.write_text(card(name, params, metrics, integer_accuracies(params, metrics)), encoding="utf-8")
     return folder
 
 
-def card(name: str, params: Params, metrics: dict[str, Any], integer_accuracy: float) -> str:
-    """The model card in Markdown."""
+def integer_accuracies(params: Params, metrics: dict[str, Any]) -> dict[str, float]:
+    """data set -> share of its test images that the integers classify rightly, for each one that the model was trained on."""
+    result = {}
+    for name in (domain["name"] for domain in (metrics["data"], metrics["target"]) if domain is not None):
+        data = load_dataset(name, params.spec.network)
+        result[name] = float(np.mean(Reference(params).predict(data.test_images).argmax(axis=1) == data.test_labels))
+    return result
+
+
+def card(name: str, params: Params, metrics: dict[str, Any], integers: dict[str, float]) -> str:
+    """The model card in Markdown. integers: of `integer_accuracies`."""
     spec, cycles = params.spec, estimate(params)
     network, solver, widths = spec.network, spec.solver, spec.quantisation
     lanes = cycles.to_dict()["lanes"]
-    accuracies = (metrics["float_accuracy"], metrics["qat_accuracy"], integer_accuracy)
-    rows = [
-        ("accuracy, float", f"{100 * accuracies[0]:.2f} %"),
-        (f"accuracy, w{widths.weight_bit_width}a{widths.act_bit_width} in Brevitas", f"{100 * accuracies[1]:.2f} %"),
-        ("accuracy, integers", f"{100 * accuracies[2]:.2f} %"),
+    numbers = f"w{widths.weight_bit_width}a{widths.act_bit_width}"
+    rows: list[tuple[str, str]] = []
+    for (data, integer), prefix in zip(integers.items(), ("", "target_")):
+        on = f" on {data}" if len(integers) > 1 else ""
+        rows += [
+            (f"accuracy{on}, float", f"{100 * metrics[f'{prefix}float_accuracy']:.2f} %"),
+            (f"accuracy{on}, {numbers} in Brevitas", f"{100 * metrics[f'{prefix}qat_accuracy']:.2f} %"),
+            (f"accuracy{on}, integers", f"{100 * integer:.2f} %"),
+        ]
+    rows += [
         ("parameters", f"{sum(parameters(spec).values()):,}"),
         ("multiply-accumulates per image", f"{sum(macs(spec).values()):,}"),
         (f"cycles per image, rtl kernel of {lanes} lanes (estimated; the form equals its simulation)", f"{cycles.cycles:,}"),
     ]
     steps = ",".join(map(str, solver.n_steps))
+    adapted = (
+        "" if metrics["target"] is None else f" Recipe {metrics['recipe']}, to {metrics['target']['name']}, without its labels."
+    )
     packages = ", ".join(f"{package} {number}" for package, number in metrics["versions"].items())
     return "\n".join(
         (
@@ -118,7 +142,7 @@ def card(name: str, params: Params, metrics: dict[str, Any], integer_accuracy: f
             "",
             f"Trained and measured on scikit-learn's digits: {metrics['data']['train_images']} training images, "
             f"{metrics['data']['test_images']} test images. One training, seed {metrics['options']['seed']}; "
-            f"{metrics['options']['epochs']} epochs in float, {metrics['options']['qat_epochs']} quantisation-aware.",
+            f"{metrics['options']['epochs']} epochs in float, {metrics['options']['qat_epochs']} quantisation-aware.{adapted}",
             "",
             "| figure | value |",
             "|---|---|",
