@@ -20,7 +20,7 @@ from command_line import call, refused
 from train_worker import task
 
 from dsodenet.errors import InputError, RunError, ToolError
-from dsodenet.train import RECIPES, Options, journal, load_checkpoint, places, train
+from dsodenet.train import RECIPES, Options, journal, load_checkpoint, loop, places, train
 
 WORKER = Path(__file__).with_name("train_worker.py")
 HOST = Path(__file__).parents[1] / "host"
@@ -223,6 +223,24 @@ def test_mixed_precision_changes_the_float_stage_only_a_little(tmp_path, whole):
     assert all(value.dtype != torch.bfloat16 for value in states(tmp_path).values())
 
 
+@pytest.mark.parametrize(
+    ("recipe", "teachers", "option", "expected"),
+    [("supervised", (), 0.0, set()), ("supervised", (), 0.3, {0.3}), ("matching", ("wide",), 0.3, {0.3, 1.0})],
+)
+def test_mixup_is_that_of_the_recipe_or_else_of_the_options(recipe, teachers, option, expected, tmp_path, monkeypatch):
+    alphas = set()
+    blend = loop.mixed
+
+    def watched(images, labels, classes, alpha):
+        alphas.add(alpha)
+        return blend(images, labels, classes, alpha)
+
+    monkeypatch.setattr(loop, "mixed", watched)
+    spec, data, _, options = task(1)
+    train(spec, data, tmp_path, dataclasses.replace(options, mixup=option, teacher_epochs=1), recipe, teachers=teachers)
+    assert alphas == expected  # the teacher of `matching` is trained by the option
+
+
 def test_the_log_has_a_row_per_epoch_with_each_term(whole):
     rows = log(whole)
     assert [(row["stage"], int(row["epoch"])) for row in rows] == [("float", i) for i in (1, 2, 3, 4)] + [("qat", 1), ("qat", 2)]
@@ -269,6 +287,8 @@ def test_tensorboard_gets_each_epoch_where_it_is_installed(tmp_path, monkeypatch
         (["--device", "tpu"], "device is 'tpu', but it must be one of auto, cpu, cuda"),
         (["--precision", "float8"], "precision is 'float8', but it must be one of float32, bfloat16"),
         (["--learning-rate", "0"], "learning_rate is 0.0"),
+        (["--mixup", "-1"], "mixup is -1.0, but it must be 0 or more"),
+        (["--mixup", "nan"], "mixup is nan"),
     ],
 )
 def test_impossible_combinations_are_refused_at_once(capsys, tmp_path, words, message):

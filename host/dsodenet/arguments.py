@@ -78,6 +78,7 @@ TRAINING = (  # dsodenet.train.Options
     argument("--label-smoothing", type=float, metavar="X", help="share of a label that is spread over all classes"),
     argument("--shift", type=int, metavar="N", help="pixels by which training images move at most"),
     argument("--flip", action="store_true", default=None, help="mirror training images at random"),
+    argument("--mixup", type=float, metavar="A", help="blend training images and labels in shares of Beta(A, A)"),
     argument("--gradient", metavar="NAME", help="of the ODE blocks: backprop (the default), checkpoint, adjoint or irdm"),
     argument("--seed", type=int, metavar="N", help="random seed (default 0)"),
     argument("--device", metavar="NAME", help="auto (the default: a GPU where there is one), cpu or cuda"),

@@ -98,8 +98,8 @@ def _batches(stage: Stage, training: Training, teachers: list[Any], place: Place
     x, y = torch.from_numpy(data.train_images), torch.from_numpy(data.train_labels)
     for chosen in torch.randperm(len(x))[: count * size].split(size):
         images, labels = moved(x[chosen], options.shift, options.flip), y[chosen]
-        if stage.mixup:
-            images, labels = mixed(images, labels, len(data.class_names), stage.mixup)
+        if alpha := stage.mixup or options.mixup:
+            images, labels = mixed(images, labels, len(data.class_names), alpha)
         target = None
         if stage.needs_target and training.target is not None:
             t = torch.from_numpy(training.target.train_images)

@@ -27,6 +27,7 @@ class Options:
     label_smoothing: float = 0.05
     shift: int = 1  # pixels by which training images move at most
     flip: bool = False  # mirror training images at random
+    mixup: float = 0.0  # alpha of Beta(alpha, alpha), where a recipe has none of its own; 0: images are not blended
     gradient: str = "backprop"  # of the ODE blocks in float stages: a key of gradients.GRADIENTS
     device: str = "auto"  # auto: cuda where there is one
     precision: str = "float32"  # bfloat16: mixed precision in float stages; the quantised stage is always float32
@@ -34,7 +35,7 @@ class Options:
 
     def __post_init__(self) -> None:
         low = {"epochs": 1, "qat_epochs": 1, "teacher_epochs": 1, "batch_size": 1, "seed": 0, "shift": 0}
-        low |= {"weight_decay": 0, "label_smoothing": 0}
+        low |= {"weight_decay": 0, "label_smoothing": 0, "mixup": 0}
         for field in fields(self):
             value = getattr(self, field.name)
             if type(value) in (bool, str):

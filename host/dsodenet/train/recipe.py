@@ -40,7 +40,7 @@ class Stage:
     losses: tuple[Loss, ...] = SUPERVISED
     schedule: str = "float"  # a key of SCHEDULES
     share: float = 1.0  # of that schedule's epochs; 0: the network stays as `model` makes it
-    mixup: float = 0.0  # alpha of Beta(alpha, alpha); 0: none
+    mixup: float = 0.0  # alpha of Beta(alpha, alpha); 0: that of the options
 
     def epochs(self, options: Options) -> int:
         return max(1, round(self.share * getattr(options, SCHEDULES[self.schedule][0]))) if self.share else 0
