@@ -88,7 +88,7 @@ def cell(row: str, seed: int, integer: float | None, real: float) -> dict[str, A
     return {
         "row": row, "seed": seed, "integer_accuracy": integer, "float_accuracy": real, "source_float_accuracy": real,
         "student_seconds": 10.0, "teacher_seconds": 0.0, "parameters": 150, "macs": 120_000, "parameters_compared": compared,
-        "teachers": [],
+        "teachers": [], "moved": 0.25 if row == "norm batch_shared" else None,
     }  # fmt: skip
 
 
@@ -118,6 +118,19 @@ def test_a_gain_is_paired_and_judged_by_its_own_spread(values, verdict, tmp_path
     json.dumps(result)
     picture = recipe_report.figure(result, tmp_path / "recipes.png")
     assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_the_table_says_how_far_shared_statistics_move():
+    names = ("baseline", "norm batch_shared")
+    table_rows = (Row(names[0], "baseline"), Row(names[1], "normalisation", norm="batch_shared", against="baseline"))
+    cells = [cell(name, seed, 0.9, 0.9) for name in names for seed in (0, 1)]
+    cells[-1]["moved"] = 0.75
+    about = {"processor": "a processor", "workers": 2}
+    assert "0.50 ± 0.35 standard deviations" in " ".join(
+        recipe_report.text(recipe_report.summary(table_rows, DEFAULT, cells) | about).split()
+    )
+    plain = recipe_report.summary(table_rows[:1], DEFAULT, cells[:2])
+    assert "standard deviations" not in recipe_report.text(plain | about)
 
 
 def test_float_only_rows_are_compared_in_float():

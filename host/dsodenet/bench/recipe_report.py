@@ -44,6 +44,7 @@ def summary(rows: Sequence[Row], scale: Scale, cells: Sequence[dict[str, Any]]) 
         "adaptation_options": dataclasses.asdict(scale.adaptation),
         "teacher": scale.teacher,
         "teacher_accuracy": _spread([t["accuracy"] for cell in cells if cell["row"] == "matching" for t in cell["teachers"]]),
+        "moved": _spread([cell["moved"] for cell in cells]),
         "rows": found,
     }
 
@@ -89,9 +90,14 @@ def text(result: dict[str, Any]) -> str:
         "only; for the tuned compression, the one that is not. "
         f"A gain within {ERRORS} standard errors of zero is called no clear difference.",
         "parameters with stem and head; 'of full': without both, of the same network's with full 3x3 convolutions (arXiv 2107.12824).",
-        "why a norm does well or badly here: make norms shows how far the statistics move that a shared BatchNorm takes for constant.",
         "domains are generated from the digits; their training labels are used by 'target supervised' only.",
     ]
+    if result["moved"] is not None:
+        notes.append(
+            "batch_shared takes for constant what moves over the evaluations of f: here the mean of what it normalises moves by "
+            f"{result['moved']['mean']:.2f} ± {result['moved']['sd']:.2f} standard deviations, measured, worst ODE block. In "
+            "arXiv 2004.09222 f normalises twice per evaluation; make norms shows longer spans, and what batch statistics would give."
+        )
     if result["teacher_accuracy"] is not None:
         notes.append(f"teacher {result['teacher']}: {_percent(result['teacher_accuracy'])} % in float; train s leaves it out.")
     return "\n\n".join(parts) + "\n\n" + "\n".join(textwrap.fill(note, LINE, subsequent_indent="  ") for note in notes)

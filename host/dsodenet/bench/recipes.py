@@ -31,6 +31,7 @@ from dsodenet.files import atomic_file
 from dsodenet.spec import Spec, canonical_json
 
 CELLS_FILE = "cells.jsonl"
+SHARED_NORM = "batch_shared"  # takes the statistics of all evaluations of f for the same
 VERIFIED = ("torch", "cpu", "csim", "rtl")
 
 
@@ -61,6 +62,7 @@ class Cell:
 
 def run_cell(cell: Cell, teacher: Path | None) -> dict[str, Any]:
     """Train and measure one cell. teacher: the run folder of this seed's teacher."""
+    from dsodenet.bench.solver_grid import drift
     from dsodenet.export import extract
     from dsodenet.layers import macs, parameter_comparison, parameters
     from dsodenet.reference import Reference
@@ -77,7 +79,7 @@ def run_cell(cell: Cell, teacher: Path | None) -> dict[str, Any]:
     if metrics["qat_accuracy"] is not None:
         logits = Reference(extract(load_checkpoint(cell.run)[0])).predict(measured.test_images)
         integer = float(np.mean(logits.argmax(axis=1) == measured.test_labels))
-    _, spec, _ = load_float_model(cell.run)  # a compressed network has another spec
+    model, spec, _ = load_float_model(cell.run)  # a compressed network has another spec
     seconds = {name: stage["seconds"] for name, stage in metrics["stages"].items()}
     return {
         "key": cell.key,
@@ -86,6 +88,7 @@ def run_cell(cell: Cell, teacher: Path | None) -> dict[str, Any]:
         "float_accuracy": metrics["float_accuracy"] if target is None else metrics["target_float_accuracy"],
         "integer_accuracy": integer,
         "source_float_accuracy": metrics["float_accuracy"] if row.data == SOURCE else None,
+        "moved": max(block["mean"] for block in drift(model, data)) if row.norm == SHARED_NORM else None,
         "parameters": sum(parameters(spec).values()),
         "parameters_compared": parameter_comparison(spec),
         "macs": sum(macs(spec).values()),
