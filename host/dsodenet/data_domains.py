@@ -11,7 +11,7 @@ from dsodenet.errors import ToolError
 
 Images = NDArray[np.uint8]  # (count, channels, height, width)
 
-ANGLE = 40  # degrees
+ANGLE = 30  # degrees
 PHOTO_SCALE = 4  # photos are shrunk by this, so that a patch as small as an image holds some texture
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from dsodenet import __version__
 from dsodenet.data import load_dataset
+from dsodenet.data_domains import ANGLE
 from dsodenet.errors import DsodenetError, InputError
 from dsodenet.estimate import estimate
 from dsodenet.export import export
@@ -68,7 +69,7 @@ ENTRIES = {
     ),
     "digits-w4": Entry("4-bit weights", quantisation=(("weight_bit_width", 4),)),
     "digits-turned": Entry(
-        "adapted from upright digits to digits turned by 40 degrees, whose labels it never saw",
+        f"adapted from upright digits to digits turned by {ANGLE} degrees, whose labels it never saw",
         recipe="cdan",
         target="digits-rotated",
     ),
