@@ -20,7 +20,7 @@ $(VENV)/.ready: pyproject.toml
 	touch $@
 
 demo: setup  ## train on real digits, lower, run on the simulated ZCU104, prove bit-exactness
-	$(BIN)/python -m dsodenet.demo --out build/demo
+	$(BIN)/python -m dsodenet.demo --out build/demo --json build/demo/demo.json
 
 test: setup  ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -38,20 +38,20 @@ csim: setup  ## the bit-exact ladder over a grid of specs, solvers and step coun
 	$(BIN)/python -m dsodenet.bench.ladder
 
 bench: setup  ## speed of the integer reference against plain sgemm
-	$(BIN)/python -m dsodenet.bench.reference --spec l
+	$(BIN)/python -m dsodenet.bench.reference --spec l --json build/bench.json
 
 bench-host: setup  ## the host library's share of a call, its faults, and both block designs, on the simulated board
-	$(BIN)/python -m dsodenet.bench.host
+	$(BIN)/python -m dsodenet.bench.host --json build/bench-host.json
 	$(BIN)/python tests/block_designs.py
 
 gradients: setup  ## error, memory and time of the four gradients of an ODE block
-	$(BIN)/python -m dsodenet.bench.gradients --plot build/gradients.png
+	$(BIN)/python -m dsodenet.bench.gradients --json build/gradients.json --plot build/gradients.png
 
 norms: setup  ## normalisation inside the ODE block: each norm trained and tested under other steps (minutes)
 	$(BIN)/python -m dsodenet.bench.norm_study
 
 cycles: setup  ## simulate s, m, l on the full engines, cycle by cycle (minutes)
-	$(BIN)/python overlays/rtl/measure.py s m l --lanes 1x32x64 3x16x64
+	$(BIN)/python overlays/rtl/measure.py s m l --lanes 1x32x64 3x16x64 --json build/cycles.json
 
 synth-rtl: setup  ## resources of the small and the full engines by Yosys, kept in overlays/rtl/resources.json (20 minutes)
 	$(BIN)/python overlays/rtl/synth.py --lanes 1x4x8 1x32x64 3x16x64 --json overlays/rtl/resources.json
