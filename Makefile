@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+RESULTS := $(addprefix build/,demo/demo.json bench.json bench-host.json cycles.json gradients.json recipes/recipes.json \
+	notebooks.json explore/front.json bench-*.json)
 EXTRAS := train,lower,rtl,sim,explore,notebooks,test,dev
 
-.PHONY: help setup demo test lint recipes csim bench bench-host gradients norms cycles rates synth-rtl resources-rtl gates formal board-pythons aarch64 clean
+.PHONY: help setup demo test lint recipes csim bench bench-host gradients norms cycles rates synth-rtl resources-rtl gates formal board-pythons aarch64 notebooks figures counts clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "%-13s %s\n", $$1, $$2}'
@@ -74,6 +76,16 @@ formal: setup  ## proofs of the stream stages and of the registers (minutes)
 
 rates: setup  ## cycles per second of the C++ harness and of cocotb
 	$(BIN)/python overlays/rtl/rates.py
+
+notebooks: setup  ## run the four notebooks and take their times (make notebooks KEEP=--keep also keeps their outputs)
+	$(BIN)/python -m dsodenet.bench.notebooks $(KEEP) --json build/notebooks.json
+
+figures: setup  ## keep the results under build/ that the documents quote, and write every figure of the documents anew
+	$(BIN)/python -m dsodenet.bench.figures keep $(wildcard $(RESULTS))
+	$(BIN)/python -m dsodenet.bench.figures
+
+counts: setup  ## the figures of the documents that need no measurement
+	@$(BIN)/python -m dsodenet.bench.figures counts
 
 clean:  ## remove what was built, but not .venv
 	rm -rf build dist
