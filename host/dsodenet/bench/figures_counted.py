@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from dsodenet.bench.markdown import markdown_table, percent, times
+from dsodenet.data_domains import ANGLE
 from dsodenet.engine import CASCADE_LENGTH, Engine
-from dsodenet.estimate import DEVICE_MACS, Estimate, estimate, of_spec
+from dsodenet.estimate import COMMAND_CYCLES, DEVICE_MACS, Estimate, estimate, of_spec
 from dsodenet.files import read_text
 from dsodenet.layers import all_layers, macs, parameter_comparison, parameters
 from dsodenet.params import Params
@@ -130,7 +131,8 @@ def sizes() -> str:
         )
     lanes = times(FULL_LANES[0])
     header = ("size", "channels", "image", "solver, steps", "parameters", "MAC per image", f"cycles on {lanes} lanes (estimated)")
-    return markdown_table(header, rows)
+    note = f"Cycles of one image; the register CYCLES counts {COMMAND_CYCLES} more for the command."
+    return f"{markdown_table(header, rows)}\n\n{note}"
 
 
 def zoo() -> str:
@@ -163,6 +165,10 @@ def smaller() -> tuple[str, str]:
     compared = parameter_comparison(Spec.named("xs"))
     full, residual = (100 * (1 - compared["dsodenet"] / compared[key]) for key in ("full", "residual"))
     return f"{full:.1f} %", f"{residual:.1f} %"
+
+
+def angle() -> str:
+    return f"{ANGLE} degrees"
 
 
 # the device and the engine
@@ -262,9 +268,8 @@ COUNTED: dict[str, Callable[[], str]] = {
     "kernel-kinds": kernel_kinds,
     "sizes": sizes,
     "zoo": zoo,
-    "size-l": size_l,
+    "angle": angle,
     "device": device,
-    "device-macs": device_macs,
     "resources": resources,
     "luts": luts,
     "lut-products": lut_products,
