@@ -254,18 +254,23 @@ def _text(value: str, where: str) -> str:
 def read(path: Path, limit: int = MAX_RESULT_BYTES) -> Any:
     """The JSON of a file; InputError for one that is missing, too large or no JSON."""
     try:
-        if path.stat().st_size > limit:
-            raise InputError(f"{path}: {path.stat().st_size} bytes, but at most {limit} are read")
-        return json.loads(path.read_text(encoding="utf-8"))
+        size = path.stat().st_size
+        content = path.read_text(encoding="utf-8") if size <= limit else ""
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or 'cannot be read'}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is no JSON file") from None
+    if size > limit:
+        raise InputError(f"{path}: {size} bytes, but at most {limit} are read")
+    try:
+        return json.loads(content)
     except (ValueError, RecursionError):
         raise InputError(f"{path} is no JSON file") from None
 
 
-def keep(paths: list[Path], folder: Path = FOLDER) -> list[Path]:
+def keep(paths: list[Path], folder: Path | None = None) -> list[Path]:
     """Keep the used part of each result, all or none; the files written."""
-    parts: dict[str, str] = {}
+    folder, parts = folder or FOLDER, dict[str, str]()
     for path in paths:
         name, part = used_part(read(path), str(path))
         if name in parts:

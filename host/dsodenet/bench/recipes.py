@@ -149,6 +149,13 @@ def measure(table_rows: Sequence[Row], scale: Scale, seeds: int, workers: int, o
     return [known[cell.key] for cell in cells]
 
 
+def about(workers: int) -> dict[str, Any]:
+    """What heads the result."""
+    kinds = {"accuracies, seconds, moved": "measured", "parameters, macs": "counted"}
+    head = origin("python -m dsodenet.bench.recipes", kinds, "torch", "brevitas")
+    return head | {"processor": cpu_name(), "workers": workers}
+
+
 def verify_all(scale: Scale, out: Path) -> list[dict[str, Any]]:
     """Train every recipe for one epoch, export, lower, and compare each rung with the reference: differing words."""
     from dsodenet.export import export
@@ -199,9 +206,7 @@ def main() -> int:
     except DsodenetError as error:
         print(f"recipes: {error}", file=sys.stderr)
         return 2
-    kinds = {"accuracies, seconds, moved": "measured", "parameters, macs": "counted"}
-    result = origin("python -m dsodenet.bench.recipes", kinds, "torch", "brevitas") | summary(table_rows, scale, cells)
-    result |= {"processor": cpu_name(), "workers": args.workers, "cells": cells}
+    result = about(args.workers) | summary(table_rows, scale, cells) | {"cells": cells}
     if args.json is not None:
         with atomic_file(args.json) as beside:
             beside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
