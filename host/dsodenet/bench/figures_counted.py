@@ -29,6 +29,7 @@ from dsodenet.registers import (
     Status,
 )
 from dsodenet.resources import BUDGET, DEVICE, DEVICE_FF, URAM, blocks, rtl_resources
+from dsodenet.runtime.design import KERNEL_PINS
 from dsodenet.runtime.driver import STATUS_TEXT
 from dsodenet.solvers import MAX_STAGES
 from dsodenet.sources import source_folder
@@ -91,11 +92,12 @@ def statuses() -> str:
 
 def ports() -> str:
     bits = 8 * BEAT_BYTES
+    pins = "; ".join(f"`{clock}`, `{reset}` ({kind.name.lower()})" for kind, (clock, reset) in KERNEL_PINS.items())
     rows = [
         ("`s_axi_control`", "AXI4-Lite", f"32 bits of data, {ADDRESS_BITS} of address", "registers"),
         ("`s_axis`", "AXI4-Stream in", f"{bits} bits, TLAST", "a program, or images: uint8 in (height, width, channel) order"),
         ("`m_axis`", "AXI4-Stream out", f"{bits} bits, TLAST", "logits: int32 for each class"),
-        ("`clk`, `rst_n`", "clock and reset", "1 bit each", "`rst_n` is active low"),
+        (pins, "clock and reset", "1 bit each", "the reset is active low"),
     ]
     return markdown_table(("port", "what", "width", "carries"), rows)
 
@@ -187,7 +189,7 @@ def resources() -> str:
         used = [found[lanes][name] for lanes in columns]
         shares = ", ".join(percent(value / most) for value in used[1:])
         rows.append((name, f"{most:,}", percent(BUDGET[name], 0), *(f"{value:,.0f}" for value in used), shares))
-    built = [str(found[lanes]["DSP_by_construction"]) for lanes in columns]
+    built = [f"{found[lanes]['DSP_by_construction']:,}" for lanes in columns]
     rows.insert(1, ("of the DSP by construction", "", "", *built, ""))
     header = ("", "XCZU7EV", "most", *map(times, columns), f"of the device ({', '.join(map(times, FULL_LANES))})")
     return markdown_table(header, rows)
