@@ -181,7 +181,7 @@ def estimate(args: argparse.Namespace) -> Result:
 def explore(args: argparse.Namespace) -> Result:
     from dsodenet.explore import LIMITS, Goal, Plan, Space, explore
 
-    for name, low in (("trials", 1), ("epochs", 0), ("qat_epochs", 1), ("workers", 1), ("seed", 0)):
+    for name, low in (("trials", 1), ("epochs", 0), ("qat_epochs", 1), ("workers", 1), ("seed", 0), ("final_seeds", 1)):
         if getattr(args, name) < low:
             raise InputError(f"{name} is {getattr(args, name)}, but it must be {low} or more")
     spec = Spec.load(args.spec)
@@ -195,7 +195,7 @@ def explore(args: argparse.Namespace) -> Result:
     if args.plot:
         check_output(args.plot, ".png")
         from dsodenet.plots import front_figure, save
-    result = explore(plan, args.out, args.trials, args.workers, final=args.final, progress=not args.quiet)
+    result = explore(plan, args.out, args.trials, args.workers, final_seeds=args.final * args.final_seeds, progress=not args.quiet)
     if args.plot:
         save(front_figure(result), args.plot)
     return result
