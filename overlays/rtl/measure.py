@@ -1,26 +1,39 @@
 """Simulate one image of a size on the full engine and hold it against reference and estimate; building takes about a minute.
 
-python overlays/rtl/measure.py s m l --lanes 1x32x64 3x16x64
+python overlays/rtl/measure.py s m l --lanes 1x32x64 3x16x64 --json build/cycles.json
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dsodenet import rtl
-from dsodenet.estimate import estimate
+from dsodenet.arguments import Parser, parse_lanes
+from dsodenet.bench.machine import origin
+from dsodenet.bench.output import exit_status
+from dsodenet.commands import check_output
+from dsodenet.errors import DeviceError
+from dsodenet.estimate import DEVICE_MACS, estimate
+from dsodenet.files import write_json
 from dsodenet.reference import Reference
 from dsodenet.runtime.driver import KernelDriver
 from dsodenet.runtime.library import LibraryTransport
 from dsodenet.spec import Spec
 from dsodenet.synthetic import random_images, random_params
 
+DEFAULT_LANES = ("1x32x64", "3x16x64")
+KINDS = {"cycles, latency_us at the assumed clock": "simulated", "simulated_cycles_per_s": "measured", "macs": "counted"}
 
-def measure(spec: Spec) -> str:
+
+def measure(spec: Spec) -> dict[str, Any]:
+    """Figures of one simulated image, batch 1, from its pixels to its logits; DeviceError where reference or estimate differ."""
     params = random_params(spec, 1)
     images = random_images(spec, 1, 1)
     driver = KernelDriver(LibraryTransport(rtl.library(spec.kernel)), params)
@@ -30,32 +43,65 @@ def measure(spec: Spec) -> str:
     driver.close()
     expected = estimate(params)
     if not np.array_equal(logits, Reference(params).predict(images)):
-        raise SystemExit("the logits differ from the reference")
+        raise DeviceError(f"{spec.name}: the logits differ from the reference")
     if driver.cycles != expected.command_cycles(1):
-        raise SystemExit(f"simulated {driver.cycles} cycles, but the estimate is {expected.command_cycles(1)}")
+        raise DeviceError(f"{spec.name}: simulated {driver.cycles} cycles, but the estimate is {expected.command_cycles(1)}")
+    figures = expected.to_dict()
+    same = (
+        "lanes",
+        "assumed_clock_mhz",
+        "macs",
+        "macs_per_cycle",
+        "share_of_own_peak",
+        "share_of_device",
+        "occupancy_in_ode_blocks",
+    )
+    return {
+        "size": spec.name,
+        "solver": spec.solver.method,
+        "n_steps": spec.solver.n_steps[0],
+        "cycles": driver.cycles,
+        "latency_us": driver.cycles / spec.kernel.clock_mhz,
+        "simulated_cycles_per_s": driver.cycles / seconds,
+    } | {key: figures[key] for key in same}
+
+
+def line(row: dict[str, Any]) -> str:
+    """A row of the table."""
     return (
-        f"| {spec.name} | {spec.solver.method} N={spec.solver.n_steps[0]} | {expected.to_dict()['lanes']} | {driver.cycles:,} "
-        f"| {expected.occupancy:.1%} | {expected.macs_per_cycle:,.0f} | {expected.to_dict()['share_of_own_peak']:.1%} "
-        f"| {expected.to_dict()['share_of_device']:.1%} | {driver.cycles / seconds:,.0f} |"
+        f"| {row['size']} | {row['solver']} N={row['n_steps']} | {row['lanes']} | {row['cycles']:,} "
+        f"| {row['occupancy_in_ode_blocks']:.1%} | {row['macs_per_cycle']:,.0f} | {row['share_of_own_peak']:.1%} "
+        f"| {row['share_of_device']:.1%} | {row['simulated_cycles_per_s']:,.0f} |"
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sizes", nargs="+")
-    parser.add_argument("--lanes", nargs="+", default=["1x32x64", "3x16x64"])
-    options = parser.parse_args()
-    print("| size | solver | lanes | cycles (simulated) | array busy | MAC/cycle | of own peak | of 3,456 | simulated cycles/s |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for lanes in options.lanes:
-        pixel, inputs, outputs = map(int, lanes.split("x"))
-        for size in options.sizes:
-            spec = Spec.named(size)
+def work(arguments: list[str] | None) -> int:
+    parser = Parser(
+        prog="python overlays/rtl/measure.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sizes", nargs="+", help="xs, s, m, l or a spec JSON file")
+    parser.add_argument("--lanes", nargs="+", type=parse_lanes, default=[parse_lanes(lanes) for lanes in DEFAULT_LANES])
+    parser.add_argument("--json", type=Path, metavar="OUT.json", help="also write the figures to a file")
+    options = parser.parse_args(arguments)
+    if options.json:
+        check_output(options.json, ".json")
+    specs = [Spec.load(size) for size in options.sizes]
+    result = origin("python overlays/rtl/measure.py", KINDS, "verilator") | {"device_macs_per_cycle": DEVICE_MACS, "rows": []}
+    print("| size | solver | lanes | cycles (simulated) | array busy | MAC/cycle | of own peak | "
+          f"of {DEVICE_MACS:,} | simulated cycles/s |\n|---|---|---|---|---|---|---|---|---|")  # fmt: skip
+    for pixel, inputs, outputs in options.lanes:
+        for spec in specs:
             kernel = replace(spec.kernel, name="rtl", pixel_lanes=pixel, input_lanes=inputs, output_lanes=outputs)
-            print(measure(replace(spec, kernel=kernel)), flush=True)
-            if size == "l":
-                print(measure(replace(spec, kernel=kernel).with_solver("rk4", 3)), flush=True)
+            variants = [replace(spec, kernel=kernel)]
+            if spec.name == "l":
+                variants.append(variants[0].with_solver("rk4", 3))
+            for variant in variants:
+                result["rows"].append(measure(variant))
+                print(line(result["rows"][-1]), flush=True)
+    if options.json:
+        write_json(result, options.json)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status("measure", lambda: work(None)))

@@ -24,6 +24,7 @@ from typing import Any
 from dsodenet import rtl
 from dsodenet.engine import Engine
 from dsodenet.errors import ToolError
+from dsodenet.resources import BUDGET, DEVICE_FF
 from dsodenet.resources import DEVICE as resources_of_device
 from dsodenet.spec import Spec
 
@@ -32,8 +33,7 @@ LOGIC_FAMILY = "xc7"  # LUTs and FFs: Yosys maps carry chains and DSP registers 
 UNITS = ("packed_mac", "pointwise_pair", "depthwise_lane", "output_lane", "divide_lane", "requantise", "lut_product", "ram")
 CONSTRUCTED = {"packed_mac": Counter({"DSP48E2": 1, "packed_mac": 1})}
 SLICE_BITS = {"$mul": ((27, 18), 45), "$add": ((48, 48), 48)}  # of a DSP48E2: operands (either order), result; the pre-adder has 27
-DEVICE = resources_of_device | {"FF": 460_800}
-BUDGET = {"LUT": 0.70, "FF": 0.70, "DSP": 0.95, "BRAM36": 0.80, "URAM": 0.80}
+DEVICE = resources_of_device | {"FF": DEVICE_FF}
 HARD_BLOCKS = ("DSP48E2", "RAMB36E2", "RAMB18E2", "URAM288")
 # LUTs that a distributed RAM cell takes.
 LUT_RAM = {"RAM32M": 4, "RAM32M16": 8, "RAM64M": 4, "RAM64M8": 8, "RAM64X1D": 2, "RAM128X1D": 4, "RAM256X1S": 4, "RAM32X1D": 2}

@@ -70,6 +70,7 @@ def compare(
             rows += _time(paths, params, images[:batch], repeats) + [row for make in kernel for row in make(batch)]
     solver = params.spec.solver
     return {
+        "command": "dsodenet bench",
         "model": params.spec.name,
         "fingerprint": params.fingerprint,
         "solver": solver.method,

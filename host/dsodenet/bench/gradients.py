@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import sys
 import time
@@ -25,9 +24,11 @@ from torch import Tensor, nn
 from torch._C._profiler import _EventType
 from torch.profiler import ProfilerActivity, profile
 
-from dsodenet.bench.machine import cpu_name
+from dsodenet.arguments import Parser
+from dsodenet.bench.machine import origin
+from dsodenet.bench.output import check_json, exit_status, give, json_argument
 from dsodenet.commands import check_output
-from dsodenet.errors import DsodenetError, InputError
+from dsodenet.errors import InputError
 from dsodenet.model import DsODENet, Gradient
 from dsodenet.solvers import Problem
 from dsodenet.spec import Spec
@@ -154,8 +155,19 @@ def panels(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[tuple[float, 
     return result
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
+def text(result: dict[str, Any]) -> str:
+    """The result for a terminal."""
+    formats = {"error_discrete": ".1e", "error_continuous": ".1e", "peak_mib": ".1f", "ms": ".1f"}
+    header = ("f", "N", "gradient", "err. discrete", "err. contin.", "peak MiB", "ms", "f fwd", "f bwd")
+    rows = [[format(value, formats.get(key, "")) for key, value in row.items()] for row in result["rows"]]
+    return (
+        f"measured on {result['cpu']}, {result['torch_threads']} threads, torch {result['versions']['torch']}, float64\n"
+        f"ODE block 1 of {result['spec']}, {result['solver']}, batch {result['batch']}; errors are relative\n{table(header, rows)}"
+    )
+
+
+def work(arguments: list[str] | None) -> int:
+    parser = Parser(
         prog="python -m dsodenet.bench.gradients", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--spec", default="xs", help="size or spec JSON file whose first ODE block is measured (default xs)")
@@ -164,38 +176,40 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--n-steps", default=",".join(map(str, STEPS)), help="numbers of steps (default %(default)s)")
     parser.add_argument("--batch", type=int, default=8, help="images (default 8)")
     parser.add_argument("--repeats", type=int, default=3, help="runs of which the shortest counts (default 3)")
-    parser.add_argument("--json", action="store_true")
+    json_argument(parser)
     parser.add_argument("--plot", type=Path, metavar="OUT.png", help="picture to write")
     args = parser.parse_args(arguments)
-    try:
-        activations = tuple(args.activation.split(","))
-        if unknown := sorted(set(activations) - set(ACTIVATIONS)):
-            raise InputError(f"activation is {', '.join(unknown)}, but it must be some of {', '.join(ACTIVATIONS)}")
-        if not all(word.isdecimal() and int(word) for word in args.n_steps.split(",")):
-            raise InputError(f"n-steps is {args.n_steps!r}, but it must be numbers such as 4,32")
-        steps = tuple(map(int, args.n_steps.split(",")))
-        if args.batch < 1 or args.repeats < 1:
-            raise InputError(f"batch is {args.batch} and repeats {args.repeats}, but both must be 1 or more")
-        if args.plot:
-            check_output(args.plot, ".png")
-        spec = Spec.load(args.spec).with_solver(args.solver)
-        rows = measure(spec, activations, steps, args.batch, args.repeats)
-    except DsodenetError as error:
-        print(f"gradients: {error}", file=sys.stderr)
-        return 2
+    activations = tuple(args.activation.split(","))
+    if unknown := sorted(set(activations) - set(ACTIVATIONS)):
+        raise InputError(f"activation is {', '.join(unknown)}, but it must be some of {', '.join(ACTIVATIONS)}")
+    if not all(word.isdecimal() and int(word) for word in args.n_steps.split(",")):
+        raise InputError(f"n-steps is {args.n_steps!r}, but it must be numbers such as 4,32")
+    steps = tuple(map(int, args.n_steps.split(",")))
+    if args.batch < 1 or args.repeats < 1:
+        raise InputError(f"batch is {args.batch} and repeats {args.repeats}, but both must be 1 or more")
+    check_json(args.json)
+    if args.plot:
+        check_output(args.plot, ".png")
+    spec = Spec.load(args.spec).with_solver(args.solver)
+    kinds = {"errors, peak_mib, ms": "measured", "f_forward, f_backward": "counted"}
+    result = origin("python -m dsodenet.bench.gradients", kinds, "torch", "torchdiffeq") | {
+        "torch_threads": torch.get_num_threads(),
+        "spec": spec.name,
+        "solver": spec.solver.method,
+        "batch": args.batch,
+        "repeats": args.repeats,
+        "rows": measure(spec, activations, steps, args.batch, args.repeats),
+    }
     if args.plot:
         from dsodenet.plots import lines_figure, save
 
-        save(lines_figure(panels(rows), "n_steps", log=True), args.plot)
-    if args.json:
-        print(json.dumps(rows, indent=2))
-        return 0
-    print(f"measured on {cpu_name()}, {torch.get_num_threads()} threads, torch {torch.__version__}, float64")
-    print(f"ODE block 1 of {spec.name}, {spec.solver.method}, batch {args.batch}; errors are relative")
-    formats = {"error_discrete": ".1e", "error_continuous": ".1e", "peak_mib": ".1f", "ms": ".1f"}
-    header = ("f", "N", "gradient", "err. discrete", "err. contin.", "peak MiB", "ms", "f fwd", "f bwd")
-    print(table(header, [[format(value, formats.get(key, "")) for key, value in row.items()] for row in rows]))
+        save(lines_figure(panels(result["rows"]), "n_steps", log=True), args.plot)
+    give(result, text, args.json)
     return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    return exit_status("gradients", lambda: work(arguments))
 
 
 if __name__ == "__main__":

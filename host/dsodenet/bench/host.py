@@ -6,9 +6,7 @@ example: python -m dsodenet.bench.host --json
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
 import mmap
 import sys
 import tempfile
@@ -24,7 +22,9 @@ import numpy as np
 import pynq
 from numpy.typing import NDArray
 
-from dsodenet.bench.machine import cpu_name, versions
+from dsodenet.arguments import Parser
+from dsodenet.bench.machine import origin
+from dsodenet.bench.output import check_json, exit_status, give, json_argument
 from dsodenet.bench.report import LINE
 from dsodenet.bench.rows import FINN_CALL_US
 from dsodenet.errors import InputError
@@ -196,10 +196,13 @@ def measure(repeats: int, many: int) -> dict[str, Any]:
     rows = calls(params, repeats)
     with tempfile.TemporaryDirectory() as folder:
         overlays = hand_off(Path(folder))
-    return {
+    kinds = {
+        "microseconds, seconds, bytes": "measured, of a simulated board",
+        "register accesses, calls, buffers": "counted",
+        "board_estimate": "estimated",
+    }
+    return origin("python -m dsodenet.bench.host", kinds, "numpy", "pynq") | {
         "label": "simulated board, times measured on this host",
-        "cpu": cpu_name(),
-        "versions": versions("numpy", "pynq"),
         "spec": SPEC,
         "calls": rows,
         "board_estimate": board_estimate(rows[0]["accesses"]),
@@ -253,20 +256,25 @@ def _table(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> str:
     return table([*columns], cells)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m dsodenet.bench.host", description=__doc__)
+def work(arguments: list[str] | None) -> int:
+    parser = Parser(prog="python -m dsodenet.bench.host", description=__doc__)
     parser.add_argument("--repeats", type=int, default=500, help="timed calls of each batch size (default 500)")
     parser.add_argument("--many", type=int, default=10_000, help="calls that must leave nothing behind (default 10000)")
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
+    json_argument(parser)
+    args = parser.parse_args(arguments)
+    check_json(args.json)
     if args.repeats < 1 or args.many < 1:
-        raise SystemExit(f"dsodenet: {InputError(f'repeats is {args.repeats} and many {args.many}, but both must be at least 1')}")
+        raise InputError(f"repeats is {args.repeats} and many {args.many}, but both must be at least 1")
     warnings.filterwarnings("ignore", message="Unsupported register size", module="pynq")
     result = measure(args.repeats, args.many)
-    print(json.dumps(result, indent=2) if args.json else text(result))
+    give(result, text, args.json)
     wrong = result["endurance"]["different"] or not all(r["next_call_right"] for r in result["faults"])
-    sys.exit(1 if wrong else 0)
+    return 1 if wrong else 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    return exit_status("host", lambda: work(arguments))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

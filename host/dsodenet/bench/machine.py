@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 CPU_INFO, BOARD_MODEL = Path("/proc/cpuinfo"), Path("/proc/device-tree/model")
 
@@ -41,3 +43,15 @@ def versions(*packages: str) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def origin(command: str, kinds: dict[str, str], *packages: str) -> dict[str, Any]:
+    """What heads a result. kinds: figure -> measured, simulated, counted or estimated; packages: those whose versions matter."""
+    return {
+        "command": command,
+        "kinds": kinds,
+        "cpu": cpu_name(),
+        "threads": all_threads(),
+        "versions": versions(*packages),
+        "date": datetime.now(timezone.utc).date().isoformat(),
+    }

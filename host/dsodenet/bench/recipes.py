@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import dsodenet
-from dsodenet.bench.machine import cpu_name
+from dsodenet.bench.machine import cpu_name, origin
 from dsodenet.bench.recipe_report import figure, summary, text
 from dsodenet.bench.recipe_rows import DEFAULT, FULL, SOURCE, Row, Scale, chosen
 from dsodenet.commands import check_output, progress_bar
@@ -199,7 +199,9 @@ def main() -> int:
     except DsodenetError as error:
         print(f"recipes: {error}", file=sys.stderr)
         return 2
-    result = summary(table_rows, scale, cells) | {"processor": cpu_name(), "workers": args.workers, "cells": cells}
+    kinds = {"accuracies, seconds, moved": "measured", "parameters, macs": "counted"}
+    result = origin("python -m dsodenet.bench.recipes", kinds, "torch", "brevitas") | summary(table_rows, scale, cells)
+    result |= {"processor": cpu_name(), "workers": args.workers, "cells": cells}
     if args.json is not None:
         with atomic_file(args.json) as beside:
             beside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -5,22 +5,26 @@ example: python -m dsodenet.bench.reference --spec l
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from dsodenet.bench.machine import cpu_name
+from dsodenet.arguments import Parser
+from dsodenet.bench.machine import origin
+from dsodenet.bench.output import check_json, exit_status, give, json_argument
+from dsodenet.errors import InputError
 from dsodenet.layers import macs, sections
 from dsodenet.params import Params
 from dsodenet.reference import Reference, limited_blas
 from dsodenet.spec import Spec
 from dsodenet.synthetic import random_images, random_params
 from dsodenet.tables import table
+
+MAX_BATCH, MAX_REPEATS = 4096, 10_000
 
 
 def best_seconds(work: Callable[[], Any], repeats: int) -> float:
@@ -73,11 +77,10 @@ def measure(spec: Spec, batch: int, repeats: int, seed: int = 0) -> dict[str, An
         rows.append(
             {"threads": count, "ms_per_image": 1e3 * seconds, "gmac_per_s": total / seconds / 1e9, "of_sgemm": gemm / seconds}
         )
-    return {
+    kinds = {"milliseconds, GMAC/s, of_sgemm": "measured", "multiply-accumulates": "counted"}
+    return origin("python -m dsodenet.bench.reference", kinds, "numpy") | {
         "label": "measured",
-        "cpu": cpu_name(),
         "cores": threads,
-        "numpy": np.__version__,
         "spec": spec.name,
         "solver": spec.solver.method,
         "n_steps": list(spec.solver.n_steps),
@@ -89,28 +92,41 @@ def measure(spec: Spec, batch: int, repeats: int, seed: int = 0) -> dict[str, An
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m dsodenet.bench.reference", description=__doc__)
-    parser.add_argument("--spec", default="l", help="size or spec JSON file (default l)")
-    parser.add_argument("--batch", type=int, default=16, help="images (default 16)")
-    parser.add_argument("--repeats", type=int, default=5, help="runs of which the shortest counts (default 5)")
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
-    result = measure(Spec.load(args.spec), args.batch, args.repeats)
-    if args.json:
-        print(json.dumps(result, indent=2))
-        return
-    print(
-        f"{result['spec']}, {result['solver']} {result['n_steps']}: {result['mmac_per_image']:.1f} MMAC per image, batch {args.batch}"
-    )
-    print(f"measured on {result['cpu']}, {result['cores']} cores, NumPy {result['numpy']}; random int8 weights")
+def text(result: dict[str, Any]) -> str:
+    """The result for a terminal."""
+    about = f"{result['mmac_per_image']:.1f} MMAC per image, batch {result['batch']}"
+    numpy = result["versions"]["numpy"]
     rows = [("sgemm of the same work", str(result["cores"]), result["sgemm_ms_per_image"], result["sgemm_gmac_per_s"], 1.0)]
     rows += [
         ("integer reference", str(r["threads"]), r["ms_per_image"], r["gmac_per_s"], r["of_sgemm"]) for r in result["reference"]
     ]
     header = ("what", "threads", "ms/image", "GMAC/s", "of sgemm")
-    print(table(header, [(*row[:2], *(f"{value:.2f}" for value in row[2:])) for row in rows]))
+    return (
+        f"{result['spec']}, {result['solver']} {result['n_steps']}: {about}\n"
+        f"measured on {result['cpu']}, {result['cores']} cores, NumPy {numpy}; random int8 weights\n"
+        + table(header, [(*row[:2], *(f"{value:.2f}" for value in row[2:])) for row in rows])
+    )
+
+
+def work(arguments: list[str] | None) -> int:
+    parser = Parser(prog="python -m dsodenet.bench.reference", description=__doc__)
+    parser.add_argument("--spec", default="l", help="size or spec JSON file (default l)")
+    parser.add_argument("--batch", type=int, default=16, help="images (default 16)")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of which the shortest counts (default 5)")
+    json_argument(parser)
+    args = parser.parse_args(arguments)
+    check_json(args.json)
+    if not (1 <= args.batch <= MAX_BATCH and 1 <= args.repeats <= MAX_REPEATS):
+        raise InputError(
+            f"batch is {args.batch} and repeats {args.repeats}, but they must be 1 to {MAX_BATCH} and 1 to {MAX_REPEATS}"
+        )
+    give(measure(Spec.load(args.spec), args.batch, args.repeats), text, args.json)
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    return exit_status("reference", lambda: work(arguments))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -40,6 +40,7 @@ def explore(
         with atomic_file(folder / SPECS / f"{point.number}.json") as path:
             path.write_text(build(plan.spec, point.choice).to_json(), encoding="utf-8")
     result: dict[str, Any] = {
+        "command": "dsodenet explore",
         "plan": json.loads(plan.to_json()),
         "specs_in_space": plan.space.size(),
         "points": [asdict(point) for point in found],
