@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
 
 import numpy as np
 
 from dsodenet import rtl
 from dsodenet.estimate import estimate
+from dsodenet.lanes import with_lanes
 from dsodenet.reference import Reference
 from dsodenet.runtime.driver import KernelDriver
 from dsodenet.runtime.library import LibraryTransport
@@ -48,13 +48,11 @@ def main() -> None:
     print("| size | solver | lanes | cycles (simulated) | array busy | MAC/cycle | of own peak | of 3,456 | simulated cycles/s |")
     print("|---|---|---|---|---|---|---|---|---|")
     for lanes in options.lanes:
-        pixel, inputs, outputs = map(int, lanes.split("x"))
         for size in options.sizes:
-            spec = Spec.named(size)
-            kernel = replace(spec.kernel, name="rtl", pixel_lanes=pixel, input_lanes=inputs, output_lanes=outputs)
-            print(measure(replace(spec, kernel=kernel)), flush=True)
+            spec = with_lanes(Spec.named(size), lanes, "rtl")
+            print(measure(spec), flush=True)
             if size == "l":
-                print(measure(replace(spec, kernel=kernel).with_solver("rk4", 3)), flush=True)
+                print(measure(spec.with_solver("rk4", 3)), flush=True)
 
 
 if __name__ == "__main__":
