@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dsodenet import __version__, arguments, commands
-from dsodenet.arguments import TRAINING, argument, parse_axis, parse_batches, parse_lanes, parse_limit, parse_run, parse_steps
+from dsodenet.arguments import TRAINING, argument, checked_lanes, parse_axis, parse_batches, parse_limit, parse_run, parse_steps
 from dsodenet.bench.compare import BACKENDS, DEFAULT
 from dsodenet.commands import Result
 from dsodenet.errors import DsodenetError, ToolError
@@ -115,7 +115,7 @@ COMMANDS = {
         "dsodenet estimate l --lanes 3x16x64",
         (
             argument("model", metavar="RUN|SPEC", help=f"run folder, zoo:NAME, {SPEC_HELP}"),
-            argument("--lanes", type=parse_lanes, metavar="PxIxO", help="lanes of the rtl kernel instead of the spec's"),
+            argument("--lanes", type=checked_lanes, metavar="PxIxO", help="lanes of the rtl kernel instead of the spec's"),
             *SOLVER,
         ),
         commands.show_estimate,

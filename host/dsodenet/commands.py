@@ -19,6 +19,7 @@ from dsodenet.bench import report
 from dsodenet.errors import InputError
 from dsodenet.explore import report as search_report
 from dsodenet.files import atomic_file, write_json
+from dsodenet.lanes import with_lanes
 from dsodenet.params import Params
 from dsodenet.resources import DEVICE
 from dsodenet.spec import Spec
@@ -159,9 +160,7 @@ def estimate(args: argparse.Namespace) -> Result:
         spec = params.spec
     else:
         spec = Spec.load(args.model).with_solver(args.solver, args.n_steps)
-    if args.lanes is not None:
-        lanes = dict(zip(("pixel_lanes", "input_lanes", "output_lanes"), args.lanes))
-        spec = dataclasses.replace(spec, kernel=dataclasses.replace(spec.kernel, **lanes))
+    spec = with_lanes(spec, args.lanes)
     result = estimate(dataclasses.replace(params, spec=spec)) if is_run else of_spec(spec)
     sizes = {"parameters": parameters(spec), "macs_per_section": macs(spec), "parameters_compared": parameter_comparison(spec)}
     kernels = {"rtl": rtl_resources(result.engine), "hls": hls_model.resources(spec)}
