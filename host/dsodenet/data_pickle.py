@@ -87,7 +87,7 @@ PICKLE_GLOBALS: dict[tuple[str, str], Any] = {
 _PythonUnpickler: Any = pickle._Unpickler
 
 
-class _DataUnpickler(_PythonUnpickler):  # type: ignore[misc]
+class _DataUnpickler(_PythonUnpickler):
     """In Python, not in C, so that keys are seen before they are hashed and states before they are set."""
 
     dispatch: ClassVar[dict[int, Any]] = dict(_PythonUnpickler.dispatch)
