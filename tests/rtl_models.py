@@ -6,6 +6,7 @@ import dataclasses
 import random
 
 from dsodenet.errors import SpecError
+from dsodenet.lanes import parse_lanes
 from dsodenet.params import Params
 from dsodenet.solvers import TABLEAUS
 from dsodenet.spec import STEMS, Kernel, LowRank, Network, Quantisation, Solver, Spec
@@ -14,8 +15,7 @@ from dsodenet.synthetic import random_params
 
 def kernel(lanes: str) -> Kernel:
     """The rtl kernel with `pixel x input x output` lanes."""
-    pixel, inputs, outputs = map(int, lanes.split("x"))
-    return Kernel("rtl", 200.0, 1, pixel, inputs, outputs)
+    return Kernel("rtl", 200.0, 1, *parse_lanes(lanes))
 
 
 def random_spec(rng: random.Random, lanes: str) -> Spec:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import call, refused
 
 from dsodenet import hls_model
+from dsodenet.data import load_dataset
 from dsodenet.errors import InputError
 from dsodenet.estimate import of_spec
 from dsodenet.explore import Goal, Plan, Point, Space, choose, explore
+from dsodenet.explore.confirm import confirm
 from dsodenet.explore.search import front, search
 from dsodenet.explore.space import build
+from dsodenet.params import Params
+from dsodenet.reference import Reference
 from dsodenet.spec import Spec
+from dsodenet.train import Options
 
 SMALL = ("--axis", "blocks=1", "--axis", "stem=space_to_depth_4", "--axis", "n_steps=1", "--axis", "method=euler")
 
@@ -85,8 +92,7 @@ def test_a_search_goes_on_where_it_was_and_only_under_its_plan(tmp_path: Path) -
         search(plan(Goal("macs")), tmp_path, 8, progress=False)
 
 
-def test_trained_points_and_the_final_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One full training is too long for a test: `--final` is left to the benchmark, its parts are tested where they live."""
+def test_trained_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("explore", "xs", *SMALL, "--trials", 2, "--epochs", 1, "--qat-epochs", 1, "--workers", 2)
     assert call(*words, "--axis", "channels=4,8", "--out", tmp_path / "s", "--plot", tmp_path / "front.png", "--quiet") == 0
     assert "trained" in capsys.readouterr().out
@@ -98,6 +104,21 @@ def test_trained_points_and_the_final_check(tmp_path: Path, capsys: pytest.Captu
         spec = Spec.load(tmp_path / "s" / "specs" / f"{number}.json")
         assert of_spec(spec).cycles == next(p["figures"]["cycles"] for p in trained if p["number"] == number)
     assert (tmp_path / "front.png").stat().st_size > 1000
+
+
+def test_the_final_check_trains_each_seed_and_simulates_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one epoch for all of them."""
+    monkeypatch.setattr("dsodenet.train.Options", partial(Options, epochs=1, qat_epochs=1))
+    spec = build(rtl("xs"), {**Space.around(rtl("xs")).choice_of(rtl("xs")), "blocks": 1, "channels": 4, "n_steps": 1})
+    found = confirm(spec, "digits", tmp_path, range(3, 5), progress=False)
+    accuracies = []
+    for seed, each in zip((3, 4), found["seeds"]):
+        assert each["seed"] == seed
+        data, reference = load_dataset("digits", spec.network), Reference(Params.load(tmp_path / f"seed-{seed}"))
+        accuracies.append((reference.predict(data.test_images).argmax(axis=1) == data.test_labels).mean())
+        assert round(each["simulated_cycles_per_image"]) == of_spec(spec).cycles
+    assert found["test_accuracy"] == pytest.approx(np.mean(accuracies))
+    assert found["test_accuracy_sd"] == pytest.approx(np.std(accuracies, ddof=1))
 
 
 def test_without_training_the_front_is_over_multiply_accumulates(tmp_path: Path) -> None:
@@ -123,6 +144,7 @@ def test_without_training_the_front_is_over_multiply_accumulates(tmp_path: Path)
         (("--axis", "lanes=4"), "lanes"),
         (("--trials", "0"), "trials"),
         (("--workers", "0"), "workers"),
+        (("--final-seeds", "0"), "final_seeds"),
         (("--accuracy", "97"), "97"),
         (("--data", "nothing"), "nothing"),
         (("--plot", "picture.jpg"), "picture.jpg"),

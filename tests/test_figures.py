@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import shutil
 from pathlib import Path
@@ -15,6 +14,7 @@ from dsodenet.bench.kept import KINDS, load, take
 from dsodenet.errors import InputError, ToolError
 from dsodenet.estimate import of_spec
 from dsodenet.files import read_text
+from dsodenet.lanes import with_lanes
 from dsodenet.spec import Spec
 
 TEXTS = {name: read_text(figures.ROOT / name) for name in figures.DOCUMENTS}
@@ -152,6 +152,4 @@ def test_kept_cycles_are_those_of_the_closed_form() -> None:
     result = load("cycles")
     for row in result["rows"] if result else ():
         spec = Spec.named(row["size"]).with_solver(row["solver"], row["n_steps"])
-        pixel, inputs, outputs = map(int, row["lanes"].split("x"))
-        kernel = dataclasses.replace(spec.kernel, name="rtl", pixel_lanes=pixel, input_lanes=inputs, output_lanes=outputs)
-        assert of_spec(dataclasses.replace(spec, kernel=kernel)).command_cycles(1) == row["cycles"]
+        assert of_spec(with_lanes(spec, row["lanes"], "rtl")).command_cycles(1) == row["cycles"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dsodenet.engine import Engine
+from dsodenet.lanes import parse_lanes
 from dsodenet.resources import BRAM36, URAM, blocks, memory_map, rtl_resources
 from dsodenet.spec import Kernel
 
@@ -16,7 +17,7 @@ LUT_TOLERANCE = 0.03
 
 
 def engine(lanes: str) -> Engine:
-    return Engine.of(Kernel("rtl", 200.0, 1, *map(int, lanes.split("x"))))
+    return Engine.of(Kernel("rtl", 200.0, 1, *parse_lanes(lanes)))
 
 
 @pytest.mark.parametrize("lanes", SYNTHESISED)

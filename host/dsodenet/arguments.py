@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dsodenet.errors import InputError
+from dsodenet.lanes import parse_lanes
 from dsodenet.zoo import resolve
 
 
@@ -35,12 +36,13 @@ def parse_steps(text: str) -> int | tuple[int, ...]:
     return numbers if len(numbers) > 1 else numbers[0]
 
 
-def parse_lanes(text: str) -> tuple[int, ...]:
+def checked_lanes(text: str) -> str:
     """PxIxO: pixel, input and output lanes."""
-    words = text.split("x")
-    if len(words) != 3 or not all(word.isdecimal() for word in words):
-        raise argparse.ArgumentTypeError(f"lanes are {text!r}, but they must be pixels x inputs x outputs, such as 1x32x64")
-    return tuple(map(int, words))
+    try:
+        parse_lanes(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def parse_limit(text: str) -> tuple[str, float]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dsodenet import __version__, arguments, commands
-from dsodenet.arguments import TRAINING, argument, parse_axis, parse_batches, parse_lanes, parse_limit, parse_run, parse_steps
+from dsodenet.arguments import TRAINING, argument, checked_lanes, parse_axis, parse_batches, parse_limit, parse_run, parse_steps
 from dsodenet.bench.compare import BACKENDS, DEFAULT
 from dsodenet.commands import Result
 from dsodenet.errors import DsodenetError, ToolError
@@ -115,7 +115,7 @@ COMMANDS = {
         "dsodenet estimate l --lanes 3x16x64",
         (
             argument("model", metavar="RUN|SPEC", help=f"run folder, zoo:NAME, {SPEC_HELP}"),
-            argument("--lanes", type=parse_lanes, metavar="PxIxO", help="lanes of the rtl kernel instead of the spec's"),
+            argument("--lanes", type=checked_lanes, metavar="PxIxO", help="lanes of the rtl kernel instead of the spec's"),
             *SOLVER,
         ),
         commands.show_estimate,
@@ -154,6 +154,7 @@ COMMANDS = {
             argument("--workers", type=int, default=1, metavar="N", help="processes (default 1)"),
             argument("--out", type=Path, required=True, metavar="DIR", help="folder of the search; one that is there is resumed"),
             argument("--final", action="store_true", help="train the chosen model and SPEC in full and simulate both"),
+            argument("--final-seeds", type=int, default=3, metavar="N", help="trainings of each that --final makes (default 3)"),
             argument("--plot", type=Path, metavar="OUT.png", help="picture to write"),
         ),
         commands.show_explore,

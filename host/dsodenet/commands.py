@@ -19,6 +19,7 @@ from dsodenet.bench import report
 from dsodenet.errors import InputError
 from dsodenet.explore import report as search_report
 from dsodenet.files import atomic_file, write_json
+from dsodenet.lanes import with_lanes
 from dsodenet.params import Params
 from dsodenet.resources import DEVICE
 from dsodenet.spec import Spec
@@ -159,9 +160,7 @@ def estimate(args: argparse.Namespace) -> Result:
         spec = params.spec
     else:
         spec = Spec.load(args.model).with_solver(args.solver, args.n_steps)
-    if args.lanes is not None:
-        lanes = dict(zip(("pixel_lanes", "input_lanes", "output_lanes"), args.lanes))
-        spec = dataclasses.replace(spec, kernel=dataclasses.replace(spec.kernel, **lanes))
+    spec = with_lanes(spec, args.lanes)
     result = estimate(dataclasses.replace(params, spec=spec)) if is_run else of_spec(spec)
     sizes = {"parameters": parameters(spec), "macs_per_section": macs(spec), "parameters_compared": parameter_comparison(spec)}
     kernels = {"rtl": rtl_resources(result.engine), "hls": hls_model.resources(spec)}
@@ -181,7 +180,7 @@ def estimate(args: argparse.Namespace) -> Result:
 def explore(args: argparse.Namespace) -> Result:
     from dsodenet.explore import LIMITS, Goal, Plan, Space, explore
 
-    for name, low in (("trials", 1), ("epochs", 0), ("qat_epochs", 1), ("workers", 1), ("seed", 0)):
+    for name, low in (("trials", 1), ("epochs", 0), ("qat_epochs", 1), ("workers", 1), ("seed", 0), ("final_seeds", 1)):
         if getattr(args, name) < low:
             raise InputError(f"{name} is {getattr(args, name)}, but it must be {low} or more")
     spec = Spec.load(args.spec)
@@ -195,7 +194,7 @@ def explore(args: argparse.Namespace) -> Result:
     if args.plot:
         check_output(args.plot, ".png")
         from dsodenet.plots import front_figure, save
-    result = explore(plan, args.out, args.trials, args.workers, final=args.final, progress=not args.quiet)
+    result = explore(plan, args.out, args.trials, args.workers, final_seeds=args.final * args.final_seeds, progress=not args.quiet)
     if args.plot:
         save(front_figure(result), args.plot)
     return result

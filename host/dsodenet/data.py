@@ -10,26 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsodenet.data_domains import DOMAINS
 from dsodenet.data_files import STANDARD_FILES
-from dsodenet.data_read import MAX_IMAGE_BYTES, Part, inside
+from dsodenet.data_images import Images, check_memory, class_names, fit, read_classes, to_pillow
+from dsodenet.data_read import Part, inside
 from dsodenet.errors import InputError, ToolError
 from dsodenet.spec import Network
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-Images = NDArray[np.uint8]  # (count, channels, height, width)
 Labels = NDArray[np.int64]  # (count,)
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
-MAX_SIDE = 16384  # pixels of one side of an image file
-MAX_PIXELS = 1 << 26  # of one image file
 SPLIT_SEED = 2024
 TEST_SHARE = 0.2
 GENERATED = " (generated)"  # ends the name of a data set that was made here
@@ -122,39 +115,11 @@ def fit_images(images: Images, network: Network) -> Images:
     shape = (len(images), *network.image_shape)
     if images.shape == shape:
         return images
-    _check_memory("the data set", shape)
+    check_memory("the data set", shape)
     out = np.empty(shape, np.uint8)
     for i, image in enumerate(images):
-        out[i] = _fit(_to_pillow(image), network)
+        out[i] = fit(to_pillow(image), network)
     return out
-
-
-def _to_pillow(image: Images) -> Image:
-    """uint8 (1 or 3, height, width) -> a Pillow image."""
-    from PIL import Image as pillow
-
-    return pillow.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
-
-
-def _fit(image: Image, network: Network) -> Images:
-    """A Pillow image -> uint8 (channels, height, width). Grey is repeated over as many channels as the network has."""
-    from PIL.Image import Resampling
-
-    if network.in_channels == 3:
-        image = image.convert("RGB")
-    elif network.in_channels == 1 or image.mode == "L":
-        image = image.convert("L")
-    else:
-        raise InputError(f"the spec's network.in_channels is {network.in_channels}, but colour images have 1 or 3 channels")
-    pixels = np.asarray(image.resize((network.width, network.height), Resampling.BILINEAR))
-    planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-    return np.broadcast_to(planes, network.image_shape)
-
-
-def _check_memory(what: str, shape: tuple[int, ...]) -> None:
-    size = int(np.prod(shape, dtype=np.int64))
-    if size > MAX_IMAGE_BYTES:
-        raise InputError(f"{what}: images of shape {shape} take {size} bytes, but at most {MAX_IMAGE_BYTES} are read")
 
 
 def _from_parts(name: str, train: Part, test: Part, classes: tuple[str, ...], network: Network) -> Dataset:
@@ -173,54 +138,20 @@ def _load_image_folder(folder: Path, network: Network) -> Dataset:
     """One subfolder of png or jpg files per class, either in `train` and `test` or split by us."""
     splits = [inside(folder, split) for split in ("train", "test")]
     if all(split.is_dir() for split in splits):
-        classes = _class_names(splits[0])
-        if _class_names(splits[1]) != classes:
+        classes = class_names(splits[0])
+        if class_names(splits[1]) != classes:
             raise InputError(
-                f"{folder}: train has the classes {', '.join(classes)}, but test has {', '.join(_class_names(splits[1]))}"
+                f"{folder}: train has the classes {', '.join(classes)}, but test has {', '.join(class_names(splits[1]))}"
             )
-        train, test = (_read_classes(split, classes, network) for split in splits)
+        train, test = (read_classes(split, classes, network) for split in splits)
         return Dataset(folder.name, *train, *test, classes)
-    classes = _class_names(folder)
-    images, labels = _read_classes(folder, classes, network)
+    classes = class_names(folder)
+    images, labels = read_classes(folder, classes, network)
+    for name, count in zip(classes, np.bincount(labels)):
+        if count < 2:
+            raise InputError(
+                f"{folder / name}: {count} image, but a class needs at least 2, one to train and one to test, where no folders "
+                f"train and test divide them"
+            )
     mask = stratified_test_mask(labels)
     return Dataset(folder.name, images[~mask], labels[~mask], images[mask], labels[mask], classes)
-
-
-def _class_names(folder: Path) -> tuple[str, ...]:
-    names = tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")))
-    if len(names) < 2:
-        raise InputError(
-            f"{folder}: not a data set: it needs the files of CIFAR-10, MNIST, USPS, SVHN or STL-10, or a subfolder of images per class (found {len(names)})"
-        )
-    return names
-
-
-def _read_classes(folder: Path, classes: tuple[str, ...], network: Network) -> Part:
-    files: list[Path] = []
-    labels: list[int] = []
-    for label, name in enumerate(classes):
-        found = sorted(path for path in inside(folder, name).iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-        if not found:
-            raise InputError(f"{folder / name}: no {', '.join(IMAGE_SUFFIXES)} file in this class")
-        files += found
-        labels += [label] * len(found)
-    shape = (len(files), *network.image_shape)
-    _check_memory(str(folder), shape)
-    images = np.empty(shape, np.uint8)
-    for i, file in enumerate(files):
-        images[i] = _read_image(inside(folder, file.relative_to(folder)), network)
-    return images, np.array(labels, np.int64)
-
-
-def _read_image(path: Path, network: Network) -> Images:
-    from PIL import Image as pillow
-
-    try:
-        with pillow.open(path, formats=("PNG", "JPEG")) as image:
-            if max(image.size) > MAX_SIDE or image.width * image.height > MAX_PIXELS:
-                raise InputError(f"{path}: {image.width} x {image.height} pixels are more than an image may have")
-            return _fit(image, network)
-    except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: not a readable image ({error})") from None

@@ -38,6 +38,8 @@ def _read_cifar_pickle(path: Path) -> Part:
     data, labels = content.get("data"), content.get("labels")
     if not isinstance(data, np.ndarray) or not isinstance(labels, list) or data.shape != (len(labels), CIFAR_PIXELS):
         raise InputError(f"{path}: needs `data` of {CIFAR_PIXELS} uint8 per image and as many `labels`")
+    if not all(type(label) is int for label in labels):  # NumPy would follow a list within a list without end
+        raise InputError(f"{path}: labels must be whole numbers from 0 to {len(CIFAR_CLASSES) - 1}")
     return data.reshape(-1, *CIFAR_SHAPE), checked_labels(path, labels, 0, len(CIFAR_CLASSES))
 
 
@@ -98,7 +100,10 @@ def _read_mnist(folder: Path) -> Parts:
         images, labels = _idx_file(folder, split, "images-idx3"), _idx_file(folder, split, "labels-idx1")
         if images is None or labels is None:
             raise InputError(f"{folder}: MNIST without {split}-images-idx3-ubyte or {split}-labels-idx1-ubyte")
-        parts.append((read_idx(images, IDX_IMAGES)[:, None], read_idx(labels, IDX_LABELS).astype(np.int64)))
+        pixels = read_idx(images, IDX_IMAGES)
+        if not pixels.size:
+            raise InputError(f"{images}: {pixels.shape[0]} images of {pixels.shape[1]} x {pixels.shape[2]} pixels hold nothing")
+        parts.append((pixels[:, None], checked_labels(labels, read_idx(labels, IDX_LABELS), 0, len(DIGIT_CLASSES))))
     if not all(len(images) == len(labels) for images, labels in parts):
         raise InputError(f"{folder}: the counts of images and labels differ")
     return parts[0], parts[1], DIGIT_CLASSES

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
+import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,17 @@ PICKLE_OPCODES = frozenset([
     "BINUNICODE", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET", "MEMOIZE",
 ])  # fmt: skip
 MAX_MEMO = 1 << 20
+READ_ERRORS = (
+    pickle.UnpicklingError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    OverflowError,
+    AssertionError,
+    struct.error,
+)
 
 
 class _PickledArray:
@@ -72,11 +84,39 @@ PICKLE_GLOBALS: dict[tuple[str, str], Any] = {
 }
 
 
-class _DataUnpickler(pickle.Unpickler):
+_PythonUnpickler: Any = pickle._Unpickler
+
+
+class _DataUnpickler(_PythonUnpickler):
+    """In Python, not in C, so that keys are seen before they are hashed and states before they are set."""
+
+    dispatch: ClassVar[dict[int, Any]] = dict(_PythonUnpickler.dispatch)
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in PICKLE_GLOBALS:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no data")
+            raise pickle.UnpicklingError(f"it asks for {module!r:.80} {name!r:.80}, which is no data")
         return PICKLE_GLOBALS[module, name]
+
+    def load_setitem(self) -> None:
+        _check_keys(self.stack[-2:-1])
+        super().load_setitem()
+
+    def load_setitems(self) -> None:
+        _check_keys(self.stack[::2])
+        super().load_setitems()
+
+    def load_build(self) -> None:
+        if not isinstance(self.stack[-2], (_PickledArray, _PickledDtype)):
+            raise pickle.UnpicklingError("it sets the state of something else than an array")
+        super().load_build()
+
+    dispatch |= {pickle.SETITEM[0]: load_setitem, pickle.SETITEMS[0]: load_setitems, pickle.BUILD[0]: load_build}
+
+
+def _check_keys(keys: list[Any]) -> None:
+    """A tuple of tuples of tuples would be hashed without end."""
+    if not all(isinstance(key, (str, bytes)) for key in keys):
+        raise pickle.UnpicklingError("a key of its dictionary is no text")
 
 
 def read_data_pickle(path: Path) -> dict[str, Any]:
@@ -95,5 +135,5 @@ def read_data_pickle(path: Path) -> dict[str, Any]:
             else value
             for key, value in content.items()
         }
-    except (pickle.UnpicklingError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError) as error:
-        raise InputError(f"{path}: not a pickle of plain data ({error})") from None
+    except READ_ERRORS as error:
+        raise InputError(f"{path}: not a pickle of plain data ({' '.join(str(error).split())[:200]})") from None

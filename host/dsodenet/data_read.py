@@ -24,8 +24,12 @@ MAX_FILE_BYTES = 256 << 20
 def inside(folder: Path, relative: str | Path) -> Path:
     """folder / relative, unless a link or `..` leads out of the folder."""
     path = folder / relative
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise InputError(f"{path}: leads out of the data folder to {path.resolve()}")
+    try:
+        place = path.resolve()
+    except (OSError, RuntimeError):  # RuntimeError before Python 3.13
+        raise InputError(f"{path}: a link that leads in a circle") from None
+    if not place.is_relative_to(folder.resolve()):
+        raise InputError(f"{path}: leads out of the data folder to {place}")
     return path
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from dsodenet.engine import KINDS, Engine
+from dsodenet.lanes import lanes_text, with_lanes
 from dsodenet.layers import macs, sections
 from dsodenet.params import Params
 from dsodenet.program import TURN_CYCLES, Builder
@@ -83,7 +84,7 @@ class Estimate:
         return {
             "kind": "estimated",
             "model": self.spec.name,
-            "lanes": f"{self.engine.pixel_lanes}x{self.engine.input_lanes}x{self.engine.output_lanes}",
+            "lanes": lanes_text(self.engine),
             "cycles": self.cycles,
             "assumed_clock_mhz": clock,
             "latency_us": self.cycles / clock,
@@ -171,9 +172,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name in options.specs:
         spec = Spec.load(name).with_solver(options.solver, options.n_steps)
         for lanes in options.lanes:
-            pixel, inputs, outputs = map(int, lanes.split("x"))
-            kernel = replace(spec.kernel, name="rtl", pixel_lanes=pixel, input_lanes=inputs, output_lanes=outputs)
-            results.append(of_spec(replace(spec, kernel=kernel)))
+            results.append(of_spec(with_lanes(spec, lanes, "rtl")))
     if options.json:
         print(json.dumps([result.to_dict() for result in results], indent=2))
         return

@@ -18,6 +18,7 @@ from dsodenet import registers
 from dsodenet.engine import Engine
 from dsodenet.errors import ToolError
 from dsodenet.files import atomic_folder
+from dsodenet.lanes import lanes_text
 from dsodenet.sources import source_folder
 from dsodenet.spec import Kernel
 
@@ -84,7 +85,7 @@ def key(engine: Engine) -> str:
     digest = hashlib.sha256(repr((registers.cpp_header(), engine_layout.sv_package(), sorted(parameters(engine).items()))).encode())
     for file in (*sources(), engine_folder() / "lint.vlt", engine_folder() / "harness.cpp", Path(__file__)):
         digest.update(file.read_bytes())
-    return f"{engine.pixel_lanes}x{engine.input_lanes}x{engine.output_lanes}-{digest.hexdigest()[:12]}"
+    return f"{lanes_text(engine)}-{digest.hexdigest()[:12]}"
 
 
 def library(kernel: Kernel, build: Path | None = None) -> Path:

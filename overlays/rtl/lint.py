@@ -9,12 +9,12 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 from dsodenet import rtl
 from dsodenet.engine import Engine
 from dsodenet.errors import DsodenetError, ToolError
+from dsodenet.lanes import with_lanes
 from dsodenet.spec import Spec
 
 # What the sources do on purpose: signed and packed values meet plain ones at their own width, `unused` collects what Verilator would
@@ -65,9 +65,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="dsodenet-lint-") as folder:
             sources = [*rtl.generate(Path(folder)), *rtl.sources()]
             for lanes in options.lanes:
-                pixel, inputs, outputs = map(int, lanes.split("x"))
-                kernel = replace(Spec.named("l").kernel, name="rtl", pixel_lanes=pixel, input_lanes=inputs, output_lanes=outputs)
-                parameters = rtl.parameters(Engine.of(kernel))
+                parameters = rtl.parameters(Engine.of(with_lanes(Spec.named("l"), lanes, "rtl").kernel))
                 for lint in (by_verilator, by_slang):
                     passed = lint(sources, parameters)
                     print(f"{lanes} lanes {lint.__name__}: {'clean' if passed else 'WARNINGS'}")

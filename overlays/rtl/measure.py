@@ -8,20 +8,20 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dsodenet import rtl
-from dsodenet.arguments import Parser, parse_lanes
+from dsodenet.arguments import Parser, checked_lanes
 from dsodenet.bench.machine import origin
 from dsodenet.bench.output import exit_status
 from dsodenet.commands import check_output
 from dsodenet.errors import DeviceError
 from dsodenet.estimate import DEVICE_MACS, estimate
 from dsodenet.files import write_json
+from dsodenet.lanes import with_lanes
 from dsodenet.reference import Reference
 from dsodenet.runtime.driver import KernelDriver
 from dsodenet.runtime.library import LibraryTransport
@@ -80,7 +80,7 @@ def work(arguments: list[str] | None) -> int:
         prog="python overlays/rtl/measure.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("sizes", nargs="+", help="xs, s, m, l or a spec JSON file")
-    parser.add_argument("--lanes", nargs="+", type=parse_lanes, default=[parse_lanes(lanes) for lanes in DEFAULT_LANES])
+    parser.add_argument("--lanes", nargs="+", type=checked_lanes, default=DEFAULT_LANES)
     parser.add_argument("--json", type=Path, metavar="OUT.json", help="also write the figures to a file")
     options = parser.parse_args(arguments)
     if options.json:
@@ -89,10 +89,9 @@ def work(arguments: list[str] | None) -> int:
     result = origin("python overlays/rtl/measure.py", KINDS, "verilator") | {"device_macs_per_cycle": DEVICE_MACS, "rows": []}
     print("| size | solver | lanes | cycles (simulated) | array busy | MAC/cycle | of own peak | "
           f"of {DEVICE_MACS:,} | simulated cycles/s |\n|---|---|---|---|---|---|---|---|---|")  # fmt: skip
-    for pixel, inputs, outputs in options.lanes:
+    for lanes in options.lanes:
         for spec in specs:
-            kernel = replace(spec.kernel, name="rtl", pixel_lanes=pixel, input_lanes=inputs, output_lanes=outputs)
-            variants = [replace(spec, kernel=kernel)]
+            variants = [with_lanes(spec, lanes, "rtl")]
             if spec.name == "l":
                 variants.append(variants[0].with_solver("rk4", 3))
             for variant in variants:

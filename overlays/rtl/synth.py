@@ -17,13 +17,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dsodenet import rtl
 from dsodenet.engine import Engine
 from dsodenet.errors import ToolError
+from dsodenet.lanes import with_lanes
 from dsodenet.resources import BUDGET, DEVICE_FF
 from dsodenet.resources import DEVICE as resources_of_device
 from dsodenet.spec import Spec
@@ -186,9 +186,7 @@ def main() -> None:
     synthesis = Synthesis()
     report = {}
     for lanes in options.lanes:
-        pixel, inputs, outputs = map(int, lanes.split("x"))
-        kernel = replace(Spec.named("l").kernel, name="rtl", pixel_lanes=pixel, input_lanes=inputs, output_lanes=outputs)
-        engine = Engine.of(kernel)
+        engine = Engine.of(with_lanes(Spec.named("l"), lanes, "rtl").kernel)
         unit = (rtl.TOP, tuple((name, str(value)) for name, value in rtl.parameters(engine).items()))
         cells = synthesis.cells(unit)
         report[lanes] = resources(cells) | {"DSP_by_construction": cells["packed_mac"]}

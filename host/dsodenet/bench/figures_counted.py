@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import math
@@ -15,6 +14,7 @@ from dsodenet.data_domains import ANGLE
 from dsodenet.engine import CASCADE_LENGTH, Engine
 from dsodenet.estimate import COMMAND_CYCLES, DEVICE_MACS, Estimate, estimate, of_spec
 from dsodenet.files import read_text
+from dsodenet.lanes import with_lanes
 from dsodenet.layers import all_layers, macs, parameter_comparison, parameters
 from dsodenet.params import Params
 from dsodenet.registers import (
@@ -47,15 +47,9 @@ COMMANDS = {
 MADE_FOR = {"hls": "one model", "rtl": "any model that fits"}
 
 
-def on_lanes(spec: Spec, lanes: str) -> Spec:
-    pixel, inputs, outputs = map(int, lanes.split("x"))
-    kernel = dataclasses.replace(spec.kernel, name="rtl", pixel_lanes=pixel, input_lanes=inputs, output_lanes=outputs)
-    return dataclasses.replace(spec, kernel=kernel)
-
-
 @functools.cache
 def cycles_of(size: str, lanes: str) -> Estimate:
-    return of_spec(on_lanes(Spec.named(size), lanes))
+    return of_spec(with_lanes(Spec.named(size), lanes, "rtl"))
 
 
 @functools.cache
@@ -66,7 +60,7 @@ def yosys() -> dict[str, Any]:
 
 
 def engine(lanes: str) -> Engine:
-    return Engine.of(on_lanes(Spec.named("l"), lanes).kernel)
+    return Engine.of(with_lanes(Spec.named("l"), lanes, "rtl").kernel)
 
 
 # hls/README.md: the contract of both kernels

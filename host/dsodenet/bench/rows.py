@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from dsodenet.bench.paths import Images, integers
 from dsodenet.estimate import estimate
+from dsodenet.lanes import lanes_text
 from dsodenet.layers import macs
 from dsodenet.params import Params
 from dsodenet.reference import Reference
@@ -102,7 +103,7 @@ def estimated_kernel(params: Params, images: Images) -> Callable[[int], list[Row
 
 def _kernel_row(params: Params, name: str, label: str, batch: int, cycles: int, note: str, differing: int | None = None) -> Row:
     kernel = params.spec.kernel
-    machine = f"rtl kernel, {kernel.pixel_lanes}x{kernel.input_lanes}x{kernel.output_lanes} lanes, assumed {kernel.clock_mhz:g} MHz"
+    machine = f"rtl kernel, {lanes_text(kernel)} lanes, assumed {kernel.clock_mhz:g} MHz"
     times = (cycles / kernel.clock_mhz,) * 3
     row = Row(name, KERNEL, label, machine, 1, integers(params), "SystemVerilog", batch, *times, 0, params.fingerprint)
     return dataclasses.replace(row, cycles=cycles, clock_mhz=kernel.clock_mhz, differing=differing, note=note)

@@ -24,13 +24,13 @@ def explore(
     trials: int,
     workers: int = 1,
     *,
-    final: bool = False,
+    final_seeds: int = 0,
     progress: bool = True,
     step: Callable[[str], None] = lambda name: None,
 ) -> dict[str, Any]:
     """Search, then write FOLDER/front.json and a spec JSON for each point of the front; returns the content of front.json.
 
-    final: also train the chosen spec and the one that the search started from in full, and simulate both.
+    final_seeds: so often train the chosen spec and the one that the search started from in full, and simulate both.
     """
     found = search(plan, folder, trials, workers, progress)
     best = front(found, plan.goal.objective)
@@ -49,12 +49,13 @@ def explore(
         "chosen": None if chosen is None else chosen.number,
         "final": {},
     }
-    if final and chosen is not None:
+    if final_seeds and chosen is not None:
         from dsodenet.explore.confirm import confirm
 
+        seeds = range(plan.seed, plan.seed + final_seeds)
         for name, spec in (("chosen", build(plan.spec, chosen.choice)), ("base", plan.spec)):
             step(name)
-            result["final"][name] = confirm(spec, plan.data, folder / name, plan.seed, progress)
+            result["final"][name] = confirm(spec, plan.data, folder / name, seeds, progress)
     write_json(result, folder / RESULT)
     return result
 

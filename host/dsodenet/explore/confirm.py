@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,26 @@ from dsodenet.reference import Reference
 from dsodenet.spec import Spec
 
 
-def confirm(spec: Spec, data_name: str, run: Path, seed: int, progress: bool = True) -> dict[str, Any]:
-    """Train `spec` in the run folder (or take the run that is there), and measure it on the test split.
+def confirm(spec: Spec, data_name: str, folder: Path, seeds: Sequence[int], progress: bool = True) -> dict[str, Any]:
+    """Train `spec` once per seed in FOLDER/seed-N (or take the run that is there), and measure each on the test split.
 
-    The spec's lanes count, whatever its kernel: cycles are those of the rtl kernel, simulated. RunError on a differing word.
+    One training says little: on a few hundred test images, two seeds of one spec differ by more than many specs do. Accuracies in
+    [0, 1], mean and sample standard deviation. The spec's lanes count, whatever its kernel: cycles are those of the rtl kernel,
+    simulated, and depend on the spec alone. RunError on a differing word.
     """
+    results = [_confirm(spec, data_name, folder / f"seed-{seed}", seed, progress) for seed in seeds]
+    accuracies = [result["test_accuracy"] for result in results]
+    return {
+        "test_accuracy": statistics.mean(accuracies),
+        "test_accuracy_sd": statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0,
+        "simulated_cycles_per_image": statistics.mean(result["simulated_cycles_per_image"] for result in results),
+        "test_images": results[0]["test_images"],
+        "differing": 0,
+        "seeds": results,
+    }
+
+
+def _confirm(spec: Spec, data_name: str, run: Path, seed: int, progress: bool) -> dict[str, Any]:
     from dsodenet.data import load_dataset
     from dsodenet.export import export
     from dsodenet.runtime import Accelerator
@@ -38,11 +55,11 @@ def confirm(spec: Spec, data_name: str, run: Path, seed: int, progress: bool = T
         raise RunError(f"{run}: {differing} words of the rtl kernel differ from the reference")
     assert cycles is not None
     return {
+        "seed": seed,
         "run": str(run),
         "test_accuracy": float(np.mean(truth.argmax(axis=1) == data.test_labels)),
         "test_images": len(data.test_images),
         "simulated_cycles_per_image": cycles / len(data.test_images),
-        "differing": differing,
     }
 
 

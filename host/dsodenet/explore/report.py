@@ -31,9 +31,11 @@ def text(result: dict[str, Any]) -> str:
     if result["chosen"] is None:
         lines.append("no trained point is accurate enough; more trials or epochs, or a lower accuracy, may find one")
     for name, final in result["final"].items():
+        spread = f" ± {100 * final['test_accuracy_sd']:.2f}" if len(final["seeds"]) > 1 else ""
         lines.append(
-            f"{name}: {100 * final['test_accuracy']:.2f} % of {final['test_images']} test images after full training (measured), "
-            f"{final['simulated_cycles_per_image']:,.0f} cycles per image (simulated, {final['differing']} words differ)"
+            f"{name}: {100 * final['test_accuracy']:.2f}{spread} % of {final['test_images']} test images after full training with "
+            f"{len(final['seeds'])} seeds (measured), {final['simulated_cycles_per_image']:,.0f} cycles per image (simulated, "
+            f"{final['differing']} words differ)"
         )
     return "\n".join(lines)
 

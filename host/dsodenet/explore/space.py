@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from dsodenet.errors import InputError, SpecError
+from dsodenet.lanes import lanes_text, parse_lanes, with_lanes
 from dsodenet.solvers import TABLEAUS
 from dsodenet.spec import MAX_BLOCKS, STEMS, Spec
 
@@ -43,7 +44,7 @@ class Space:
             "method": tuple(TABLEAUS),
             "n_steps": tuple(sorted({*STEPS, *spec.solver.n_steps[:1]})),
             "weight_bits": tuple(sorted({*WEIGHT_BITS, spec.quantisation.weight_bit_width})),
-            "lanes": (lanes_text(spec),),
+            "lanes": (lanes_text(spec.kernel),),
             "reuse_factor": (spec.kernel.reuse_factor,),
         }
         for axis, text in (changes or {}).items():
@@ -72,7 +73,7 @@ class Space:
             "method": spec.solver.method,
             "n_steps": steps[0],
             "weight_bits": spec.quantisation.weight_bit_width,
-            "lanes": lanes_text(spec),
+            "lanes": lanes_text(spec.kernel),
             "reuse_factor": spec.kernel.reuse_factor,
         }
         inside = all(choice[axis] in choices for axis, choices in self.axes().items())
@@ -82,20 +83,14 @@ class Space:
 def build(base: Spec, choice: dict[str, Any]) -> Spec:
     """The spec of a choice; SpecError when its parts do not go together."""
     blocks = choice["blocks"]
-    lanes: dict[str, Any] = dict(
-        zip(("pixel_lanes", "input_lanes", "output_lanes"), map(int, choice["lanes"].split("x")), strict=True)
-    )
-    return Spec(
+    spec = Spec(
         base.name,
         replace(base.network, channels=tuple(choice["channels"] << block for block in range(blocks)), stem=choice["stem"]),
         replace(base.solver, method=choice["method"], n_steps=(choice["n_steps"],) * blocks),
         replace(base.quantisation, weight_bit_width=choice["weight_bits"]),
-        replace(base.kernel, reuse_factor=choice["reuse_factor"], **lanes),
+        replace(base.kernel, reuse_factor=choice["reuse_factor"]),
     )
-
-
-def lanes_text(spec: Spec) -> str:
-    return f"{spec.kernel.pixel_lanes}x{spec.kernel.input_lanes}x{spec.kernel.output_lanes}"
+    return with_lanes(spec, choice["lanes"])
 
 
 def _fits(spec: Spec, stem: str) -> bool:
@@ -114,6 +109,7 @@ def _choices(axis: str, text: str, kind: type) -> tuple[Any, ...]:
     known = {"stem": tuple(STEMS), "method": tuple(TABLEAUS)}.get(axis, chosen)
     if unknown := [value for value in chosen if value not in known]:
         raise InputError(f"axis {axis} has {unknown[0]!r}, but its choices are {', '.join(map(str, known))}")
-    if axis == "lanes" and not all(word.count("x") == 2 and word.replace("x", "").isdecimal() for word in words):
-        raise InputError(f"axis lanes is {text!r}, but each must be pixels x inputs x outputs, such as 1x32x64")
+    if axis == "lanes":
+        for word in words:
+            parse_lanes(word)
     return chosen
