@@ -81,7 +81,7 @@ notebooks: setup  ## run the four notebooks and take their times (make notebooks
 	$(BIN)/python -m dsodenet.bench.notebooks $(KEEP) --json build/notebooks.json
 
 figures: setup  ## keep the results under build/ that the documents quote, and write every figure of the documents anew
-	$(BIN)/python -m dsodenet.bench.figures keep $(wildcard $(RESULTS))
+	$(BIN)/python -m dsodenet.bench.figures keep $(sort $(wildcard $(RESULTS)))
 	$(BIN)/python -m dsodenet.bench.figures
 
 counts: setup  ## the figures of the documents that need no measurement

@@ -39,4 +39,6 @@ def exit_status(name: str, work: Callable[[], int]) -> int:
         return work()
     except DsodenetError as error:
         print(f"{name}: {error}", file=sys.stderr)
-        return 2
+    except BrokenPipeError:
+        sys.stderr.close()  # of a reader that has seen enough, such as head
+    return 2
