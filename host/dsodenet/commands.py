@@ -208,8 +208,8 @@ def bench(args: argparse.Namespace) -> Result:
         check_output(args.plot, ".png")
         from dsodenet.bench.bars import comparison_figure
         from dsodenet.plots import save  # now, so that a missing matplotlib shows before the work
-    with progress_bar("bench", len(args.backends) + len(args.batches), args.quiet) as step:
-        result = comparison.compare(args.run, args.backends, args.batches, args.repeats, step)
+    with progress_bar("bench", len(args.backends or comparison.DEFAULT) + len(args.batches), args.quiet) as step:
+        result = comparison.compare(args.model, args.backends, args.batches, args.repeats, args.lanes, step)
     if json_file:
         write_json(result, json_file)
     if args.plot:

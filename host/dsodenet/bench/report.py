@@ -6,6 +6,7 @@ import textwrap
 from typing import Any
 
 from dsodenet.bench.rows import END_TO_END
+from dsodenet.bench.subject import RANDOM
 from dsodenet.tables import table
 
 LINE = 100  # columns
@@ -20,13 +21,17 @@ def text(result: dict[str, Any]) -> str:
         f"fingerprint {result['fingerprint'][:16]}; images: {result['images']}",
         f"measured on {result['cpu']}, {result['cpu_threads']} threads; "
         + ", ".join(f"{name} {found}" for name, found in result["versions"].items()),
-        f"us of a call: median, least and most of {result['repeats']}; class: images with the reference's class",
+        f"us of a call: median, least and most of {result['repeats']}"
+        + ("" if result["weights"] == RANDOM else "; class: images with the reference's class"),
     ]
+    if result["weights"] == RANDOM:
+        lines.insert(1, "weights: random. Times depend on shapes alone; accuracy is not claimed, and classes are not compared")
     parts = [textwrap.fill(line, LINE) for line in lines]
     for batch in dict.fromkeys(row["batch"] for row in result["rows"]):
         rows = [_cells(row) for row in result["rows"] if row["batch"] == batch]
         header = (f"batch {batch}", "threads", "numbers", "scope", "time is", "us", "min", "max", "images/s", "class")
-        parts.append(table(header, rows))
+        columns = len(header) - (result["weights"] == RANDOM)  # of which no class is compared
+        parts.append(table(header[:columns], [row[:columns] for row in rows]))
     notes = [f"{r['path']} ({r['label']}): {r['machine']}; {r['note']}" for r in result["rows"] if r["note"]]
     notes += [f"{name} is left out: {why}" for name, why in result["left_out"].items()]
     unsteady = [r for r in result["rows"] if r["max_us"] > UNSTEADY * r["min_us"]]
@@ -43,7 +48,7 @@ def text(result: dict[str, Any]) -> str:
     if result["differing"]:
         notes.append(f"{result['differing']} integer logits differ from the reference")
     parts += [textwrap.fill(note, LINE, subsequent_indent="  ") for note in dict.fromkeys(notes)]
-    parts += [_energy(result), _speed_ups(result)]
+    parts += [_energy(result), _reference(result), _speed_ups(result)]
     return "\n".join(filter(None, parts))
 
 
@@ -61,6 +66,16 @@ def _energy(result: dict[str, Any]) -> str:
         if row["energy_mj"]
     ]
     return table(("energy, mJ/image, measured", "threads", "batch", *sensors), rows) if rows else ""
+
+
+def _reference(result: dict[str, Any]) -> str:
+    """The integer reference beside the library that computes the same network."""
+    rows = [
+        (f"{r['ratio']:.2f}x", r["batch"], r["threads"], f"{r['against']}, {r['numbers']}",
+         f"{r['reference_us']:,.0f}", f"{r['against_us']:,.0f}")
+        for r in result["reference_ratios"]
+    ]  # fmt: skip
+    return table(("reference is as fast", "batch", "threads", "as", "us", "its us"), rows) if rows else ""
 
 
 WHERE = {"measured here": "here", "estimated for the A53": "on the A53"}
