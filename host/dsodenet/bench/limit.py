@@ -24,15 +24,22 @@ def time_limit(seconds: float, what: str) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         raise ToolError(f"{what} needs a time limit, which can be kept in the main thread only")
 
+    active = True  # the alarm may still go off while it is being switched off
+
     def over(number: int, frame: FrameType | None) -> None:
-        raise _Over
+        if active:
+            raise _Over
 
     before = signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-6))  # 0 would be no limit
     try:
+        if seconds <= 0:
+            raise _Over
+        signal.setitimer(signal.ITIMER_REAL, seconds)
         yield
+        active = False
     except _Over:
-        raise ToolError(f"not run: {what} takes longer here than the time it is given") from None
+        raise ToolError(f"not run: {what} takes longer here") from None
     finally:
+        active = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

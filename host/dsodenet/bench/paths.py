@@ -122,11 +122,11 @@ def torch_compiled(job: Job) -> list[Timed]:
     torch._inductor.config.compile_threads = 1  # a compiler of a pool would outlive the limit, and disturb what is timed then
     compiled = torch.compile(model, fullgraph=True, dynamic=False)
     paths: list[Timed] = []
-    start = time.monotonic()
+    start, what = time.monotonic(), f"torch.compile of this model, limited to {COMPILE_LIMIT_S:g} s,"
     for threads in job.threads:
         path = _torch("torch-compile", compiled, threads)
         try:
-            with time_limit(COMPILE_LIMIT_S - (time.monotonic() - start), "torch.compile of this model"), path.within():
+            with time_limit(COMPILE_LIMIT_S - (time.monotonic() - start), what), path.within():
                 for batch in job.batches:
                     path.call(job.images[:batch])
         except ToolError as error:
