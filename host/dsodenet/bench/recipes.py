@@ -28,7 +28,8 @@ from dsodenet.commands import check_output, progress_bar
 from dsodenet.data import load_dataset
 from dsodenet.errors import DsodenetError, InputError
 from dsodenet.files import atomic_file
-from dsodenet.spec import Spec, canonical_json
+from dsodenet.spec import Spec
+from dsodenet.strict import canonical_json
 
 CELLS_FILE = "cells.jsonl"
 SHARED_NORM = "batch_shared"  # takes the statistics of all evaluations of f for the same
