@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dsodenet.bench.machine import cpu_name
-from dsodenet.commands import EXPORT_STEPS, LOWER_STEPS, progress_bar, show_rungs
+from dsodenet.commands import EXPORT_STEPS, LOWER_STEPS, show_rungs
 from dsodenet.data import load_dataset
 from dsodenet.errors import DsodenetError
 from dsodenet.export import export
@@ -22,6 +22,7 @@ from dsodenet.files import write_json
 from dsodenet.layers import macs, parameter_comparison, parameters
 from dsodenet.lower import find_compiler, lower
 from dsodenet.plots import save, trajectory_figure
+from dsodenet.progress import progress_bar
 from dsodenet.rtl import verilator
 from dsodenet.runtime import Accelerator
 from dsodenet.spec import Spec

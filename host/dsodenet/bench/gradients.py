@@ -26,8 +26,8 @@ from torch._C._profiler import _EventType
 from torch.profiler import ProfilerActivity, profile
 
 from dsodenet.bench.machine import cpu_name
-from dsodenet.commands import check_output
 from dsodenet.errors import DsodenetError, InputError
+from dsodenet.files import check_output
 from dsodenet.model import DsODENet, Gradient
 from dsodenet.solvers import Problem
 from dsodenet.spec import Spec
