@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from command_line import call, refused
 
-from dsodenet.bench import compare, limit, modelled, paths
+from dsodenet.bench import bars, compare, limit, modelled, paths
 from dsodenet.bench.subject import Subject
 from dsodenet.errors import ToolError
 from dsodenet.params import Params
@@ -214,3 +214,18 @@ def test_a_limit_ends_what_is_waited_for_and_leaves_the_handler_as_it_was() -> N
     thread.start()
     thread.join()
     assert refused_in == ["work needs a time limit, which can be kept in the main thread only"]
+
+
+def test_the_picture_has_the_quickest_on_top_and_says_each_latency(result: dict[str, Any]) -> None:
+    figure = bars.comparison_figure(result)
+    first, _, curves = figure.axes
+    names = [label.get_text() for label in first.get_yticklabels()]
+    assert len(names) == len(set(names)) == len([r for r in result["rows"] if r["batch"] == 1]) == len(curves.lines)
+    assert first.yaxis_inverted()
+    ordered = sorted(result["rows"], key=lambda r: r["median_us"] / r["batch"])
+    assert names[0].startswith(ordered[0]["path"])
+    assert names.index("rtl kernel alone, estimated") < names.index("rtl + our host, w8a8") < names.index("rtl + FINN call, w8a8")
+    assert {axes.get_xscale() for axes in figure.axes} == {"log"}
+    us = row(result, "rtl + FINN call")["median_us"]
+    assert f"{us:.3g} us" in [text.get_text() for text in first.texts]
+    assert len(bars.comparison_figure(result | {"rows": [r for r in result["rows"] if r["batch"] == 1]}).axes) == 1
