@@ -205,7 +205,7 @@ def test_files_and_text(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert call(*words, "--json", out, "--plot", plot) == 0
     text = capsys.readouterr().out
     assert all(len(line) <= 100 for line in text.splitlines())
-    assert re.search(r"x  kernel +2  rtl, estimated +best here: \w+", text)
+    assert re.search(r"x  kernel +2  rtl, estimated +best: \w+", text)
     assert re.search(r"^ *9\.85x  end to end +-  Okubo et al\. +its software counterpart, published$", text, re.MULTILINE)
     assert "energy: no sensor can be read here" in text or "mJ/image" in text
     assert json.loads(out.read_text())["rows"]

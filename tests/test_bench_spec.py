@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from command_line import call, refused
 
-from dsodenet.bench import bars, compare, limit, modelled, paths
+from dsodenet.bench import bars, compare, limit, modelled, paths, report, rows
 from dsodenet.bench.subject import Subject
 from dsodenet.errors import ToolError
 from dsodenet.params import Params
@@ -229,3 +229,17 @@ def test_the_picture_has_the_quickest_on_top_and_says_each_latency(result: dict[
     us = row(result, "rtl + FINN call")["median_us"]
     assert f"{us:.3g} us" in [text.get_text() for text in first.texts]
     assert len(bars.comparison_figure(result | {"rows": [r for r in result["rows"] if r["batch"] == 1]}).axes) == 1
+
+
+def test_a_table_of_long_times_and_names_fits_its_lines(result: dict[str, Any]) -> None:
+    """Of a trained model, with classes; calls of seconds, and the longest names of both sides."""
+    slow = [
+        r | {f"{key}_us": r[f"{key}_us"] * (3e3 if r["calls"] else 1) for key in ("median", "min", "max")} | {"same_class": 1.0}
+        for r in result["rows"]
+    ]
+    long = {"best": rows.Row(**row(result, "onnxruntime-int8", 1, 2)).title, "weakest": "torch-compile, 16 threads, float32"}
+    ratios = [r | long for r in result["ratios"]]
+    text = report.text(result | {"weights": "trained", "rows": slow, "ratios": ratios})
+    assert "onnxruntime-int8, 2 threads\n" in text
+    assert "rtl + FINN call, estimated" in text
+    assert max(map(len, text.splitlines())) <= report.LINE

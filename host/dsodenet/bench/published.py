@@ -27,6 +27,6 @@ class Published:
 PUBLISHED = (
     Published("dsODENet 2021", "arXiv 2107.12824", 27.9, "prediction", "its software counterpart"),
     Published("dsODENet 2023", "IEICE Trans. E106-D(7)", 23.8, "inference", "its software counterpart"),
-    Published("Okubo et al.", "arXiv 2401.02721", 34.01, "accelerated part", "its software counterpart"),
+    Published("Okubo et al.", "arXiv 2401.02721", 34.01, "offloaded", "its software counterpart"),
     Published("Okubo et al.", "arXiv 2401.02721", 9.85, "end to end", "its software counterpart"),
 )

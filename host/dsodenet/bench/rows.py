@@ -37,7 +37,8 @@ class Row:
     @property
     def title(self) -> str:
         threads = f", {self.threads} thread{'s' * (self.threads > 1)}" if self.scope == END_TO_END else ""
-        return f"{self.path}{threads}, {self.numbers}"
+        numbers = "" if self.path.endswith(f"-{self.numbers}") else f", {self.numbers}"
+        return f"{self.path}{threads}{numbers}"
 
 
 def integers(params: Params) -> str:
