@@ -19,7 +19,7 @@ import pytest
 import torch
 from command_line import call, refused
 
-from dsodenet.bench import bars, compare, machine, rows
+from dsodenet.bench import bars, compare, machine, modelled, ratios, rows
 from dsodenet.bench.ladder import CASES, make_run
 from dsodenet.bench.paths import TIMED, Job, Timed
 from dsodenet.estimate import estimate
@@ -28,9 +28,10 @@ from dsodenet.params import Params
 from dsodenet.plots import save
 from dsodenet.reference import Reference
 from dsodenet.runtime import Accelerator
+from dsodenet.synthetic import random_images
 
 SOFTWARE = ("cpu", "torch", "onnxruntime", "onnxruntime-int8")
-QUICK = (*SOFTWARE, "estimate", "a53", "zcu104-sim")  # rtl would build a simulation
+QUICK = (*SOFTWARE, "estimate", "estimate-host", "estimate-finn", "a53", "zcu104-sim")  # rtl would build a simulation
 FLOAT_ULPS = 64  # two libraries sum the same float32 products in different orders
 
 
@@ -53,7 +54,7 @@ def result(run: Path) -> dict[str, Any]:
 def job(run: Path, tmp_path: Path) -> Iterator[Job]:
     params = Params.load(run)
     with ExitStack() as stack:
-        yield Job(run, params, compare.random_images(params.spec, 5, 3), (1, 2), tmp_path, stack)
+        yield Job(run, params, random_images(params.spec, 5, 3), (1, 3), (1, 2), tmp_path, stack)
 
 
 def test_every_row_says_what_it_is(run: Path, result: dict[str, Any]) -> None:
@@ -65,7 +66,8 @@ def test_every_row_says_what_it_is(run: Path, result: dict[str, Any]) -> None:
         assert labels == [
             ("zcu104-sim", "end to end", "simulated"),
             ("rtl", "kernel", "estimated"),
-            ("rtl", "end to end", "estimated"),
+            ("rtl + our host", "end to end", "estimated"),
+            ("rtl + FINN call", "end to end", "estimated"),
             *[("a53", "end to end", "estimated")] * 4,
         ]
     for row in result["rows"]:
@@ -76,7 +78,7 @@ def test_every_row_says_what_it_is(run: Path, result: dict[str, Any]) -> None:
         )
         assert row["machine"]
         assert row["library"].split()[0] == {"cpu": "numpy", "rtl": "SystemVerilog", "a53": "ncnn,", "zcu104-sim": "pynq"}.get(
-            row["path"], row["path"].removesuffix("-int8")
+            row["path"].partition(" + ")[0], row["path"].removesuffix("-int8")
         )
         assert 0 < row["min_us"] <= row["median_us"] <= row["max_us"]
         assert row["calls"] == (2 if row["path"] in TIMED else 0)
@@ -150,7 +152,7 @@ def test_simulated_kernel_row(run: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             assert call.images == 1
             return dataclasses.replace(call, cycles=1000)
 
-    monkeypatch.setattr(rows, "Accelerator", Counted)
+    monkeypatch.setattr(modelled, "Accelerator", Counted)
     found = compare.compare(run, ("rtl", "estimate", "a53"), (1, 4), 1)
     simulated = [row for row in found["rows"] if row["label"] == "simulated"]
     assert [(row["scope"], row["cycles"], row["median_us"], row["differing"]) for row in simulated] == [
@@ -163,7 +165,7 @@ def test_simulated_kernel_row(run: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_board_that_counts_cycles_gives_a_measured_kernel_row(run: Path) -> None:
     """With a stand-in for the board: the reference as its kernel, 500 cycles an image at 250 MHz."""
     params = Params.load(run)
-    images = compare.random_images(params.spec, 2, 3)
+    images = random_images(params.spec, 2, 3)
     board: Any = SimpleNamespace(clock_mhz=250.0, last_call=SimpleNamespace(cycles=1000), power_rails=dict)
     path = Timed("zcu104", 1, "w8a8", "pynq", Reference(params).predict, machine="ZCU104", integer=True, accelerator=board)
     whole, kernel = compare._time([path], params, images, 3)
@@ -190,11 +192,11 @@ def test_ratios_name_both_sides() -> None:
     slow_threads = row("torch", 2, 900.0)  # torch is better off with one
     software = [row("cpu", 1, 60.0), row("torch", 1, 90.0), slow_threads, row("onnxruntime", 2, 30.0)]
     kernel = [row("rtl", 1, 2.0, scope="kernel", label=label) for label in ("estimated", "simulated")]
-    (ratio,) = compare._ratios([*software, *kernel])
+    (ratio,) = ratios.ratios([*software, *kernel])
     assert (ratio["scope"], ratio["accelerator_is"]) == ("kernel", "simulated")
     assert (ratio["best"], ratio["ratio_to_best"]) == ("onnxruntime, 2 threads, float32", 15.0)
     assert (ratio["weakest"], ratio["ratio_to_weakest"]) == ("torch, 1 thread, float32", 45.0)
-    assert compare._ratios(software) == []
+    assert ratios.ratios(software) == []
 
 
 def test_files_and_text(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -203,7 +205,7 @@ def test_files_and_text(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert call(*words, "--json", out, "--plot", plot) == 0
     text = capsys.readouterr().out
     assert all(len(line) <= 100 for line in text.splitlines())
-    assert re.search(r"x  kernel +2  rtl, estimated +best here: \w+", text)
+    assert re.search(r"x  kernel +2  rtl, estimated +best: \w+", text)
     assert re.search(r"^ *9\.85x  end to end +-  Okubo et al\. +its software counterpart, published$", text, re.MULTILINE)
     assert "energy: no sensor can be read here" in text or "mJ/image" in text
     assert json.loads(out.read_text())["rows"]

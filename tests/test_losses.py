@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from dsodenet.data import Dataset
-from dsodenet.model import DsODENet, Outputs, calibrate
+from dsodenet.model import DsODENet, calibrate
+from dsodenet.model_sections import Outputs
 from dsodenet.synthetic import random_images
 from dsodenet.train import TEACHERS, Options, Teacher
 from dsodenet.train.adaptation import (

@@ -40,6 +40,7 @@ class Command:
 
 RUN = argument("run", type=Path, metavar="RUN", help="run folder")
 MODEL = argument("run", type=parse_run, metavar="RUN", help="run folder, or zoo:NAME for a model that comes with the package")
+LANES = argument("--lanes", type=checked_lanes, metavar="PxIxO", help="lanes of the rtl kernel instead of the spec's")
 SOLVER = (
     argument("--n-steps", type=parse_steps, metavar="N", help="solver steps, for all ODE blocks or one number each: 4,4,8"),
     argument("--solver", metavar="NAME", help="solver method instead of the spec's"),
@@ -115,7 +116,7 @@ COMMANDS = {
         "dsodenet estimate l --lanes 3x16x64",
         (
             argument("model", metavar="RUN|SPEC", help=f"run folder, zoo:NAME, {SPEC_HELP}"),
-            argument("--lanes", type=checked_lanes, metavar="PxIxO", help="lanes of the rtl kernel instead of the spec's"),
+            LANES,
             *SOLVER,
         ),
         commands.show_estimate,
@@ -162,16 +163,16 @@ COMMANDS = {
     "bench": Command(
         commands.bench,
         "compare the accelerator with software on this processor, each figure measured, simulated or estimated",
-        "dsodenet bench build/digits --json build/bench.json --plot build/bench.png",
+        "dsodenet bench l --json build/bench.json --plot build/bench.png",
         (
-            MODEL,
+            argument("model", metavar="RUN|SPEC", help=f"run folder, zoo:NAME; or, with random weights, {SPEC_HELP}"),
             argument(
                 "--backends",
                 type=lambda text: tuple(text.split(",")),
-                default=DEFAULT,
                 metavar="A,B",
-                help=f"some of {', '.join(BACKENDS)} (default {','.join(DEFAULT)})",
+                help=f"some of {', '.join(BACKENDS)} (default {','.join(DEFAULT)}; rtl only where its simulation is quick)",
             ),
+            LANES,
             argument("--batches", type=parse_batches, default=(1, 16), metavar="N,N", help="images of a call (default 1,16)"),
             argument("--repeats", type=int, default=11, metavar="N", help="timed calls of each path (default 11)"),
             argument("--plot", type=Path, metavar="OUT.png", help="picture to write"),

@@ -5,9 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +15,10 @@ from dsodenet.bench import compare as comparison
 from dsodenet.bench import report
 from dsodenet.errors import InputError
 from dsodenet.explore import report as search_report
-from dsodenet.files import atomic_file, write_json
+from dsodenet.files import atomic_file, check_output, write_json
 from dsodenet.lanes import with_lanes
 from dsodenet.params import Params
+from dsodenet.progress import progress_bar
 from dsodenet.resources import DEVICE
 from dsodenet.spec import Spec
 from dsodenet.tables import table
@@ -28,33 +26,6 @@ from dsodenet.zoo import FOLDER, resolve
 
 Result = dict[str, Any]
 EXPORT_STEPS, LOWER_STEPS, OVERLAY_STEPS = 9, 16, 4  # of a model with three ODE blocks
-
-
-@contextmanager
-def progress_bar(title: str, total: int, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """A bar that moves with each named step, where standard error is a terminal and tqdm is installed (the board may lack it)."""
-    try:
-        from tqdm import tqdm
-    except ModuleNotFoundError:
-        yield lambda name: None
-        return
-
-    with tqdm(total=total, desc=title, disable=quiet or None, leave=False) as bar:
-
-        def step(name: str) -> None:
-            bar.set_postfix_str(name)
-            bar.update()
-
-        yield step
-
-
-def check_output(path: Path, suffix: str) -> None:
-    """InputError for a path that no file of this kind can be written to, before there is work to lose."""
-    if path.suffix != suffix or path.is_dir():
-        raise InputError(f"output is {path}, but it must be a {suffix} file")
-    folder = next(folder for folder in path.absolute().parents if folder.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(f"output is {path}, but {folder} is no folder that can be written to")
 
 
 def spec(args: argparse.Namespace) -> Result:
@@ -208,8 +179,8 @@ def bench(args: argparse.Namespace) -> Result:
         check_output(args.plot, ".png")
         from dsodenet.bench.bars import comparison_figure
         from dsodenet.plots import save  # now, so that a missing matplotlib shows before the work
-    with progress_bar("bench", len(args.backends) + len(args.batches), args.quiet) as step:
-        result = comparison.compare(args.run, args.backends, args.batches, args.repeats, step)
+    with progress_bar("bench", len(args.backends or comparison.DEFAULT) + len(args.batches), args.quiet) as step:
+        result = comparison.compare(args.model, args.backends, args.batches, args.repeats, args.lanes, step)
     if json_file:
         write_json(result, json_file)
     if args.plot:

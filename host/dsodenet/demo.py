@@ -15,13 +15,14 @@ import numpy as np
 from dsodenet.arguments import Parser
 from dsodenet.bench.machine import origin
 from dsodenet.bench.output import exit_status
-from dsodenet.commands import EXPORT_STEPS, LOWER_STEPS, check_output, progress_bar, show_rungs
+from dsodenet.commands import EXPORT_STEPS, LOWER_STEPS, show_rungs
 from dsodenet.data import load_dataset
 from dsodenet.export import export
-from dsodenet.files import write_json
+from dsodenet.files import check_output, write_json
 from dsodenet.layers import macs, parameter_comparison, parameters
 from dsodenet.lower import find_compiler, lower
 from dsodenet.plots import save, trajectory_figure
+from dsodenet.progress import progress_bar
 from dsodenet.rtl import verilator
 from dsodenet.runtime import Accelerator
 from dsodenet.spec import Spec

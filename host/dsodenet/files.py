@@ -64,3 +64,12 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8 text") from None
+
+
+def check_output(path: Path, suffix: str) -> None:
+    """InputError for a path that no file of this kind can be written to, before there is work to lose."""
+    if path.suffix != suffix or path.is_dir():
+        raise InputError(f"output is {path}, but it must be a {suffix} file")
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"output is {path}, but {folder} is no folder that can be written to")

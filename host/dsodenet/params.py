@@ -24,7 +24,8 @@ from dsodenet.errors import RunError, SpecError
 from dsodenet.files import atomic_file, read_text, write_json
 from dsodenet.fixed_point import Format, shift_round
 from dsodenet.layers import IMAGE_FORMAT, Layer, Section, all_layers, tensor_widths
-from dsodenet.spec import TIME_FRAC_BITS, Spec, canonical_json, strict_from_json
+from dsodenet.spec import TIME_FRAC_BITS, Spec
+from dsodenet.strict import canonical_json, strict_from_json
 
 SPEC_FILE, PARAMS_FILE = "spec.json", "params.npz"
 ACCUMULATOR_BITS = 32  # of every kernel

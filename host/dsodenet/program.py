@@ -8,94 +8,19 @@ is said where it is computed. Dense 3x3 layers and the linear layer use the dept
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
-from dsodenet.engine import FIELDS, KINDS, PASS_BYTES, PROGRAM_MAGIC, PW_BEAT_WEIGHTS, Engine
+from dsodenet.engine import FIELDS, KINDS, PASS_BYTES, PROGRAM_MAGIC, Engine
 from dsodenet.errors import SpecError
 from dsodenet.fixed_point import Format
-from dsodenet.layers import FACTOR, Layer, Section, all_layers, sections
+from dsodenet.layers import Layer, Section, sections
 from dsodenet.params import Params, bias_name
-from dsodenet.registers import BEAT_BYTES, beats, fingerprint_words
-from dsodenet.spec import MAX_BLOCKS, STEMS, Network
+from dsodenet.program_layout import Stem, pitch, pitches
+from dsodenet.program_words import Words, matrix_of
+from dsodenet.registers import beats, fingerprint_words
+from dsodenet.spec import MAX_BLOCKS
 
-Words = NDArray[np.uint8]  # (words, bytes of a word)
 TURN_CYCLES = 4  # of the scheduler between two passes
-DW_LANE_BYTES = 12  # nine weights, a bias of 24 bits
-
-
-def pitches(network: Network, engine: Engine) -> list[int]:
-    """Pixels from row to row of the maps of each ODE block: the width, but enough for the line buffers' latency of two words."""
-    result = []
-    for block, channels in enumerate(network.channels):
-        narrowest = min([channels, *_factor_widths(network, block)])
-        tiles = [-(-narrowest // engine.input_lanes)]
-        if block == 0:
-            tiles.append(Stem(network, engine).tiles)
-        result.append(_pitch(network.map_size(block)[1], min(tiles), engine))
-    return result
-
-
-def _factor_widths(network: Network, block: int) -> list[int]:
-    """Channels of the maps between the two halves of low-rank layers at the size of an ODE block."""
-    size = network.map_size(block)
-    return [layer.out_channels for layer in all_layers(network) if layer.name.endswith(FACTOR) and layer.out_size == size]
-
-
-def _pitch(width: int, tiles: int, engine: Engine) -> int:
-    return max(width, engine.pixel_lanes * (2 if tiles == 1 else 1))
-
-
-@dataclass(frozen=True)
-class Stem:
-    """How an image lies in the source map: a pixel takes a slot of a power of two bytes.
-
-    conv3x3: the slot is repeated over the word, so that a word holds several taps at once; input word (tile, rep) of lane j is
-    tap rep * (lanes / slot) + j // slot. space_to_depth: the slots of a block of pixels follow each other.
-    """
-
-    network: Network
-    engine: Engine
-
-    @property
-    def block(self) -> int:
-        return STEMS[self.network.stem][1]
-
-    @property
-    def slot(self) -> int:
-        slot, lanes = 1 << (self.network.in_channels - 1).bit_length(), self.engine.input_lanes
-        return max(slot, lanes) if self.block == 1 and slot > self.chunk else slot
-
-    @property
-    def chunk(self) -> int:
-        """Bytes that the image loader writes per cycle."""
-        return min(16, self.engine.input_lanes)
-
-    @property
-    def tiles(self) -> int:
-        return -(-(self.block**2 * self.slot) // self.engine.input_lanes)
-
-    @property
-    def reps(self) -> int:
-        return -(-9 // max(1, self.engine.input_lanes // self.slot)) if self.block == 1 else 1
-
-    def lanes(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-        """(kernel tap, image channel, window tap, used) of each lane of each input word: (tiles * reps, input_lanes)."""
-        width = self.engine.input_lanes
-        tile, rep, lane = np.meshgrid(np.arange(self.tiles), np.arange(self.reps), np.arange(width), indexing="ij")
-        byte = tile * width + lane
-        if self.block == 1:
-            tap = rep * max(1, width // self.slot) + (lane // self.slot if self.slot < width else 0)
-            window = tap
-        else:
-            tap = byte // self.slot
-            window = np.full_like(tap, 4)
-        channel = byte % self.slot
-        used = (tap < STEMS[self.network.stem][0] ** 2) & (channel < self.network.in_channels)
-        shape = (self.tiles * self.reps, width)
-        return tap.reshape(shape), channel.reshape(shape), window.reshape(shape), used.reshape(shape)
 
 
 class Builder:
@@ -104,9 +29,7 @@ class Builder:
     def __init__(self, params: Params, engine: Engine) -> None:
         self.params, self.engine, self.network = params, engine, params.spec.network
         self.passes: list[dict[str, int]] = []
-        self.dw: list[Words] = []
-        self.pw: list[Words] = []
-        self.bias: list[Words] = []
+        self.words = Words(params, engine)
         self.pitch = pitches(self.network, engine)
         self.evaluations = [0] * MAX_BLOCKS
 
@@ -164,39 +87,6 @@ class Builder:
         tile_words = engine.output_lanes // engine.input_lanes
         return max(0, engine.drain_cycles - TURN_CYCLES - written + 1, tile_words - TURN_CYCLES)
 
-    # ---- words
-
-    def _depthwise(self, layer: Layer) -> None:
-        """Weights and biases of a depthwise layer, lane by lane."""
-        lanes = self.engine.input_lanes
-        weight = _pad(self.params.arrays[f"{layer.name}.weight"].reshape(-1, 9), lanes)
-        bias = _pad(self.params.arrays[bias_name(layer)], lanes)
-        self._add_dw(weight, bias)
-
-    def _add_dw(self, weight: NDArray[np.int8], bias: NDArray[np.int32]) -> None:
-        """weight: (words * lanes, 9), bias: (words * lanes,)"""
-        word = np.zeros((len(weight), DW_LANE_BYTES), np.uint8)
-        word[:, :9] = weight.view(np.uint8)
-        word[:, 9:] = bias.astype("<i4").view(np.uint8).reshape(-1, 4)[:, :3]
-        self.dw.append(word.reshape(-1, self.engine.input_lanes * DW_LANE_BYTES))
-
-    def _pointwise(self, matrix: NDArray[np.int8], bias: NDArray[np.int32]) -> None:
-        """matrix: (inputs padded to lanes, out_channels); bias: (rows, out_channels)"""
-        i, o, length = self.engine.input_lanes, self.engine.output_lanes, self.engine.cascade
-        matrix = _pad(matrix.T, o)
-        # A word is (place in the cascade, cascade, output); each place is padded to whole beats of PW_BEAT_WEIGHTS.
-        places = (
-            matrix.reshape(-1, o, matrix.shape[1] // i, i // length, length).transpose(0, 2, 4, 3, 1).reshape(-1, i // length * o)
-        )
-        weights = np.pad(places, ((0, 0), (0, -places.shape[1] % PW_BEAT_WEIGHTS))).reshape(-1, PW_BEAT_WEIGHTS)
-        padded = np.pad(weights, ((0, 0), (0, BEAT_BYTES - PW_BEAT_WEIGHTS)))
-        self.pw.append(padded.view(np.uint8).reshape(len(places) // length, -1))
-        words = _pad(np.ascontiguousarray(bias.T), i).T
-        self.bias.append(np.ascontiguousarray(words, "<i4").view(np.uint8).reshape(-1, 4 * i))
-
-    def _bases(self) -> dict[str, int]:
-        return {"dw_base": _count(self.dw), "pw_base": _count(self.pw), "bias_base": _count(self.bias)}
-
     # ---- passes
 
     def _append(self, kind: str, block: int, *parts: dict[str, int]) -> None:
@@ -220,16 +110,16 @@ class Builder:
     def stem(self, section: Section) -> None:
         """The image passes the depthwise unit as value - 128 (a signed byte); the bias of the pointwise layer makes up for it."""
         stem, layer, network = Stem(self.network, self.engine), section.layers[0], self.network
-        bases = self._bases()
+        bases = self.words.bases()
         tap, channel, window, used = stem.lanes()
         one_hot = (np.minimum(window, 8)[..., None] == np.arange(9)).astype(np.int8) * used[..., None].astype(np.int8)
-        self._add_dw(one_hot.reshape(-1, 9), np.full(one_hot.shape[0] * one_hot.shape[1], -128, np.int32))
+        self.words.add_dw(one_hot.reshape(-1, 9), np.full(one_hot.shape[0] * one_hot.shape[1], -128, np.int32))
         weight = self.params.arrays[f"{layer.name}.weight"]
         flat = weight.transpose(2, 3, 1, 0).reshape(-1, network.in_channels, layer.out_channels)
         taps, channels = np.where(used, tap, 0), np.where(used, channel, 0)
         matrix = flat[taps, channels] * used[..., None].astype(np.int8)
         bias = self.params.arrays[bias_name(layer)] + 128 * weight.astype(np.int32).sum(axis=(1, 2, 3))
-        self._pointwise(matrix.reshape(-1, layer.out_channels), bias[None].astype(np.int32))
+        self.words.pointwise(matrix.reshape(-1, layer.out_channels), bias[None].astype(np.int32))
 
         _, height, width = network.image_shape
         image_beats = beats(network.in_channels * height * width)
@@ -268,10 +158,10 @@ class Builder:
             "loop_passes": len(section.passes) - 1,
         } | self._copy(block, None if last_block else f"down{block + 1}.x")
         for dw, pw in section.passes:
-            bases = self._bases()
+            bases = self.words.bases()
             front = self._front(dw, pw)
             bias = params.arrays[bias_name(pw)][None] if not pw.timed else table
-            self._pointwise(_matrix(params, pw, self.engine), bias)
+            self.words.pointwise(matrix_of(params, pw, self.engine), bias)
             timed = {"bias_stride": self.tiles(pw.out_channels) if pw.timed else 0}
             loops = self._loops(pw.in_size, self.pitch[block], self.tiles(pw.in_channels), 1, pw.out_channels)
             last = pw is section.layers[-1]
@@ -280,17 +170,13 @@ class Builder:
     def _front(self, layer: Layer | None, pw: Layer) -> dict[str, int]:
         """The depthwise half of a pass: the layer in front of `pw`, or weights that pass its input on."""
         if layer is None:
-            self._add_identity(self.tiles(pw.in_channels))
+            self.words.add_identity(self.tiles(pw.in_channels))
             return _identity()
-        self._depthwise(layer)
+        self.words.depthwise(layer)
         unsigned = not self.params.formats[layer.source].signed
         return _requantise("dw", self.params.accumulator_frac_bits(layer), self.params.formats[layer.dest]) | {
             "source_unsigned": int(unsigned)
         }
-
-    def _add_identity(self, tiles: int) -> None:
-        lanes = self.engine.input_lanes
-        self._add_dw(np.tile((np.arange(9) == 4).astype(np.int8), (tiles * lanes, 1)), np.zeros(tiles * lanes, np.int32))
 
     def _to_state(self, section: Section, block: int, *first: dict[str, int]) -> None:
         """Append the pass with these fields that ends at the last layer of stem or down; at low rank it ends at the map of the
@@ -298,18 +184,18 @@ class Builder:
         layer, last = next(layer for layer in section.layers if not layer.depthwise), section.layers[-1]
         if layer is not last:
             self._append("hidden", block, *first, self._out(layer))
-            bases = self._bases()
-            self._add_identity(self.tiles(last.in_channels))
-            self._pointwise(_matrix(self.params, last, self.engine), self.params.arrays[bias_name(last)][None])
+            bases = self.words.bases()
+            self.words.add_identity(self.tiles(last.in_channels))
+            self.words.pointwise(matrix_of(self.params, last, self.engine), self.params.arrays[bias_name(last)][None])
             loops = self._loops(last.in_size, self.pitch[block], self.tiles(last.in_channels), 1, last.out_channels)
             first = loops, bases, _identity()
         self._append("state", block, *first, self._out(last), self._copy(block, None))
 
     def down(self, section: Section) -> None:
         block, (dw, pw) = section.block, section.layers[:2]
-        bases = self._bases()
+        bases = self.words.bases()
         front = self._front(dw, pw)
-        self._pointwise(_matrix(self.params, pw, self.engine), self.params.arrays[bias_name(pw)][None])
+        self.words.pointwise(matrix_of(self.params, pw, self.engine), self.params.arrays[bias_name(pw)][None])
         loops = self._loops(dw.in_size, self.pitch[block], self.tiles(dw.in_channels), 1, pw.out_channels)
         rows, rotate = divmod(self.pitch[block + 1], self.engine.pixel_lanes)
         target = {"stride2": 1, "dst_row_words": rows * loops["row_words"], "dst_row_rotate": rotate}
@@ -320,9 +206,9 @@ class Builder:
     def head(self, section: Section) -> None:
         layer, params = section.layers[0], self.params
         tiles = self.tiles(layer.in_channels)
-        bases = self._bases()
-        self._add_identity(tiles)
-        self._pointwise(_matrix(params, layer, self.engine), params.arrays[bias_name(layer)][None])
+        bases = self.words.bases()
+        self.words.add_identity(tiles)
+        self.words.pointwise(matrix_of(params, layer, self.engine), params.arrays[bias_name(layer)][None])
         _check("logit words", self.tiles(layer.out_channels), self.engine.logit_words)
         z, x = params.formats[f"z{section.block + 1}"], params.formats["head.x"]
         height, width = self.network.map_size(section.block)
@@ -334,7 +220,7 @@ class Builder:
         }
         if not -15 <= average["average_shift"] <= 22:
             raise SpecError(f"the average is shifted by {average['average_shift']} bits, but the rtl kernel has -15 to 22")
-        loops = self._loops((1, 1), _pitch(1, tiles, self.engine), tiles, 1, layer.out_channels)
+        loops = self._loops((1, 1), pitch(1, tiles, self.engine), tiles, 1, layer.out_channels)
         self._append("logits", section.block, loops, bases, _identity(), average)
 
     def build(self) -> bytes:
@@ -347,7 +233,7 @@ class Builder:
         for row, fields in zip(passes, self.passes):
             for name, value in fields.items():
                 row[FIELDS.index(name)] = value & 0xFFFF
-        parts = [passes.view(np.uint8), *(np.concatenate(words) for words in (self.dw, self.pw, self.bias))]
+        parts = [passes.view(np.uint8), *(np.concatenate(words) for words in (self.words.dw, self.words.pw, self.words.bias))]
         for what, part, limit in zip(
             ("passes", "depthwise weight words", "pointwise weight words", "bias words"),
             parts,
@@ -375,21 +261,6 @@ def _sum(data: bytes) -> int:
 def _check(what: str, value: int, limit: int) -> None:
     if value > limit:
         raise SpecError(f"the rtl kernel has {limit} {what}, but this model needs {value}")
-
-
-def _count(words: list[Words]) -> int:
-    return sum(len(part) for part in words)
-
-
-def _pad(array: NDArray, multiple: int) -> NDArray:
-    """Zeros after the first axis up to a multiple."""
-    rest = -len(array) % multiple
-    return np.concatenate([array, np.zeros((rest, *array.shape[1:]), array.dtype)]) if rest else array
-
-
-def _matrix(params: Params, layer: Layer, engine: Engine) -> NDArray[np.int8]:
-    """Weights of a pointwise layer: (in_channels padded to lanes, out_channels)."""
-    return _pad(np.ascontiguousarray(params.arrays[f"{layer.name}.weight"].reshape(layer.out_channels, -1).T), engine.input_lanes)
 
 
 def _shift(value: int) -> int:

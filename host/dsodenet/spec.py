@@ -9,8 +9,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import types
-import typing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 from dsodenet.errors import SpecError
 from dsodenet.fixed_point import Format
 from dsodenet.solvers import evaluation_times, step_coefficients, tableau
+from dsodenet.strict import canonical_json, check_choice, check_range, strict_from_json
 
 MAX_BLOCKS = 3
 MAX_STEPS = 64
@@ -37,16 +36,6 @@ ROUNDINGS = ("RND_CONV", "TRN")  # the modes that torch, QONNX, hls4ml and the e
 KERNELS = ("hls", "rtl")
 PART = "xczu7ev-ffvc1156-2-e"
 BOARD = "xilinx.com:zcu104:part0:1.1"
-
-
-def _check_range(key: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise SpecError(f"{key} is {value}, but it must be {low} to {high}")
-
-
-def _check_choice(key: str, value: str, allowed: typing.Iterable[str]) -> None:
-    if value not in allowed:
-        raise SpecError(f"{key} is {value!r}, but it must be one of {', '.join(allowed)}")
 
 
 @dataclass(frozen=True)
@@ -73,21 +62,21 @@ class Network:
     low_rank: tuple[LowRank, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_range("network.in_channels", self.in_channels, 1, 64)
-        _check_range("network.height", self.height, 4, MAX_SIDE)
-        _check_range("network.width", self.width, 4, MAX_SIDE)
-        _check_range("number of network.channels", len(self.channels), 1, MAX_BLOCKS)
+        check_range("network.in_channels", self.in_channels, 1, 64)
+        check_range("network.height", self.height, 4, MAX_SIDE)
+        check_range("network.width", self.width, 4, MAX_SIDE)
+        check_range("number of network.channels", len(self.channels), 1, MAX_BLOCKS)
         for channels in self.channels:
-            _check_range("network.channels", channels, 1, MAX_CHANNELS)
-        _check_range("network.num_classes", self.num_classes, 2, 4096)
-        _check_choice("network.stem", self.stem, STEMS)
-        _check_choice("network.norm", self.norm, NORMS)
-        _check_choice("network.time", self.time, ("none", "bias"))
-        _check_range("network.time_knots", self.time_knots, 2, 64)
+            check_range("network.channels", channels, 1, MAX_CHANNELS)
+        check_range("network.num_classes", self.num_classes, 2, 4096)
+        check_choice("network.stem", self.stem, STEMS)
+        check_choice("network.norm", self.norm, NORMS)
+        check_choice("network.time", self.time, ("none", "bias"))
+        check_range("network.time_knots", self.time_knots, 2, 64)
         limits = self.rank_limits()
         for item in self.low_rank:
-            _check_choice("network.low_rank.layer", item.layer, limits)
-            _check_range(f"network.low_rank.rank of {item.layer}", item.rank, 1, limits.pop(item.layer))
+            check_choice("network.low_rank.layer", item.layer, limits)
+            check_range(f"network.low_rank.rank of {item.layer}", item.rank, 1, limits.pop(item.layer))
         _, stride, _ = STEMS[self.stem]
         if stride > 1 and (self.height % stride or self.width % stride):
             raise SpecError(
@@ -145,7 +134,7 @@ class Solver:
     def __post_init__(self) -> None:
         tableau(self.method)
         for n_steps in self.n_steps:
-            _check_range("solver.n_steps", n_steps, 1, MAX_STEPS)
+            check_range("solver.n_steps", n_steps, 1, MAX_STEPS)
         if not (math.isfinite(self.t0) and math.isfinite(self.t1) and self.t0 < self.t1):
             raise SpecError(f"solver: t0 is {self.t0} and t1 is {self.t1}, but t0 must be less than t1")
 
@@ -167,13 +156,13 @@ class Quantisation:
     rounding: str
 
     def __post_init__(self) -> None:
-        _check_range("quantisation.weight_bit_width", self.weight_bit_width, 2, 8)
-        _check_range("quantisation.act_bit_width", self.act_bit_width, 2, 8)
-        _check_range("quantisation.state_bit_width", self.state_bit_width, self.act_bit_width, 16)
-        _check_range("quantisation.bias_bit_width", self.bias_bit_width, 4, 24)
-        _check_range("quantisation.coeff_bit_width", self.coeff_bit_width, 4, 18)
-        _check_range("quantisation.coeff_frac_bits", self.coeff_frac_bits, 0, self.coeff_bit_width - 1)
-        _check_choice("quantisation.rounding", self.rounding, ROUNDINGS)
+        check_range("quantisation.weight_bit_width", self.weight_bit_width, 2, 8)
+        check_range("quantisation.act_bit_width", self.act_bit_width, 2, 8)
+        check_range("quantisation.state_bit_width", self.state_bit_width, self.act_bit_width, 16)
+        check_range("quantisation.bias_bit_width", self.bias_bit_width, 4, 24)
+        check_range("quantisation.coeff_bit_width", self.coeff_bit_width, 4, 18)
+        check_range("quantisation.coeff_frac_bits", self.coeff_frac_bits, 0, self.coeff_bit_width - 1)
+        check_choice("quantisation.rounding", self.rounding, ROUNDINGS)
 
     @property
     def coeff(self) -> Format:
@@ -192,12 +181,12 @@ class Kernel:
     output_lanes: int
 
     def __post_init__(self) -> None:
-        _check_choice("kernel.name", self.name, KERNELS)
+        check_choice("kernel.name", self.name, KERNELS)
         if not 10 <= self.clock_mhz <= 600:
             raise SpecError(f"kernel.clock_mhz is {self.clock_mhz}, but it must be 10 to 600")
-        _check_range("kernel.reuse_factor", self.reuse_factor, 1, 1 << 20)
+        check_range("kernel.reuse_factor", self.reuse_factor, 1, 1 << 20)
         for key in ("pixel_lanes", "input_lanes", "output_lanes"):
-            _check_range(f"kernel.{key}", getattr(self, key), 1, 256)
+            check_range(f"kernel.{key}", getattr(self, key), 1, 256)
 
 
 @dataclass(frozen=True)
@@ -294,42 +283,6 @@ class Spec:
                     f"{fmt.max_int * fmt.scale:g}"
                 )
         return rows
-
-
-def canonical_json(data: Any) -> bytes:
-    """JSON with sorted keys and no spaces: equal bytes for equal data."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
-
-def strict_from_json(cls: type, data: Any, where: str) -> Any:
-    """Build a dataclass from decoded JSON, strictly: exact keys, exact types."""
-    if not isinstance(data, dict):
-        raise SpecError(f"{where} is {data!r}, but it must be an object")
-    hints = typing.get_type_hints(cls)
-    unknown, missing = sorted(set(data) - set(hints)), [key for key in hints if key not in data]
-    if unknown or missing:
-        problems = [f"unknown key {', '.join(unknown)}"] * bool(unknown) + [f"missing key {', '.join(missing)}"] * bool(missing)
-        raise SpecError(f"{where} has {' and '.join(problems)}; its keys are {', '.join(hints)}")
-    return cls(**{key: _convert(hint, data[key], key if where == "spec" else f"{where}.{key}") for key, hint in hints.items()})
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return strict_from_json(hint, value, where)
-    if isinstance(hint, types.GenericAlias) and isinstance(value, (list, tuple)):
-        return tuple(_convert(hint.__args__[0], item, where) for item in value)
-    if hint is float and type(value) in (int, float):
-        return float(value)
-    if type(value) is not hint:
-        kinds = {
-            int: "a whole number",
-            float: "a number",
-            str: "a string",
-            tuple[LowRank, ...]: "a list of objects with layer, rank",
-        }
-        kind = kinds.get(hint, "a list of whole numbers")
-        raise SpecError(f"{where} is {value!r}, but it must be {kind}")
-    return value
 
 
 def _size(name: str, channels: int, side: int, in_channels: int, n_steps: int, lanes: tuple[int, int, int]) -> Spec:

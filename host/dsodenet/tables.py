@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,4 +18,4 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _is_number(text: str) -> bool:
-    return text.strip("-+%x ").replace(".", "").replace(",", "").isdecimal() or text in ("-", "")
+    return bool(re.fullmatch(r"[-+]?\d[\d.,]*(e\d+)?[%x]?", text.strip())) or text in ("-", "")

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from dsodenet.errors import InputError
 from dsodenet.layers import Section, sections
-from dsodenet.model import FloatLayers, Outputs, pixels
+from dsodenet.model import pixels
+from dsodenet.model_sections import FloatLayers, Outputs
 from dsodenet.solvers import odeint
 from dsodenet.spec import Spec
 

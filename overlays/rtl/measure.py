@@ -17,10 +17,9 @@ from dsodenet import rtl
 from dsodenet.arguments import Parser, checked_lanes
 from dsodenet.bench.machine import origin
 from dsodenet.bench.output import exit_status
-from dsodenet.commands import check_output
 from dsodenet.errors import DeviceError
 from dsodenet.estimate import DEVICE_MACS, estimate
-from dsodenet.files import write_json
+from dsodenet.files import check_output, write_json
 from dsodenet.lanes import with_lanes
 from dsodenet.reference import Reference
 from dsodenet.runtime.driver import KernelDriver

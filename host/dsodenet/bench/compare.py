@@ -20,43 +20,56 @@ import numpy as np
 from dsodenet import __version__
 from dsodenet.bench.energy import joules_per_call, rail_joules_per_call, rapl_domains
 from dsodenet.bench.machine import all_threads, cpu_name, versions
+from dsodenet.bench.modelled import MODELLED, Modelled, slow_simulation
 from dsodenet.bench.paths import TIMED, Images, Job, Timed
-from dsodenet.bench.rows import END_TO_END, KERNEL, LABELS, MODELLED, PUBLISHED, Row
+from dsodenet.bench.published import PUBLISHED
+from dsodenet.bench.ratios import SOFTWARE, ratios, reference_ratios
+from dsodenet.bench.rows import END_TO_END, KERNEL, Row
+from dsodenet.bench.subject import RANDOM, Subject
 from dsodenet.errors import DeviceError, InputError, SpecError, ToolError
 from dsodenet.layers import macs
 from dsodenet.params import Params
 from dsodenet.reference import Reference
-from dsodenet.synthetic import random_images
-from dsodenet.verify import IMAGE_SEED, load_images
 
-BACKENDS = ("cpu", "torch", "torch-compile", "onnxruntime", "onnxruntime-int8", "rtl", "estimate", "a53", "zcu104-sim", "zcu104")
-DEFAULT = BACKENDS[:8]
-SOFTWARE = BACKENDS[:5]
+BACKENDS = (*SOFTWARE, *MODELLED, "zcu104-sim", "zcu104")
+DEFAULT = (*SOFTWARE, *MODELLED)
 MAX_BATCH, MAX_REPEATS = 4096, 10_000
 UNAVAILABLE = (ModuleNotFoundError, ToolError, DeviceError, SpecError)  # a row that cannot be had here is left out, in words
 
 
 def compare(
-    run: Path,
-    backends: Sequence[str] = DEFAULT,
+    model: str | Path,
+    backends: Sequence[str] | None = None,
     batches: Sequence[int] = (1, 16),
     repeats: int = 11,
+    lanes: str | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> dict[str, Any]:
-    """Rows, ratios and what was left out. progress is called once per backend, then once per batch."""
-    check(backends, batches, repeats)
-    params = Params.load(run)
-    images, source = _images(run, params, max(batches))
+    """Rows, ratios and what was left out. progress is called once per backend, then once per batch.
+
+    model and lanes: as in Subject.load; backends: by default DEFAULT, without a simulation that takes minutes.
+    """
+    chosen = DEFAULT if backends is None else backends
+    check(chosen, batches, repeats)
+    subject = Subject.load(model, lanes)
+    params = subject.params
+    images, source = subject.images(max(batches))
     left_out: dict[str, str] = {}
     paths: list[Timed] = []
-    kernel: list[Callable[[int], list[Row]]] = []  # batch -> rows that need no clock of ours
+    kernel: list[Modelled] = []  # rows that need no clock of ours
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dsodenet-")))
-        job = Job(run, params, images, tuple(sorted({1, all_threads()})), folder, stack)
-        for name in backends:
+        threads = tuple(sorted({1, all_threads()}))
+        job = Job(subject.run or params, params, images, tuple(batches), threads, folder, stack, left_out)
+        for name in sorted(
+            chosen, key=lambda name: name in MODELLED
+        ):  # a real board before a simulated one: pynq knows one of them
             progress(name)
             try:
-                if name in TIMED:
+                slow = slow_simulation(params) if backends is None and name == "rtl" else None
+                if slow:
+                    left_out[name] = slow
+                elif name in TIMED:
                     paths += TIMED[name](job)
                 else:
                     kernel.append(MODELLED[name](params, images))
@@ -68,10 +81,14 @@ def compare(
         for batch in batches:
             progress(f"batch {batch}")
             rows += _time(paths, params, images[:batch], repeats) + [row for make in kernel for row in make(batch)]
+        if subject.weights == RANDOM:
+            rows = [dataclasses.replace(row, same_class=None) for row in rows]
+        by_batch = [[row for row in rows if row.batch == batch] for batch in batches]
     solver = params.spec.solver
     return {
         "command": "dsodenet bench",
         "model": params.spec.name,
+        "weights": subject.weights,
         "fingerprint": params.fingerprint,
         "solver": solver.method,
         "n_steps": list(solver.n_steps),
@@ -83,7 +100,8 @@ def compare(
         "images": source,
         "repeats": repeats,
         "rows": [dataclasses.asdict(row) for row in rows],
-        "ratios": [ratio for batch in batches for ratio in _ratios([row for row in rows if row.batch == batch])],
+        "ratios": [ratio for part in by_batch for ratio in ratios(part)],
+        "reference_ratios": [ratio for part in by_batch for ratio in reference_ratios(part)],
         "left_out": left_out,
         "published": [dataclasses.asdict(line) for line in PUBLISHED],
         "energy_sensors": sorted({name for row in rows for name in row.energy_mj}),
@@ -104,13 +122,6 @@ def check(backends: Sequence[str], batches: Sequence[int], repeats: int) -> None
         raise InputError(f"batches are {','.join(map(str, batches))}, but each must be 1 to {MAX_BATCH}")
     if not 1 <= repeats <= MAX_REPEATS:
         raise InputError(f"repeats is {repeats}, but it must be 1 to {MAX_REPEATS}")
-
-
-def _images(run: Path, params: Params, count: int) -> tuple[Images, str]:
-    try:
-        return load_images(str(count), run, params)
-    except (ModuleNotFoundError, ToolError):  # the board has no data set libraries; times hardly depend on the pixels
-        return random_images(params.spec, count, IMAGE_SEED), f"{count} generated, seed {IMAGE_SEED}"
 
 
 def _why(error: Exception) -> str:
@@ -181,40 +192,3 @@ def _energy_mj(path: Timed, images: Images) -> dict[str, float]:
 
 def _spread(values: Any) -> tuple[float, float, float]:
     return float(np.median(values)), float(values.min()), float(values.max())
-
-
-def _ratios(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """How many times faster the accelerator is than the best and the weakest software path, here and on the A53.
-
-    A library stands in them at the thread count that suits it: threads that hinder it make no baseline.
-    """
-    groups = {
-        "measured here": [row for row in rows if row.path in SOFTWARE],
-        "estimated for the A53": [row for row in rows if row.path == "a53"],
-    }
-    found = []
-    for scope in (KERNEL, END_TO_END):
-        # of several figures for the same thing, the one nearest to a measurement
-        known = sorted(
-            (row for row in rows if row.path in ("rtl", "zcu104") and row.scope == scope), key=lambda row: LABELS.index(row.label)
-        )
-        for where, paths in groups.items() if known else ():
-            fastest: dict[tuple[str, str], Row] = {}
-            for row in sorted(paths, key=lambda row: row.median_us):
-                fastest.setdefault((row.path, row.numbers), row)
-            if fastest:
-                best, *_, weakest = *fastest.values(), *fastest.values()
-                found.append(
-                    {
-                        "batch": best.batch,
-                        "scope": scope,
-                        "accelerator": known[0].path,
-                        "accelerator_is": known[0].label,
-                        "software_is": where,
-                        "best": best.title,
-                        "ratio_to_best": best.median_us / known[0].median_us,
-                        "weakest": weakest.title,
-                        "ratio_to_weakest": weakest.median_us / known[0].median_us,
-                    }
-                )
-    return found

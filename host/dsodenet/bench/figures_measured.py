@@ -9,7 +9,7 @@ from typing import Any
 from dsodenet.bench.figures_counted import FULL_LANES, device_macs, size_l, smaller, yosys
 from dsodenet.bench.kept import KINDS, load
 from dsodenet.bench.markdown import markdown_table, missing, percent, times
-from dsodenet.bench.rows import FINN_CALL_US
+from dsodenet.bench.published import FINN_CALL_US
 from dsodenet.commands import show_rungs
 
 NOTEBOOKS = ("01_train_and_quantise", "02_lower_and_simulate", "03_run_on_the_zcu104", "04_fpga_against_software")
@@ -104,7 +104,7 @@ TABLE: dict[str, tuple[TimedRow, ...]] = {
     "host": (
         ("register accesses of a call of the host library", _accesses, "counted, simulated board"),
         ("a call outside the kernel, one 32 × 32 × 3 image", _share_of_call, "measured, simulated board"),
-        (f"register accesses of a call on a ZCU104 (FINN's whole call: {FINN_CALL_US[0]} µs)", _on_board, "estimated"),
+        (f"register accesses of a call on a ZCU104 (FINN's whole call: {FINN_CALL_US:.0f} µs)", _on_board, "estimated"),
     ),
 }
 

@@ -27,8 +27,8 @@ from torch.profiler import ProfilerActivity, profile
 from dsodenet.arguments import Parser
 from dsodenet.bench.machine import origin
 from dsodenet.bench.output import check_json, exit_status, give, json_argument
-from dsodenet.commands import check_output
 from dsodenet.errors import InputError
+from dsodenet.files import check_output
 from dsodenet.model import DsODENet, Gradient
 from dsodenet.solvers import Problem
 from dsodenet.spec import Spec

@@ -15,6 +15,7 @@ import time
 import tracemalloc
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,12 @@ from numpy.typing import NDArray
 from dsodenet.arguments import Parser
 from dsodenet.bench.machine import origin
 from dsodenet.bench.output import check_json, exit_status, give, json_argument
+from dsodenet.bench.published import ACCESS_SOURCE, ACCESS_US, FINN_CALL_US, FINN_SOURCE
 from dsodenet.bench.report import LINE
-from dsodenet.bench.rows import FINN_CALL_US
 from dsodenet.errors import InputError
 from dsodenet.params import Params
 from dsodenet.registers import Kind, Status
-from dsodenet.runtime import Accelerator, design, throughput_test
+from dsodenet.runtime import Accelerator, Throughput, design, throughput_test
 from dsodenet.runtime.engines import ReferenceEngine, Words, get, put
 from dsodenet.runtime.faults import FAULTS, trial
 from dsodenet.runtime.hwh import write_overlay
@@ -44,9 +45,6 @@ SPEC = "s"  # 32 x 32 x 3 pixels, 10 classes
 BATCHES = (1, 256)
 WARM_CALLS = 50  # after which memory must not grow
 FAULT_TIMEOUT_S = 0.25
-# On a ZCU104: a register access through pynq's MMIO.
-ACCESS_US, ACCESS_SOURCE = 30.0, "a read or write through pynq's MMIO on a ZCU104 takes about this long"
-FINN_SOURCE = "one execute() of FINN's driver on a ZCU104 (finn-examples, RadioML), its kernel included"
 
 
 class InstantEngine(ReferenceEngine):
@@ -75,21 +73,39 @@ def accesses(params: Params, images: NDArray[np.uint8]) -> int:
         return len(counted)
 
 
+@dataclass(frozen=True)
+class HostShare:
+    """What a call costs outside the kernel."""
+
+    accesses: int  # of registers, in steady state
+    timing: Throughput  # with a kernel that answers at once, on the simulated board
+
+    @property
+    def median_us(self) -> float:
+        return self.timing.latency_us["p50"]
+
+
+def host_share(params: Params, images: NDArray[np.uint8], repeats: int) -> HostShare:
+    """Of `repeats` calls with these images, on this processor."""
+    with open_instant(params)[1] as accelerator:
+        timing = throughput_test(accelerator, images, calls=repeats)
+    return HostShare(accesses(params, images), timing)
+
+
 def calls(params: Params, repeats: int) -> list[dict[str, Any]]:
     """Microseconds of a call with an instant kernel: the host library, pynq, and the simulated board's own work."""
     rows = []
     for batch in BATCHES:
-        images = random_images(params.spec, batch, 0)
-        with open_instant(params)[1] as accelerator:
-            result = throughput_test(accelerator, images, calls=repeats)
+        share = host_share(params, random_images(params.spec, batch, 0), repeats)
+        result = share.timing
         rows.append(
             {
                 "batch": batch,
-                "accesses": accesses(params, images),
+                "accesses": share.accesses,
                 "calls": result.calls,
-                "median_us": result.latency_us["p50"],
+                "median_us": share.median_us,
                 "p99_us": result.latency_us["p99"],
-                "us_per_image": result.latency_us["p50"] / batch,
+                "us_per_image": share.median_us / batch,
                 "stages_us": result.stages_us,
             }
         )
@@ -127,7 +143,7 @@ def board_estimate(count: int) -> list[dict[str, Any]]:
     return [
         {"what": "ours, through pynq's MMIO", "accesses": count, "us_each": ACCESS_US, "us": count * ACCESS_US},
         {"what": "ours, through mapped registers", "accesses": count, "us_each": mapped, "us": count * mapped},
-        {"what": "FINN, a whole call", "accesses": None, "us_each": None, "us": FINN_CALL_US[0]},
+        {"what": "FINN, a whole call", "accesses": None, "us_each": None, "us": FINN_CALL_US},
     ]
 
 

@@ -14,9 +14,9 @@ from typing import Any
 from dsodenet.arguments import Parser
 from dsodenet.bench.machine import origin
 from dsodenet.bench.output import check_json, exit_status, give, json_argument
-from dsodenet.commands import progress_bar
 from dsodenet.errors import InputError, ToolError
 from dsodenet.files import atomic_file
+from dsodenet.progress import progress_bar
 from dsodenet.sources import source_folder
 from dsodenet.tables import table
 

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dsodenet.commands import check_output
 from dsodenet.errors import DsodenetError
-from dsodenet.files import write_json
+from dsodenet.files import check_output, write_json
 
 
 def json_argument(parser: argparse.ArgumentParser) -> None:

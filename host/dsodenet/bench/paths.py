@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -13,13 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsodenet.bench.limit import time_limit
 from dsodenet.bench.machine import cpu_name, versions
+from dsodenet.bench.rows import integers
 from dsodenet.errors import ToolError
 from dsodenet.params import Params
 from dsodenet.reference import Reference, limited_blas
 from dsodenet.runtime import Accelerator
 
 MAX_GRAPHS = 256  # batch sizes times thread counts that torch.compile may see in one process
+COMPILE_LIMIT_S = 300.0  # of all that torch.compile compiles in a comparison
 Images = NDArray[np.uint8]
 Logits = NDArray[Any]
 
@@ -44,12 +48,14 @@ class Timed:
 class Job:
     """What the paths have in common; `stack` closes what they open, `folder` is theirs to write to."""
 
-    run: Path
+    model: Path | Params  # the run folder, or a model that has none
     params: Params
     images: Images  # the int8 model is calibrated on them
+    batches: tuple[int, ...]
     threads: tuple[int, ...]
     folder: Path
     stack: ExitStack
+    left_out: dict[str, str] = field(default_factory=dict)  # part of a path's rows -> why
 
     @cached_property
     def float_model(self) -> Any:
@@ -89,11 +95,6 @@ class Job:
         return path
 
 
-def integers(params: Params) -> str:
-    """The number format of the integer model: bits of weights and of activations."""
-    return f"w{params.spec.quantisation.weight_bit_width}a{params.spec.quantisation.act_bit_width}"
-
-
 def reference(job: Job) -> list[Timed]:
     library = _library("numpy")
     if "threadpoolctl" not in versions("threadpoolctl"):
@@ -111,19 +112,32 @@ def torch_eager(job: Job) -> list[Timed]:
 
 
 def torch_compiled(job: Job) -> list[Timed]:
-    """torch.compile, one graph for each batch size; ToolError where it does not work, for instance without a C++ compiler."""
+    """torch.compile, one graph for each batch size and number of threads, all compiled now and within COMPILE_LIMIT_S; ToolError where
+    none is, for instance without a C++ compiler."""
     model = job.float_model
     import torch
+    import torch._inductor.config
 
     torch._dynamo.config.recompile_limit = MAX_GRAPHS  # over it, fullgraph makes an error of what would silently be eager
+    torch._inductor.config.compile_threads = 1  # a compiler of a pool would outlive the limit, and disturb what is timed then
     compiled = torch.compile(model, fullgraph=True, dynamic=False)
-    paths = [_torch("torch-compile", compiled, threads) for threads in job.threads]
-    try:
-        with paths[0].within():
-            paths[0].call(job.images[:1])
-    except Exception as error:  # of any kind: it hands on what the compiler behind it raises
-        line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ToolError(f"torch.compile does not work here ({line})") from None
+    paths: list[Timed] = []
+    start, what = time.monotonic(), f"torch.compile of this model, limited to {COMPILE_LIMIT_S:g} s,"
+    for threads in job.threads:
+        path = _torch("torch-compile", compiled, threads)
+        try:
+            with time_limit(COMPILE_LIMIT_S - (time.monotonic() - start), what), path.within():
+                for batch in job.batches:
+                    path.call(job.images[:batch])
+        except ToolError as error:
+            if not paths:
+                raise
+            job.left_out[f"torch-compile with {threads} threads"] = str(error)
+            break
+        except Exception as error:  # of any kind: it hands on what the compiler behind it raises
+            line = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ToolError(f"torch.compile does not work here ({line})") from None
+        paths.append(path)
     return paths
 
 
@@ -184,7 +198,7 @@ def board(job: Job) -> list[Timed]:
 
 
 def _accelerated(job: Job, name: str, machine: str, **options: Any) -> Timed:
-    accelerator = job.stack.enter_context(Accelerator(job.run, name, **options))
+    accelerator = job.stack.enter_context(Accelerator(job.model, name, **options))
     return Timed(
         name,
         1,

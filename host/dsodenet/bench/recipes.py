@@ -24,11 +24,12 @@ import dsodenet
 from dsodenet.bench.machine import cpu_name, origin
 from dsodenet.bench.recipe_report import figure, summary, text
 from dsodenet.bench.recipe_rows import DEFAULT, FULL, SOURCE, Row, Scale, chosen
-from dsodenet.commands import check_output, progress_bar
 from dsodenet.data import load_dataset
 from dsodenet.errors import DsodenetError, InputError
-from dsodenet.files import atomic_file
-from dsodenet.spec import Spec, canonical_json
+from dsodenet.files import atomic_file, check_output
+from dsodenet.progress import progress_bar
+from dsodenet.spec import Spec
+from dsodenet.strict import canonical_json
 
 CELLS_FILE = "cells.jsonl"
 SHARED_NORM = "batch_shared"  # takes the statistics of all evaluations of f for the same

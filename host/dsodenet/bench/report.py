@@ -6,6 +6,7 @@ import textwrap
 from typing import Any
 
 from dsodenet.bench.rows import END_TO_END
+from dsodenet.bench.subject import RANDOM
 from dsodenet.tables import table
 
 LINE = 100  # columns
@@ -20,13 +21,17 @@ def text(result: dict[str, Any]) -> str:
         f"fingerprint {result['fingerprint'][:16]}; images: {result['images']}",
         f"measured on {result['cpu']}, {result['cpu_threads']} threads; "
         + ", ".join(f"{name} {found}" for name, found in result["versions"].items()),
-        f"us of a call: median, least and most of {result['repeats']}; class: images with the reference's class",
+        f"us of a call: median, least and most of {result['repeats']}"
+        + ("" if result["weights"] == RANDOM else "; class: images with the reference's class"),
     ]
+    if result["weights"] == RANDOM:
+        lines.insert(1, "weights: random. Times depend on shapes alone; accuracy is not claimed, and classes are not compared")
     parts = [textwrap.fill(line, LINE) for line in lines]
     for batch in dict.fromkeys(row["batch"] for row in result["rows"]):
         rows = [_cells(row) for row in result["rows"] if row["batch"] == batch]
-        header = (f"batch {batch}", "threads", "numbers", "scope", "time is", "us", "min", "max", "images/s", "class")
-        parts.append(table(header, rows))
+        header = (f"batch {batch}", "threads", "numbers", "scope", "time is", "us", "min", "max", "img/s", "class")
+        columns = len(header) - (result["weights"] == RANDOM)  # of which no class is compared
+        parts.append(table(header[:columns], [row[:columns] for row in rows]))
     notes = [f"{r['path']} ({r['label']}): {r['machine']}; {r['note']}" for r in result["rows"] if r["note"]]
     notes += [f"{name} is left out: {why}" for name, why in result["left_out"].items()]
     unsteady = [r for r in result["rows"] if r["max_us"] > UNSTEADY * r["min_us"]]
@@ -43,7 +48,7 @@ def text(result: dict[str, Any]) -> str:
     if result["differing"]:
         notes.append(f"{result['differing']} integer logits differ from the reference")
     parts += [textwrap.fill(note, LINE, subsequent_indent="  ") for note in dict.fromkeys(notes)]
-    parts += [_energy(result), _speed_ups(result)]
+    parts += [_energy(result), _reference(result), _speed_ups(result)]
     return "\n".join(filter(None, parts))
 
 
@@ -63,28 +68,46 @@ def _energy(result: dict[str, Any]) -> str:
     return table(("energy, mJ/image, measured", "threads", "batch", *sensors), rows) if rows else ""
 
 
-WHERE = {"measured here": "here", "estimated for the A53": "on the A53"}
+def _reference(result: dict[str, Any]) -> str:
+    """The integer reference beside the library that computes the same network."""
+    rows = [
+        (f"{r['ratio']:.2f}x", r["batch"], r["threads"], f"{r['against']}, {r['numbers']}",
+         f"{r['reference_us']:,.0f}", f"{r['against_us']:,.0f}")
+        for r in result["reference_ratios"]
+    ]  # fmt: skip
+    return table(("reference is as fast", "batch", "threads", "as", "us", "its us"), rows) if rows else ""
+
+
+WHERE = {"measured here": "", "estimated for the A53": " on the A53"}
 
 
 def _speed_ups(result: dict[str, Any]) -> str:
     """Ours beside the published ones."""
     rows = [
         (f"{r[f'ratio_to_{which}']:.2f}x", r["scope"], str(r["batch"]), f"{r['accelerator']}, {r['accelerator_is']}",
-         f"{which} {WHERE[r['software_is']]}: {r[which]}")
+         f"{which}{WHERE[r['software_is']]}: {r[which]}")
         for r in result["ratios"]
         for which in ("best", "weakest")
     ]  # fmt: skip
     rows += [(f"{p['factor']:.2f}x", p["timed"], "-", p["system"], f"{p['against']}, published") for p in result["published"]]
     legend = (
-        "here: measured on this processor, each library with the number of threads that suits it best; on the A53: estimated; published: "
+        "best and weakest: measured on this processor, each library with the number of threads that suits it best; on the A53: estimated; "
+        "published: "
         "on a ZCU104, by their authors: " + ", ".join(dict.fromkeys(f"{p['system']} ({p['source']})" for p in result["published"]))
     )
     speed_ups = table(("as fast", "timed", "batch", "accelerator", "against software"), rows)
     return f"{speed_ups}\n{textwrap.fill(legend, LINE, subsequent_indent='  ')}"
 
 
+def _us(value: float) -> str:
+    """At most seven characters, up to a thousand seconds."""
+    if value >= 1e6:
+        return f"{value / 1e6:.2f}e6"
+    return f"{value:,.0f}" if value >= 1e3 else f"{value:.1f}"
+
+
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    median, low, high = (f"{row[key]:,.0f}" if row[key] >= 1e3 else f"{row[key]:.1f}" for key in ("median_us", "min_us", "max_us"))
+    median, low, high = (_us(row[key]) for key in ("median_us", "min_us", "max_us"))
     per_second = f"{1e6 * row['batch'] / row['median_us']:,.0f}"
     same = "-" if row["same_class"] is None else f"{row['same_class']:.0%}"
     threads = str(row["threads"]) if row["scope"] == END_TO_END else "-"

@@ -12,8 +12,8 @@ from dsodenet.params import Params
 from dsodenet.reference import Reference
 from dsodenet.runtime.accelerator import Accelerator
 from dsodenet.runtime.engines import ReferenceEngine
-from dsodenet.runtime.simboard import Faults
 from dsodenet.runtime.simdevice import SimulatedZcu104
+from dsodenet.runtime.simfaults import Faults
 from dsodenet.runtime.simmemory import AxiDma
 from dsodenet.spec import PART
 from dsodenet.synthetic import random_images

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,30 +15,12 @@ from dsodenet.errors import DeviceError
 from dsodenet.registers import ADDRESS_BITS, AP_DONE, AP_IDLE, AP_READY, AP_START, BEAT_BYTES, REGISTERS, Command, Status
 from dsodenet.runtime.design import DMA_VLNV, KERNEL_VLNVS
 from dsodenet.runtime.engines import Engine, get, put
+from dsodenet.runtime.simfaults import Faults
 from dsodenet.runtime.simmemory import PAGE_BYTES, AxiDma, BusError, Ddr
 
 # Processor registers that pynq touches when it loads an overlay: clocks, port widths.
 PROCESSOR_WINDOWS = (0xFF5E0000, 0xFD1A0000, 0xFD615000, 0xFF419000, *range(0xFD360000, 0xFD3C0000, 0x10000), 0xFF9B0000)
 IO_PLL_CTRL, IO_PLL_X45 = 0xFF5E0020, 0x2D00
-
-
-@dataclass
-class Faults:
-    """What goes wrong from now on; counts are used up."""
-
-    allocations: int = 0  # next allocations fail
-    busy_reads: int = 0  # next reads of CTRL still find the kernel running
-    late_idle_reads: int = 0  # next reads of a DMA status do not show idle yet
-    kernel_hangs: int = 0  # next commands never end; only a new configuration ends them
-    mm2s_error: int = 0  # DMASR error bits of the next transfer to the kernel ...
-    s2mm_error: int = 0  # ... and from it
-    short_packets: int = 0  # next output packets end one beat early
-    corrupt_words: int = 0  # next output packets have one bit of one word wrong
-    stall_s: float = 0.0  # the next command ends this much later
-    dma_delay_s: float = 0.0  # the next output packet reaches memory this much after the kernel is done
-    interrupts: int = 0  # next reads of CTRL raise KeyboardInterrupt, as Ctrl-C during a wait does
-    lost_accesses: int = 0  # next register accesses fail, as when the way to the board is gone
-    results: dict[str, int] = field(default_factory=dict)  # result registers that read as this value
 
 
 class Model(Protocol):

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsodenet.errors import DeviceError
 from dsodenet.registers import BEAT_BYTES
-
-if TYPE_CHECKING:
-    from dsodenet.runtime.simboard import Board
+from dsodenet.runtime.simfaults import Faults
 
 DDR_BASE = 0x8_0000_0000  # the high window of the processor's memory map: addresses need both words
 PAGE_BYTES = 4096
@@ -60,6 +58,16 @@ class Ddr:
         raise BusError(f"the fabric accessed {size} bytes at {address:#x}, outside every allocation")
 
 
+class Fabric(Protocol):
+    """What the DMA needs of the board."""
+
+    ddr: Ddr
+    faults: Faults
+
+    def step(self) -> None:
+        """Let everything go on that can."""
+
+
 class AxiDma:
     """PG021 direct register mode: DMACR run/stop 0, reset 2; DMASR halted 0, idle 1, errors 6:4, IOC 12 (write 1 to clear)."""
 
@@ -67,7 +75,7 @@ class AxiDma:
     CONTROL, STATUS, ADDRESS, ADDRESS_MSB, LENGTH = 0x00, 0x04, 0x18, 0x1C, 0x28
     HALTED, IDLE, INTERNAL, SLAVE, DECODE, IOC = 1, 2, 0x10, 0x20, 0x40, 0x1000
 
-    def __init__(self, board: Board, parameters: dict[str, Any]) -> None:
+    def __init__(self, board: Fabric, parameters: dict[str, Any]) -> None:
         self.board = board
         self.length_mask = (1 << int(parameters["c_sg_length_width"])) - 1
         self.reset()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dsodenet.model import Outputs
+from dsodenet.model_sections import Outputs
 from dsodenet.train.losses import classifier_of, discriminator
 from dsodenet.train.objective import Seen, Term
 from dsodenet.train.reversal import domain_loss, ramp, reverse

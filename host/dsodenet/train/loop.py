@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from dsodenet.errors import RunError
-from dsodenet.model import DsODENet, Outputs
+from dsodenet.model import DsODENet
+from dsodenet.model_sections import Outputs
 from dsodenet.train.augment import mixed, moved
 from dsodenet.train.gradients import use_gradient
 from dsodenet.train.journal import Journal

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from dsodenet.model import Outputs
+from dsodenet.model_sections import Outputs
 from dsodenet.train.task import Training
 
 

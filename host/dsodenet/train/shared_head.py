@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dsodenet.model import Outputs
+from dsodenet.model_sections import Outputs
 from dsodenet.train.losses import classifier_of, join
 from dsodenet.train.task import Teacher, Training
 

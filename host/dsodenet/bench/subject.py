@@ -1,0 +1,55 @@
+"""What a comparison is about: a trained model, or the arithmetic of a spec with random weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsodenet.engine import Engine
+from dsodenet.errors import SpecError, ToolError
+from dsodenet.lanes import with_lanes
+from dsodenet.params import Params
+from dsodenet.spec import FOLDING_NORMS, SIZES, Spec
+from dsodenet.synthetic import random_images, random_params
+from dsodenet.verify import IMAGE_SEED, load_images
+from dsodenet.zoo import resolve
+
+TRAINED, RANDOM = "trained", "random"
+WEIGHT_SEED = 1
+
+
+@dataclass(frozen=True)
+class Subject:
+    params: Params
+    weights: str  # TRAINED or RANDOM
+    run: Path | None  # the run folder, where there is one
+
+    @classmethod
+    def load(cls, model: str | Path, lanes: str | None = None) -> Subject:
+        """model: a run folder, zoo:NAME, a ready size or a spec JSON file; lanes: of the rtl kernel instead of the spec's."""
+        folder = resolve(model)
+        is_spec = not folder.is_dir() and (str(model) in SIZES or folder.suffix == ".json")
+        spec = Spec.load(model) if is_spec else None
+        if spec and spec.network.float_only:
+            raise SpecError(
+                f"network.norm is {spec.network.norm}, which is float only, but a comparison is about integers: it must be one "
+                f"of {', '.join(FOLDING_NORMS)}"
+            )
+        params = random_params(spec, WEIGHT_SEED) if spec else Params.load(folder)
+        if lanes is not None:
+            params = dataclasses.replace(params, spec=with_lanes(params.spec, lanes))
+            Engine.of(params.spec.kernel)  # lanes that no engine has show now
+        return cls(params, RANDOM, None) if spec else cls(params, TRAINED, folder)
+
+    def images(self, count: int) -> tuple[NDArray[np.uint8], str]:
+        """uint8 (count, channels, height, width), and what they are."""
+        if self.run is not None:
+            try:
+                return load_images(str(count), self.run, self.params)
+            except (ModuleNotFoundError, ToolError):  # the board has no data set libraries; times hardly depend on the pixels
+                pass
+        return random_images(self.params.spec, count, IMAGE_SEED), f"{count} generated, seed {IMAGE_SEED}"
