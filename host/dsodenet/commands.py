@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,12 +17,12 @@ from dsodenet.bench import compare as comparison
 from dsodenet.bench import report
 from dsodenet.errors import InputError
 from dsodenet.explore import report as search_report
-from dsodenet.files import atomic_file, write_json
+from dsodenet.files import atomic_file, check_folder, check_output, write_json
 from dsodenet.params import Params
 from dsodenet.resources import DEVICE
 from dsodenet.spec import Spec
 from dsodenet.tables import table
-from dsodenet.zoo import FOLDER, resolve
+from dsodenet.zoo import FOLDER, PREFIX, resolve
 
 Result = dict[str, Any]
 EXPORT_STEPS, LOWER_STEPS, OVERLAY_STEPS = 9, 16, 4  # of a model with three ODE blocks
@@ -47,15 +46,6 @@ def progress_bar(title: str, total: int, quiet: bool) -> Iterator[Callable[[str]
         yield step
 
 
-def check_output(path: Path, suffix: str) -> None:
-    """InputError for a path that no file of this kind can be written to, before there is work to lose."""
-    if path.suffix != suffix or path.is_dir():
-        raise InputError(f"output is {path}, but it must be a {suffix} file")
-    folder = next(folder for folder in path.absolute().parents if folder.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(f"output is {path}, but {folder} is no folder that can be written to")
-
-
 def spec(args: argparse.Namespace) -> Result:
     return Spec.load(args.spec).to_dict()
 
@@ -64,8 +54,9 @@ def train(args: argparse.Namespace) -> Result:
     spec = Spec.load(args.spec)
     if args.weight_bits is not None:
         spec = dataclasses.replace(spec, quantisation=dataclasses.replace(spec.quantisation, weight_bit_width=args.weight_bits))
-    if args.out.exists() and not args.out.is_dir():
-        raise InputError(f"{args.out} is a file, but --out must name a folder")
+    if not args.out.name or str(args.out).startswith(PREFIX):
+        raise InputError(f"--out is {str(args.out)!r}, but it must name a run folder to write, which no model of the zoo is")
+    check_folder(args.out)
     from dsodenet.data import load_dataset
     from dsodenet.train import OPTION_NAMES, Options, train
 
@@ -124,7 +115,10 @@ def run(args: argparse.Namespace) -> Result:
 
     params = Params.load(args.run).with_solver(args.solver, args.n_steps)
     images = ladder.read_images(args.input, params.spec.network)
-    check_output(args.output, ".npy")
+    for output in (args.output, args.output.with_suffix(".json")):
+        check_output(output, output.suffix if output != args.output else ".npy")
+    if args.output.exists() and args.output.samefile(args.input):
+        raise InputError(f"output is {args.output}, but that is the input")
     solver = params.spec.solver
     options = {} if args.kernel is None else {"kernel": args.kernel}
     with Accelerator(args.run, args.backend, **options) as accelerator:

@@ -233,6 +233,8 @@ class Spec:
         path = Path(name_or_file)
         if path.suffix != ".json":
             return cls.named(text)
+        if path.exists() and not path.is_file():
+            raise SpecError(f"{path}: cannot be read as a spec JSON file (it is no file)")
         try:
             if path.stat().st_size > 1 << 20:
                 raise SpecError(f"{path}: a spec JSON file is at most 1 MiB")

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dsodenet.commands import check_output
 from dsodenet.data import Dataset, load_dataset
 from dsodenet.errors import DsodenetError, InputError
 from dsodenet.estimate import of_spec
+from dsodenet.files import check_output
 from dsodenet.solvers import TABLEAUS, tableau
 from dsodenet.spec import MAX_STEPS, Spec
 from dsodenet.tables import table
