@@ -173,7 +173,7 @@ def estimate(args: argparse.Namespace) -> Result:
 
 
 def explore(args: argparse.Namespace) -> Result:
-    from dsodenet.explore import LIMITS, Goal, Plan, Space, explore
+    from dsodenet.explore import LIMITS, Goal, Plan, Space, check_plan, explore
 
     for name, low in (("trials", 1), ("epochs", 0), ("qat_epochs", 1), ("workers", 1), ("seed", 0)):
         if getattr(args, name) < low:
@@ -182,10 +182,8 @@ def explore(args: argparse.Namespace) -> Result:
     spec = dataclasses.replace(spec, kernel=dataclasses.replace(spec.kernel, name=args.kernel))
     goal = Goal(args.objective, LIMITS | dict(args.limit), args.accuracy)
     plan = Plan(spec, Space.around(spec, dict(args.axis)), goal, args.data, args.epochs, args.qat_epochs, args.seed)
-    if args.epochs or args.final:
-        from dsodenet.data import load_dataset
-
-        load_dataset(args.data, spec.network)  # what is wrong with the data shows now
+    check_plan(plan, args.final)
+    check_folder(args.out)
     if args.plot:
         check_output(args.plot, ".png")
         from dsodenet.plots import front_figure, save
