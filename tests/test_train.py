@@ -48,7 +48,8 @@ def contents(run: Path) -> dict[str, bytes]:
 
 def test_a_run_loads_as_it_was_trained(trained, spec, data):
     run, metrics = trained
-    assert sorted(path.name for path in run.iterdir()) == ["checkpoint.pt", "metrics.csv", "metrics.json"]
+    files = {path.name for path in run.iterdir()} - {"tensorboard"}  # where that is installed
+    assert files == {"checkpoint.pt", "metrics.csv", "metrics.json"}
     assert json.loads((run / "metrics.json").read_text()) == metrics
     for load, key in ((load_checkpoint, "qat_accuracy"), (load_float_model, "float_accuracy")):
         model, loaded_spec, loaded_metrics = load(run)

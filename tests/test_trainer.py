@@ -287,7 +287,7 @@ def test_training_goes_on_without_tensorboard(tmp_path, monkeypatch):
         (["--device", "tpu"], "device is 'tpu', but it must be one of auto, cpu, cuda"),
         (["--precision", "float8"], "precision is 'float8', but it must be one of float32, bfloat16"),
         (["--learning-rate", "0"], "learning_rate is 0.0"),
-        (["--mixup", "-1"], "mixup is -1.0, but it must be 0 or more"),
+        (["--mixup", "-1"], "mixup is -1.0, but it must be 0, or 0.001 to 1000"),
         (["--mixup", "nan"], "mixup is nan"),
     ],
 )

@@ -241,20 +241,27 @@ def main(argv: list[str] | None = None) -> int:
             print((commands.show_json if args.json is True else command.show)(result))
         return 1 if result.get("differing") or result.get("ok") is False else 0
     except DsodenetError as error:
-        print(f"dsodenet: {error}", file=sys.stderr)
+        _say(error)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRAS:
             raise
-        print(f"dsodenet: {ToolError(_missing(package))}", file=sys.stderr)
+        _say(ToolError(_missing(package)))
     except BrokenPipeError:
         sys.stderr.close()
     except OSError as error:  # a full disk, a folder that may not be written
-        print(f"dsodenet: {error}", file=sys.stderr)
+        _say(error)
+    except MemoryError:
+        _say(ToolError("there is too little memory for this"))
     except KeyboardInterrupt:
         print("dsodenet: interrupted; earlier results are as they were", file=sys.stderr)
         return 130
     return 2
+
+
+def _say(error: Exception) -> None:
+    """One line, whatever a file is called."""
+    print(f"dsodenet: {' '.join(str(error).split())}", file=sys.stderr)
 
 
 def _missing(package: str) -> str:

@@ -15,14 +15,14 @@ from dsodenet.bench import compare as comparison
 from dsodenet.bench import report
 from dsodenet.errors import InputError
 from dsodenet.explore import report as search_report
-from dsodenet.files import atomic_file, check_output, write_json
+from dsodenet.files import atomic_file, check_folder, check_output, write_json
 from dsodenet.lanes import with_lanes
 from dsodenet.params import Params
 from dsodenet.progress import progress_bar
 from dsodenet.resources import DEVICE
 from dsodenet.spec import Spec
 from dsodenet.tables import table
-from dsodenet.zoo import FOLDER, resolve
+from dsodenet.zoo import FOLDER, PREFIX, resolve
 
 Result = dict[str, Any]
 EXPORT_STEPS, LOWER_STEPS, OVERLAY_STEPS = 9, 16, 4  # of a model with three ODE blocks
@@ -36,8 +36,9 @@ def train(args: argparse.Namespace) -> Result:
     spec = Spec.load(args.spec)
     if args.weight_bits is not None:
         spec = dataclasses.replace(spec, quantisation=dataclasses.replace(spec.quantisation, weight_bit_width=args.weight_bits))
-    if args.out.exists() and not args.out.is_dir():
-        raise InputError(f"{args.out} is a file, but --out must name a folder")
+    if not args.out.name or str(args.out).startswith(PREFIX):
+        raise InputError(f"--out is {str(args.out)!r}, but it must name a run folder to write, which no model of the zoo is")
+    check_folder(args.out)
     from dsodenet.data import load_dataset
     from dsodenet.train import OPTION_NAMES, Options, train
 
@@ -96,7 +97,10 @@ def run(args: argparse.Namespace) -> Result:
 
     params = Params.load(args.run).with_solver(args.solver, args.n_steps)
     images = ladder.read_images(args.input, params.spec.network)
-    check_output(args.output, ".npy")
+    for output in (args.output, args.output.with_suffix(".json")):
+        check_output(output, output.suffix if output != args.output else ".npy")
+    if args.output.exists() and args.output.samefile(args.input):
+        raise InputError(f"output is {args.output}, but that is the input")
     solver = params.spec.solver
     options = {} if args.kernel is None else {"kernel": args.kernel}
     with Accelerator(args.run, args.backend, **options) as accelerator:
@@ -149,7 +153,7 @@ def estimate(args: argparse.Namespace) -> Result:
 
 
 def explore(args: argparse.Namespace) -> Result:
-    from dsodenet.explore import LIMITS, Goal, Plan, Space, explore
+    from dsodenet.explore import LIMITS, Goal, Plan, Space, check_plan, explore
 
     for name, low in (("trials", 1), ("epochs", 0), ("qat_epochs", 1), ("workers", 1), ("seed", 0), ("final_seeds", 1)):
         if getattr(args, name) < low:
@@ -158,10 +162,8 @@ def explore(args: argparse.Namespace) -> Result:
     spec = dataclasses.replace(spec, kernel=dataclasses.replace(spec.kernel, name=args.kernel))
     goal = Goal(args.objective, LIMITS | dict(args.limit), args.accuracy)
     plan = Plan(spec, Space.around(spec, dict(args.axis)), goal, args.data, args.epochs, args.qat_epochs, args.seed)
-    if args.epochs or args.final:
-        from dsodenet.data import load_dataset
-
-        load_dataset(args.data, spec.network)  # what is wrong with the data shows now
+    check_plan(plan, args.final)
+    check_folder(args.out)
     if args.plot:
         check_output(args.plot, ".png")
         from dsodenet.plots import front_figure, save

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dsodenet.errors import SpecError
+from dsodenet.errors import RunError, SpecError
 from dsodenet.files import atomic_file, atomic_folder
 from dsodenet.fixed_point import Format
 from dsodenet.layers import IMAGE_FORMAT, all_layers, sections, tensor_widths
@@ -114,7 +114,10 @@ def export(run: str | Path, progress: Callable[[str], None] = lambda step: None)
     run = Path(run)
     model, _, _ = load_checkpoint(run)
     progress("integers")
-    params = extract(model)
+    try:
+        params = extract(model)
+    except SpecError as error:
+        raise RunError(f"{run}: {error}") from None
     write_qonnx(model, params, run, progress)
     params.save(run)
     return params

@@ -50,6 +50,32 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+def check_output(path: Path, suffix: str) -> None:
+    """InputError for a path that no file of this kind can be written to, before there is work to lose."""
+    if path.suffix != suffix or (path.exists() and not path.is_file()):
+        raise InputError(f"output is {path}, but it must be a {suffix} file")
+    _check_writable(path, f"output is {path}")
+
+
+def check_folder(path: Path) -> None:
+    """InputError for a path that can be no folder to write to, before there is work to lose."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file, but --out must name a folder")
+    _check_writable(path / "x" if path.is_dir() else path, f"--out is {path}")
+
+
+def _check_writable(path: Path, what: str) -> None:
+    """Make what `atomic_file` makes, and take it away. Permissions alone say little: of a full disk, or of /proc to root."""
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    try:
+        handle, name = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.", suffix=path.suffix)
+    except OSError as error:
+        why = error.strerror or "it cannot be written to"
+        raise InputError(f"{what}, but {folder} is no folder that can be written to ({why})") from None
+    os.close(handle)
+    os.unlink(name)
+
+
 def write_json(data: Any, path: Path) -> None:
     """Write indented JSON, whole or not at all."""
     with atomic_file(path) as beside:
@@ -58,18 +84,11 @@ def write_json(data: Any, path: Path) -> None:
 
 def read_text(path: Path) -> str:
     """The text of a small file from outside."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: no file that can be read")
     if path.stat().st_size > MAX_TEXT_BYTES:
         raise InputError(f"{path}: {path.stat().st_size} bytes, but at most {MAX_TEXT_BYTES} are read")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8 text") from None
-
-
-def check_output(path: Path, suffix: str) -> None:
-    """InputError for a path that no file of this kind can be written to, before there is work to lose."""
-    if path.suffix != suffix or path.is_dir():
-        raise InputError(f"output is {path}, but it must be a {suffix} file")
-    folder = next(folder for folder in path.absolute().parents if folder.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(f"output is {path}, but {folder} is no folder that can be written to")

@@ -23,6 +23,7 @@ from dsodenet.layers import Layer
 from dsodenet.spec import PIXEL_BITS, Quantisation
 
 CALIBRATION_CALLS = 16  # forward calls in which an activation's range is collected before its scale is learned
+MIN_SCALE = 2.0**-16  # of a tensor that is 0 everywhere; brevitas's own least scale, 1e-10, is no power of two
 ROUNDING_IMPL = {"RND_CONV": FloatToIntImplType.ROUND, "TRN": FloatToIntImplType.FLOOR}
 
 
@@ -34,11 +35,12 @@ class Quantisers:
         common: dict[str, Any] = {
             "float_to_int_impl_type": ROUNDING_IMPL[quantisation.rounding],
             "collect_stats_steps": CALIBRATION_CALLS,
+            "scaling_min_val": MIN_SCALE,
         }
         self._signed = Int8ActPerTensorFixedPoint.let(**common)
         self._unsigned = Uint8ActPerTensorFixedPoint.let(**common)
         self._layer = {
-            "weight_quant": Int8WeightPerTensorFixedPoint.let(bit_width=quantisation.weight_bit_width),
+            "weight_quant": Int8WeightPerTensorFixedPoint.let(bit_width=quantisation.weight_bit_width, scaling_min_val=MIN_SCALE),
             "bias_quant": Int32Bias.let(bit_width=quantisation.bias_bit_width),
         }
 

@@ -22,6 +22,7 @@ from dsodenet.strict import canonical_json, check_choice, check_range, strict_fr
 MAX_BLOCKS = 3
 MAX_STEPS = 64
 MAX_SIDE = 256
+MAX_TIME = 1_000_000
 MAX_CHANNELS = 1024
 PIXEL_BITS = 8  # an image enters as uint8; a float image in [0, 1] is first rounded to uint8
 TIME_FRAC_BITS = 12  # position of t between two knots of a time table
@@ -137,6 +138,8 @@ class Solver:
             check_range("solver.n_steps", n_steps, 1, MAX_STEPS)
         if not (math.isfinite(self.t0) and math.isfinite(self.t1) and self.t0 < self.t1):
             raise SpecError(f"solver: t0 is {self.t0} and t1 is {self.t1}, but t0 must be less than t1")
+        if max(abs(self.t0), abs(self.t1)) > MAX_TIME:
+            raise SpecError(f"solver: t0 is {self.t0} and t1 is {self.t1}, but both must be {-MAX_TIME} to {MAX_TIME}")
 
     def times(self, block: int) -> list[Fraction]:
         """The time of every evaluation of f in ODE block `block`."""
@@ -222,6 +225,8 @@ class Spec:
         path = Path(name_or_file)
         if path.suffix != ".json":
             return cls.named(text)
+        if path.exists() and not path.is_file():
+            raise SpecError(f"{path}: cannot be read as a spec JSON file (it is no file)")
         try:
             if path.stat().st_size > 1 << 20:
                 raise SpecError(f"{path}: a spec JSON file is at most 1 MiB")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsodenet.errors import InputError, RunError
+from dsodenet.files import read_text
 from dsodenet.params import Params
 from dsodenet.runtime import BACKENDS, Accelerator
 from dsodenet.runtime.backends import backend_options
@@ -23,6 +25,7 @@ from dsodenet.synthetic import random_images
 LADDER = ("torch", "cpu", "csim", "rtl", "zcu104-sim")
 RUNGS = ("torch", *BACKENDS)
 IMAGE_SEED = 1
+MAX_PIXELS = 1 << 30  # of one .npy file
 
 
 @dataclass(frozen=True)
@@ -152,19 +155,33 @@ def load_images(source: str, run: Path, params: Params) -> tuple[NDArray[np.uint
 
 def _data_name(run: Path) -> str | None:
     try:
-        return str(json.loads((run / "metrics.json").read_text(encoding="utf-8"))["data"]["name"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(json.loads(read_text(run / "metrics.json"))["data"]["name"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
 def read_images(path: Path, network: Network) -> NDArray[np.uint8]:
-    """Images of a .npy file as pixels; InputError when they do not fit the network."""
+    """Images of a .npy file as pixels; InputError when they do not fit the network, or the file does not fit its header."""
+    if not path.is_file():
+        raise InputError(f"{path}: not a .npy file of images ({'no file' if path.exists() else 'no such file'})")
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)  # a map: nothing is read before the shape is known
-    except (OSError, ValueError, EOFError) as error:
+        with open(path, "rb") as file:
+            if file.read(2) == b"PK":
+                raise InputError(f"{path}: an archive of arrays, but one .npy array is needed")
+            file.seek(0)
+            if np.lib.format.read_magic(file) != (1, 0):
+                raise ValueError("it has another version of that format than 1.0")
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            size, held = math.prod(shape) * dtype.itemsize, path.stat().st_size - file.tell()
+        if min(shape, default=1) < 0 or size != held:
+            raise ValueError(f"its header says {shape}, {size} bytes, but it holds {held}")
+        if math.prod(shape) > MAX_PIXELS:
+            raise ValueError(f"{math.prod(shape)} pixels, but at most {MAX_PIXELS} are read")
+        array = np.load(path, mmap_mode="r" if size else None, allow_pickle=False)
+    except InputError:
+        raise
+    except (OSError, ValueError, TypeError, EOFError, OverflowError) as error:
         raise InputError(f"{path}: not a .npy file of images ({error})") from None
-    if not isinstance(array, np.ndarray):
-        raise InputError(f"{path}: an archive of arrays, but one .npy array is needed")
     return as_pixels(array, network)
 
 

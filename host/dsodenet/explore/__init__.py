@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from dsodenet.explore.goal import LIMITS, OBJECTIVES, Goal
-from dsodenet.explore.search import Plan, Point, front, search
+from dsodenet.explore.plan import Plan, Point, check_plan
+from dsodenet.explore.search import front, search
 from dsodenet.explore.space import Space, build
 from dsodenet.files import atomic_file, write_json
 
-__all__ = ["LIMITS", "OBJECTIVES", "Goal", "Plan", "Point", "Space", "explore"]
+__all__ = ["LIMITS", "OBJECTIVES", "Goal", "Plan", "Point", "Space", "check_plan", "explore"]
 
 RESULT, SPECS = "front.json", "specs"
 
@@ -61,9 +62,9 @@ def explore(
 
 
 def choose(best: list[Point], goal: Goal, base: Point | None) -> Point | None:
-    """The smallest trained point of the front that is accurate enough; None when there is none."""
+    """The smallest trained point of the front that is accurate enough; None when there is none, or nothing says what is enough."""
     least = goal.min_accuracy
-    if least is None:
-        least = base.accuracy if base is not None and base.accuracy is not None else 0.0
-    enough = [point for point in best if point.accuracy is not None and point.accuracy >= least]
+    if least is None and base is not None:
+        least = base.accuracy
+    enough = [point for point in best if point.accuracy is not None and least is not None and point.accuracy >= least]
     return min(enough, key=lambda point: point.figures[goal.objective], default=None)

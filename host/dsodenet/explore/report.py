@@ -29,7 +29,7 @@ def text(result: dict[str, Any]) -> str:
         "accuracy: of the integers on validation images after a short training; cycles and resources are estimated",
     ]
     if result["chosen"] is None:
-        lines.append("no trained point is accurate enough; more trials or epochs, or a lower accuracy, may find one")
+        lines.append(_why_none(result))
     for name, final in result["final"].items():
         spread = f" ± {100 * final['test_accuracy_sd']:.2f}" if len(final["seeds"]) > 1 else ""
         lines.append(
@@ -38,6 +38,20 @@ def text(result: dict[str, Any]) -> str:
             f"{final['differing']} words differ)"
         )
     return "\n".join(lines)
+
+
+def _why_none(result: dict[str, Any]) -> str:
+    """Why no point was chosen, and what may help."""
+    every, allowed = result["points"], [point for point in result["points"] if point["refused"] is None]
+    if every and not allowed:
+        return (
+            f"every point is over a limit (the first takes {every[0]['refused']}); a higher limit or smaller choices may find one"
+        )
+    if not result["plan"]["epochs"]:
+        return "nothing was trained (--epochs 0), so no point is chosen"
+    if result["base"] is None and result["plan"]["goal"]["min_accuracy"] is None:
+        return "the spec that the search started from is not in it, so no point is chosen; --accuracy says what is accurate enough"
+    return "no trained point is accurate enough; more trials or epochs, or a lower accuracy, may find one"
 
 
 def _cells(point: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
@@ -53,5 +67,5 @@ def _cells(point: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
         "reuse": choice["reuse_factor"],
         **{name: f"{found[name]:,.0f}" for name in ("cycles", *DEVICE, "parameters")},
         "accuracy %": "-" if point["accuracy"] is None else f"{100 * point['accuracy']:.2f}",
-        "is": ", ".join([point["label"], *roles]),
+        "is": ", ".join([point["label"], *roles, *(["over a limit"] if point["refused"] else [])]),
     }

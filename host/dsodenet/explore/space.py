@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from dsodenet.errors import InputError, SpecError
+from dsodenet.explore.goal import figures
 from dsodenet.lanes import lanes_text, parse_lanes, with_lanes
 from dsodenet.solvers import TABLEAUS
 from dsodenet.spec import MAX_BLOCKS, STEMS, Spec
@@ -39,7 +42,7 @@ class Space:
         network = spec.network
         usual: dict[str, tuple[Any, ...]] = {
             "channels": tuple(sorted({max(1, round(width * network.channels[0])) for width in WIDTHS})),
-            "blocks": tuple(range(1, MAX_BLOCKS + 1)),
+            "blocks": tuple(range(1, _most_blocks(spec) + 1)),
             "stem": tuple(name for name in STEMS if _fits(spec, name)),
             "method": tuple(TABLEAUS),
             "n_steps": tuple(sorted({*STEPS, *spec.solver.n_steps[:1]})),
@@ -62,6 +65,26 @@ class Space:
         for choices in self.axes().values():
             count *= len(choices)
         return count
+
+    def check(self, spec: Spec) -> None:
+        """InputError for a value that goes with no choice of the other axes: a search would propose it without end."""
+        axes = self.axes()
+        bad: list[tuple[bool, int, str]] = []
+        for axis, choices in axes.items():
+            others = {name: values for name, values in axes.items() if name != axis}
+            for value in choices:
+                reasons: Counter[str] = Counter()
+                for rest in itertools.product(*others.values()):
+                    reason = _impossible(spec, {axis: value} | dict(zip(others, rest)))
+                    if reason is None:
+                        break
+                    reasons[reason] += 1
+                else:
+                    why = reasons.most_common(1)[0][0]
+                    named = any(f" is {part}," in why for part in str(value).split("x"))  # else another axis is to blame
+                    bad.append((not named, len(choices), f"axis {axis} has {value!r}, but no spec can be built with it: {why}"))
+        if bad:
+            raise InputError(min(bad, key=lambda item: item[:2])[2])
 
     def choice_of(self, spec: Spec) -> dict[str, Any] | None:
         """The choices that make this spec, or None when it is not in the space."""
@@ -93,6 +116,26 @@ def build(base: Spec, choice: dict[str, Any]) -> Spec:
     return with_lanes(spec, choice["lanes"])
 
 
+def _impossible(spec: Spec, choice: dict[str, Any]) -> str | None:
+    """Why there is no estimate for a choice, if there is none."""
+    try:
+        figures(build(spec, choice))
+    except SpecError as error:
+        return str(error)
+    return None
+
+
+def _most_blocks(spec: Spec) -> int:
+    """How many ODE blocks the image is large enough for."""
+    for blocks in range(MAX_BLOCKS, 1, -1):
+        try:
+            replace(spec.network, channels=(1,) * blocks, low_rank=())
+        except SpecError:
+            continue
+        return blocks
+    return 1
+
+
 def _fits(spec: Spec, stem: str) -> bool:
     try:
         replace(spec.network, stem=stem, channels=spec.network.channels[:1])
@@ -103,7 +146,7 @@ def _fits(spec: Spec, stem: str) -> bool:
 
 def _choices(axis: str, text: str, kind: type) -> tuple[Any, ...]:
     words = text.split(",")
-    if kind is int and not all(word.isdecimal() for word in words):
+    if kind is int and not all(word.isdecimal() and len(word) < 10 for word in words):
         raise InputError(f"axis {axis} is {text!r}, but it must be whole numbers separated by commas")
     chosen = tuple(dict.fromkeys(kind(word) for word in words))
     known = {"stem": tuple(STEMS), "method": tuple(TABLEAUS)}.get(axis, chosen)

@@ -126,8 +126,9 @@ def _run(stage: Stage, training: Training, where: Place, journal: Journal) -> Hi
         history = fit(stage, student, training, where, journal)
         journal.end_stage(stage.name, student.cpu().state_dict(), dataclasses.asdict(history))
     else:
-        student.load_state_dict(done["student"])
-        history = History(**done["history"])
+        with journal.trusted():
+            student.load_state_dict(done["student"])
+            history = History(**done["history"])
     training.models[stage.name] = student.eval()
     if stage.schedule == "float":
         assert isinstance(student, DsODENet)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
+import pickle
 import platform
 import zipfile
 from collections.abc import Set
@@ -65,8 +67,9 @@ def save_checkpoint(run: Path, recipe: str, training: Training, trained: Trained
     if not writes:
         return metrics
     if trained.teachers:
-        with atomic_file(run / TEACHERS_FILE) as path:
-            torch.save({name: network.state_dict() for name, network in trained.teachers.items()}, path)
+        save_tensors({name: network.state_dict() for name, network in trained.teachers.items()}, run / TEACHERS_FILE)
+    else:
+        (run / TEACHERS_FILE).unlink(missing_ok=True)  # of an earlier run: `--teacher RUN` would take them for this one's
     if float_model is not None:
         content = {
             "float_state": float_model.state_dict(),
@@ -74,8 +77,7 @@ def save_checkpoint(run: Path, recipe: str, training: Training, trained: Trained
             "spec_json": spec.to_json(),
             "metrics_json": text,
         }
-        with atomic_file(run / CHECKPOINT_FILE) as path:
-            torch.save(content, path)
+        save_tensors(content, run / CHECKPOINT_FILE)
     with atomic_file(run / METRICS_FILE) as path:
         path.write_text(text, encoding="utf-8")
     return metrics
@@ -135,6 +137,14 @@ def _read(run: Path) -> tuple[dict[str, Any], Spec, dict[str, Any]]:
     return content, spec, metrics
 
 
+def save_tensors(content: dict[str, Any], path: Path) -> None:
+    """What load_tensors reads, whole or not at all. torch itself ends in anything but an OSError where the disk is full."""
+    packed = io.BytesIO()
+    torch.save(content, packed)
+    with atomic_file(path) as beside:
+        beside.write_bytes(packed.getbuffer())
+
+
 def load_tensors(path: Path, keys: Set[str] | None = None) -> dict[str, Any]:
     """A dictionary of tensors and text, of these keys: RunError for anything else, and before it takes too much memory."""
     try:
@@ -146,6 +156,8 @@ def load_tensors(path: Path, keys: Set[str] | None = None) -> dict[str, Any]:
         raise RunError(f"{path}: {size} bytes, but at most {MAX_CHECKPOINT_BYTES} are read")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:  # whose own words say how to run it all the same
+        raise RunError(f"{path}: not a checkpoint: it holds something else than tensors and text, or is damaged") from None
     except Exception as error:  # torch raises whatever a damaged file leads it to
         raise RunError(f"{path}: not a checkpoint ({type(error).__name__}: {' '.join(str(error).split())[:200]})") from None
     if not isinstance(content, dict) or (keys is not None and set(content) != keys):

@@ -2,7 +2,7 @@
 
 RUN/unfinished/state.pt     finished stages, and the current one after its last whole epoch: networks, optimiser, schedule,
                             random state; replaced as a whole, so that it can be read whenever training is killed
-RUN/unfinished/metrics.csv  a row per epoch; becomes RUN/metrics.csv when training ends, and the folder goes
+RUN/unfinished/metrics.csv  a row per epoch; RUN/metrics.csv is written when training ends, and the folder goes
 RUN/tensorboard/            the same for TensorBoard, where that is installed
 """
 
@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import torch
 
 from dsodenet.errors import InputError, RunError
 from dsodenet.files import atomic_file
-from dsodenet.train.checkpoint import load_tensors
+from dsodenet.train.checkpoint import load_tensors, save_tensors
 
 FOLDER, STATE_FILE, LOG_FILE, TENSORBOARD = "unfinished", "state.pt", "metrics.csv", "tensorboard"
 COLUMNS = ("stage", "epoch", "loss", "terms", "learning_rate", "seconds")
@@ -42,6 +43,12 @@ class Journal:
         state = load_tensors(path, STATE_KEYS)
         try:
             was = json.loads(state["task"])
+            kinds = {"finished": (dict,), "current": (dict, type(None)), "rows": (list,)}
+            for key, allowed in kinds.items():
+                if not isinstance(state[key], allowed):
+                    raise TypeError(f"its {key} is {type(state[key]).__name__}")
+            if any(not isinstance(row, dict) or row.keys() != set(COLUMNS) for row in state["rows"]):
+                raise TypeError("its rows are no log")
             changed = sorted(key for key in was.keys() | task.keys() if was.get(key) != task.get(key))
         except (TypeError, ValueError, AttributeError) as error:
             raise RunError(f"{path}: {error}") from None
@@ -53,6 +60,15 @@ class Journal:
             )
         return state
 
+    @contextmanager
+    def trusted(self) -> Iterator[None]:
+        """Around the use of what was saved: RunError where a state that was edited does not fit."""
+        try:
+            yield
+        except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+            why = " ".join(str(error).split())[:200]
+            raise RunError(f"{self.folder / STATE_FILE}: it does not fit this training ({type(error).__name__}: {why})") from None
+
     def finished(self, stage: str) -> dict[str, Any] | None:
         """{"student": state, "history": ...} of a stage that is done."""
         found: dict[str, Any] | None = self.state["finished"].get(stage)
@@ -61,7 +77,8 @@ class Journal:
     def current(self, stage: str) -> dict[str, Any] | None:
         """What `epoch` was given for this stage."""
         current = self.state["current"]
-        return current["content"] if current is not None and current["stage"] == stage else None
+        with self.trusted():
+            return current["content"] if current is not None and current["stage"] == stage else None
 
     def epoch(self, stage: str, row: dict[str, Any], content: dict[str, Any]) -> None:
         """Save a whole epoch: its row of the log, and all that the loop needs to go on after it."""
@@ -72,8 +89,7 @@ class Journal:
         if self._board is not None:
             for name in ("loss", "learning_rate"):
                 self._board.add_scalar(f"{stage}/{name}", row[name], row["epoch"])
-        with atomic_file(self.folder / STATE_FILE) as path:
-            torch.save(self.state, path)
+        save_tensors(self.state, self.folder / STATE_FILE)
         with atomic_file(self.folder / LOG_FILE) as path:
             self._write_log(path)
 
@@ -89,7 +105,8 @@ class Journal:
             return
         if self._board is not None:
             self._board.close()
-        os.replace(self.folder / LOG_FILE, self.run / LOG_FILE)
+        with atomic_file(self.run / LOG_FILE) as path:  # not the one in the folder: a kill may have come before its last row
+            self._write_log(path)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write_log(self, path: Path) -> None:

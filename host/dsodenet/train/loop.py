@@ -50,14 +50,16 @@ def fit(stage: Stage, student: nn.Module, training: Training, place: Place, jour
     batches = len(training.data.train_images) // size
     saved, history = journal.current(stage.name), History()
     if saved is not None:  # before the optimiser is made: loading replaces brevitas's scales by other tensors
-        step.load_state_dict(saved["step"])
+        with journal.trusted():
+            step.load_state_dict(saved["step"])
     optimiser = torch.optim.AdamW(_parameter_groups(step, options.weight_decay), rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=epochs * batches + 1)
     if saved is not None:
-        history = History(saved["loss"], saved["seconds"])
-        optimiser.load_state_dict(saved["optimiser"])
-        schedule.load_state_dict(saved["schedule"])
-        torch.set_rng_state(saved["random"])
+        with journal.trusted():
+            history = History(list(saved["loss"]), float(saved["seconds"]))
+            optimiser.load_state_dict(saved["optimiser"])
+            schedule.load_state_dict(saved["schedule"])
+            torch.set_rng_state(saved["random"])
     module = _distributed(step, place)
     mixed_precision = torch.autocast(
         place.device.type, torch.bfloat16, enabled=options.precision == "bfloat16" and stage.schedule != "qat"

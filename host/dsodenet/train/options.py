@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from dsodenet.errors import InputError
+from dsodenet.spec import MAX_SIDE
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "bfloat16")
+EPOCHS = (1, 1_000_000)
+RANGES = {"epochs": EPOCHS, "qat_epochs": EPOCHS, "teacher_epochs": EPOCHS, "batch_size": (1, 1 << 20), "seed": (0, (1 << 63) - 1)}
+RANGES |= {"shift": (0, MAX_SIDE)}
 
 
 @dataclass(frozen=True)
@@ -34,16 +38,19 @@ class Options:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        low = {"epochs": 1, "qat_epochs": 1, "teacher_epochs": 1, "batch_size": 1, "seed": 0, "shift": 0}
-        low |= {"weight_decay": 0, "label_smoothing": 0, "mixup": 0}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if type(value) in (bool, str):
-                continue
-            if not low.get(field.name, 0) <= value < math.inf or (field.name.endswith("learning_rate") and value == 0):
-                raise InputError(f"{field.name} is {value!r}, but it must be {low.get(field.name, 'more than 0')} or more")
-        if self.label_smoothing >= 1:
-            raise InputError(f"label_smoothing is {self.label_smoothing}, but it must be less than 1")
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise InputError(f"{name} is {value!r}, but it must be {low} to {high}")
+        for name in ("learning_rate", "qat_learning_rate", "teacher_learning_rate"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"{name} is {getattr(self, name)!r}, but it must be more than 0")
+        if not 0 <= self.weight_decay < math.inf:
+            raise InputError(f"weight_decay is {self.weight_decay!r}, but it must be 0 or more")
+        if self.mixup != 0 and not 0.001 <= self.mixup <= 1000:
+            raise InputError(f"mixup is {self.mixup!r}, but it must be 0, or 0.001 to 1000")
+        if not 0 <= self.label_smoothing < 1:
+            raise InputError(f"label_smoothing is {self.label_smoothing!r}, but it must be 0 or more, and less than 1")
         for name, allowed in (("device", DEVICES), ("precision", PRECISIONS)):
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} is {getattr(self, name)!r}, but it must be one of {', '.join(allowed)}")

@@ -46,7 +46,7 @@ def make_teachers(name_or_run: str, spec: Spec) -> list[Teacher]:
     if name_or_run in TEACHERS:
         return [Teacher(name_or_run, TEACHERS[name_or_run](spec), trained=False)]
     run = Path(name_or_run)
-    if not run.is_dir():
+    if not name_or_run or not run.is_dir():
         raise InputError(f"teacher is {name_or_run!r}, but it must be one of {', '.join(TEACHERS)}, or a run folder that is there")
     if (run / TEACHERS_FILE).exists():
         found = [_restored(run, key.partition("-")[2], state, spec) for key, state in load_teacher_states(run).items()]

@@ -1,0 +1,139 @@
+"""A worker process of a search, and what it does in each trial. It ends with the process that started it, however that ends."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dsodenet.data import Dataset, load_dataset, stratified_test_mask
+from dsodenet.errors import SpecError
+from dsodenet.explore.goal import figures
+from dsodenet.explore.plan import Plan
+from dsodenet.explore.space import build
+from dsodenet.spec import Spec
+
+VALIDATION_SHARE = 0.2
+VALIDATION_SEED = 7
+ERROR_FILE, WORK = "error.txt", "work"
+
+
+def work(plan: Plan, folder: Path, trials: int, number: int, study_of: Callable[[Plan, Path, int], Any]) -> None:
+    """Run trials until the search has as many as it needs."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: the parent tells its workers
+    import torch
+
+    torch.set_num_threads(1)
+    with quiet():
+        study = study_of(plan, folder, plan.seed + number)
+
+        def stop(study: Any, trial: Any) -> None:
+            if len(finished(study)) >= trials:
+                study.stop()
+
+        if len(finished(study)) >= trials:
+            return
+        try:
+            study.optimize(lambda trial: run_trial(plan, folder / WORK, trial), callbacks=[stop])
+        except Exception:
+            (folder / ERROR_FILE).write_text(traceback.format_exc(), encoding="utf-8")
+            raise SystemExit(1) from None
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def finished(study: Any) -> list[Any]:
+    """The trials that have come to an end of their own, those over a limit too."""
+    from optuna.trial import TrialState
+
+    ends = (TrialState.COMPLETE, TrialState.PRUNED)
+    return [trial for trial in study.get_trials(deepcopy=False, states=ends) if "figures" in trial.user_attrs]
+
+
+def run_trial(plan: Plan, place: Path, trial: Any) -> tuple[float, float]:
+    """One trial: estimates, then the limits, then a short training. The base is trained over its limits too: it is what the
+    others are held against."""
+    import optuna
+
+    choice = {axis: trial.suggest_categorical(axis, choices) for axis, choices in plan.space.axes().items()}
+    try:
+        spec = build(plan.spec, choice)
+        found = figures(spec)
+    except SpecError as error:
+        raise optuna.TrialPruned(str(error)) from None
+    trial.set_user_attr("choice", choice)
+    trial.set_user_attr("figures", found)
+    refused = plan.goal.exceeded(found)
+    if refused:
+        trial.set_user_attr("refused", refused)
+        if spec != plan.spec or not plan.epochs:
+            raise optuna.TrialPruned(refused)
+    accuracy = _known_accuracy(trial, choice)
+    if plan.epochs:
+        accuracy = trained_accuracy(plan, spec, place) if accuracy is None else accuracy
+        trial.set_user_attr("accuracy", accuracy)
+    if refused:
+        raise optuna.TrialPruned(refused)  # so that no other choice is derived from it
+    return float(found[plan.goal.objective]), float(found["macs"]) if accuracy is None else accuracy
+
+
+def _known_accuracy(trial: Any, choice: dict[str, Any]) -> float | None:
+    """Of an earlier trial of the same choice: training is repeatable, nothing new would be learned."""
+    for other in finished(trial.study):
+        if other.user_attrs.get("choice") == choice and "accuracy" in other.user_attrs:
+            accuracy: float = other.user_attrs["accuracy"]
+            return accuracy
+    return None
+
+
+def held_back(data: Dataset) -> Dataset:
+    """The training split alone, a part of it held back as the test split: the test split itself has no say in a search."""
+    held = stratified_test_mask(data.train_labels, VALIDATION_SHARE, VALIDATION_SEED)
+    images, labels = data.train_images, data.train_labels
+    return Dataset(data.name, images[~held], labels[~held], images[held], labels[held], data.class_names)
+
+
+def trained_accuracy(plan: Plan, spec: Spec, place: Path) -> float:
+    """Accuracy of the integers on images held back from the training split."""
+    from dsodenet.export import extract
+    from dsodenet.reference import Reference
+    from dsodenet.train import Options, load_checkpoint, train
+
+    data = held_back(load_dataset(plan.data, spec.network))
+    options = replace(Options(), epochs=plan.epochs, qat_epochs=plan.qat_epochs, seed=plan.seed, progress=False)
+    place.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place) as run:
+        train(spec, data, run, options)
+        params = extract(load_checkpoint(run)[0])
+    right = Reference(params, threads=1).predict(data.test_images).argmax(axis=1) == data.test_labels
+    return float(np.mean(right))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """optuna logs every trial; the bar and the table say enough."""
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
