@@ -74,7 +74,8 @@ def _front(result: dict[str, Any]) -> str:
     ]
     for name, final in result["final"].items():
         notes.append(
-            f"{name.capitalize()}, trained in full: {percent(final['test_accuracy'], 2)} of {final['test_images']} test images (measured), "
+            f"{name.capitalize()}, trained in full with {len(final['seeds'])} seeds: {100 * final['test_accuracy']:.2f} ± "
+            f"{100 * final['test_accuracy_sd']:.2f} % of {final['test_images']} test images (measured), "
             f"{final['simulated_cycles_per_image']:,.0f} cycles per image (simulated), {final['differing']} words differ."
         )
     return f"{markdown_table(header, rows)}\n\n{' '.join(notes)}"
@@ -98,12 +99,18 @@ def _bench(result: dict[str, Any]) -> str:
     parts = [markdown_table(header, [(*key, *(cells.get(batch, "-") for batch in batches)) for key, cells in rows.items()])]
     steps = ",".join(map(str, result["n_steps"]))
     work = f"{result['macs_per_image']:,} MAC per image"
-    about = f"**{result['model']}**, {result['solver']} with n_steps {steps}, {work}; median of {result['repeats']} calls on {machine(result)}."
+    trained = "" if result["weights"] == "trained" else f", {result['weights']} weights"
+    about = f"**{result['model']}**{trained}, {result['solver']} with n_steps {steps}, {work}; median of {result['repeats']} calls on {machine(result)}."
     kernels = sorted({row["machine"] for row in result["rows"] if row.get("cycles")})
     ratios = [
-        f"batch {r['batch']}, {r['scope']} ({r['accelerator_is']}): {r['ratio_to_best']:.2f} times as fast as the best software "
+        f"batch {r['batch']}, {r['scope']}, {r['accelerator']} ({r['accelerator_is']}): {r['ratio_to_best']:.2f} times as fast as the best software "
         f"{WHERE.get(r['software_is'], r['software_is'])} ({r['best']}), {r['ratio_to_weakest']:.2f} times as the weakest ({r['weakest']})"
         for r in result["ratios"]
+    ]
+    ratios += [
+        f"batch {r['batch']}, {r['threads']} thread{'s' * (r['threads'] > 1)}: the integer reference is {r['ratio']:.2f} times as fast as "
+        f"{r['against']} ({r['numbers']})"
+        for r in result["reference_ratios"]
     ]
     return "\n\n".join((f"{about} {'; '.join(kernels)}.", *parts, "\n".join(f"- {ratio}." for ratio in ratios)))
 

@@ -148,7 +148,10 @@ KINDS = {
             "points": [
                 {"number": int, "choice": {ANY_KEY: object}, "figures": {ANY_KEY: float}, "accuracy": (float,), "label": str}
             ],
-            "final": {ANY_KEY: {"test_accuracy": float, "test_images": int, "simulated_cycles_per_image": float, "differing": int}},
+            "final": {
+                ANY_KEY: {"test_accuracy": float, "test_accuracy_sd": float, "test_images": int, "seeds": [{"seed": int}]}
+                | {"simulated_cycles_per_image": float, "differing": int}
+            },
         },
         signs=("plan", "points", "front", "specs_in_space"),
         prepare=_with_shown_points,
@@ -172,6 +175,8 @@ KINDS = {
                 {"batch": int, "scope": str, "accelerator": str, "accelerator_is": str, "software_is": str}
                 | {"best": str, "ratio_to_best": float, "weakest": str, "ratio_to_weakest": float}
             ],
+            "reference_ratios": [{"batch": int, "threads": int, "against": str, "numbers": str, "ratio": float}],
+            "weights": str,
             "left_out": {ANY_KEY: str},
         },
         signs=("rows", "ratios", "left_out", "published"),
