@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dsodenet.errors import InputError
-from dsodenet.zoo import resolve
+from dsodenet.zoo import PREFIX, resolve
 
 
 def parse_run(text: str) -> Path:
@@ -16,6 +16,13 @@ def parse_run(text: str) -> Path:
         return resolve(text)
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def parse_own_run(text: str) -> Path:
+    """A run folder that is written to."""
+    if text.startswith(PREFIX):
+        raise argparse.ArgumentTypeError(f"run is {text!r}, but models of the zoo are exported already, and read only")
+    return Path(text)
 
 
 def parse_steps(text: str) -> int | tuple[int, ...]:

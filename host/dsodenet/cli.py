@@ -14,7 +14,17 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dsodenet import __version__, commands
-from dsodenet.arguments import TRAINING, argument, parse_axis, parse_batches, parse_lanes, parse_limit, parse_run, parse_steps
+from dsodenet.arguments import (
+    TRAINING,
+    argument,
+    parse_axis,
+    parse_batches,
+    parse_lanes,
+    parse_limit,
+    parse_own_run,
+    parse_run,
+    parse_steps,
+)
 from dsodenet.bench.compare import BACKENDS, DEFAULT
 from dsodenet.commands import Result
 from dsodenet.errors import DsodenetError, InputError, ToolError
@@ -38,7 +48,7 @@ class Command:
     json_file: bool = False  # --json may name a file to write; the text is then printed as well
 
 
-RUN = argument("run", type=Path, metavar="RUN", help="run folder")
+RUN = argument("run", type=parse_own_run, metavar="RUN", help="run folder")
 MODEL = argument("run", type=parse_run, metavar="RUN", help="run folder, or zoo:NAME for a model that comes with the package")
 SOLVER = (
     argument("--n-steps", type=parse_steps, metavar="N", help="solver steps, for all ODE blocks or one number each: 4,4,8"),
