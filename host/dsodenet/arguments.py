@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from dsodenet.errors import InputError
 from dsodenet.lanes import parse_lanes
-from dsodenet.zoo import resolve
+from dsodenet.zoo import PREFIX, resolve
 
 
 class Parser(argparse.ArgumentParser):
@@ -24,6 +24,13 @@ def parse_run(text: str) -> Path:
         return resolve(text)
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def parse_own_run(text: str) -> Path:
+    """A run folder that is written to."""
+    if text.startswith(PREFIX):
+        raise argparse.ArgumentTypeError(f"run is {text!r}, but models of the zoo are exported already, and read only")
+    return Path(text)
 
 
 def parse_steps(text: str) -> int | tuple[int, ...]:

@@ -14,7 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from dsodenet import __version__, arguments, commands
-from dsodenet.arguments import TRAINING, argument, checked_lanes, parse_axis, parse_batches, parse_limit, parse_run, parse_steps
+from dsodenet.arguments import (
+    TRAINING,
+    argument,
+    checked_lanes,
+    parse_axis,
+    parse_batches,
+    parse_limit,
+    parse_own_run,
+    parse_run,
+    parse_steps,
+)
 from dsodenet.bench.compare import BACKENDS, DEFAULT
 from dsodenet.commands import Result
 from dsodenet.errors import DsodenetError, ToolError
@@ -38,7 +48,7 @@ class Command:
     json_file: bool = False  # --json may name a file to write; the text is then printed as well
 
 
-RUN = argument("run", type=Path, metavar="RUN", help="run folder")
+RUN = argument("run", type=parse_own_run, metavar="RUN", help="run folder")
 MODEL = argument("run", type=parse_run, metavar="RUN", help="run folder, or zoo:NAME for a model that comes with the package")
 LANES = argument("--lanes", type=checked_lanes, metavar="PxIxO", help="lanes of the rtl kernel instead of the spec's")
 SOLVER = (

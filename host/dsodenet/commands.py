@@ -22,7 +22,7 @@ from dsodenet.progress import progress_bar
 from dsodenet.resources import DEVICE
 from dsodenet.spec import Spec
 from dsodenet.tables import table
-from dsodenet.zoo import FOLDER, PREFIX, resolve
+from dsodenet.zoo import name_of, resolve
 
 Result = dict[str, Any]
 EXPORT_STEPS, LOWER_STEPS, OVERLAY_STEPS = 9, 16, 4  # of a model with three ODE blocks
@@ -36,8 +36,6 @@ def train(args: argparse.Namespace) -> Result:
     spec = Spec.load(args.spec)
     if args.weight_bits is not None:
         spec = dataclasses.replace(spec, quantisation=dataclasses.replace(spec.quantisation, weight_bit_width=args.weight_bits))
-    if not args.out.name or str(args.out).startswith(PREFIX):
-        raise InputError(f"--out is {str(args.out)!r}, but it must name a run folder to write, which no model of the zoo is")
     check_folder(args.out)
     from dsodenet.data import load_dataset
     from dsodenet.train import OPTION_NAMES, Options, train
@@ -195,8 +193,10 @@ def overlay(args: argparse.Namespace) -> Result:
 
     if args.package is not None and (args.inputs_only or not args.package.is_file()):
         raise InputError(f"package is {args.package}, but it must be a built wheel that is there, and goes with a bitstream")
-    if args.out is None and FOLDER in args.run.parents:
-        raise InputError(f"run is {args.run.name} of the zoo, which is read only, so --out must name a folder")
+    if args.out is not None:
+        check_folder(args.out)
+    elif name := name_of(args.run):
+        raise InputError(f"run is {name} of the zoo, which is read only, so --out must name a folder")
     with progress_bar("overlay", OVERLAY_STEPS, args.quiet) as step:
         path = build(args.run, args.kernel, args.out, inputs_only=args.inputs_only, progress=step)
     result = {"run": str(args.run), "kernel": args.kernel, "inputs" if args.inputs_only else "bitstream": str(path)}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dsodenet.errors import InputError
+from dsodenet.zoo import PREFIX, name_of
 
 MAX_TEXT_BYTES = 16 << 20
 
@@ -59,6 +60,8 @@ def check_output(path: Path, suffix: str) -> None:
 
 def check_folder(path: Path) -> None:
     """InputError for a path that can be no folder to write to, before there is work to lose."""
+    if not path.name or str(path).startswith(PREFIX) or name_of(path) is not None:
+        raise InputError(f"--out is {str(path)!r}, but it must name a folder to write, which no model of the zoo is")
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file, but --out must name a folder")
     _check_writable(path / "x" if path.is_dir() else path, f"--out is {path}")

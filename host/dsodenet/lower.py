@@ -23,6 +23,7 @@ from dsodenet.files import atomic_folder, read_text
 from dsodenet.layers import sections
 from dsodenet.params import Params
 from dsodenet.sources import source_folder
+from dsodenet.zoo import name_of
 
 HLS_FOLDER, CSIM_LIBRARY, MANIFEST_FILE = "hls", "libdsodenet_csim.so", "manifest.json"
 SHARED_HEADERS = ("nnet_utils", "ap_types")
@@ -51,6 +52,8 @@ def lowered_folder(run: str | Path) -> Path:
     """RUN/hls of a lowered run; RunError when it is missing or was made from other integers."""
     folder = Path(run) / HLS_FOLDER
     manifest = folder / MANIFEST_FILE
+    if name := name_of(run):
+        raise RunError(f"{name} comes without an HLS kernel, so it has no C simulation; run it on cpu, rtl or zcu104-sim")
     if not manifest.is_file():
         raise RunError(f"{folder}: no lowered kernel and no C simulation here; run `dsodenet lower {run}`")
     try:

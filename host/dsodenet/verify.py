@@ -25,7 +25,7 @@ from dsodenet.synthetic import random_images
 LADDER = ("torch", "cpu", "csim", "rtl", "zcu104-sim")
 RUNGS = ("torch", *BACKENDS)
 IMAGE_SEED = 1
-MAX_PIXELS = 1 << 30  # of one .npy file
+MAX_PIXELS = 1 << 30  # of all images
 
 
 @dataclass(frozen=True)
@@ -140,9 +140,11 @@ def load_images(source: str, run: Path, params: Params) -> tuple[NDArray[np.uint
     """(images, what they are): FILE.npy, or a number of images of the run's test split, generated ones beyond it."""
     if source.endswith(".npy"):
         return read_images(Path(source), params.spec.network), source
-    if not source.isdecimal() or int(source) < 1:
+    if not source.isdecimal() or len(source) > 18 or int(source) < 1:
         raise InputError(f"images is {source!r}, but it must be a number from 1 up or a .npy file")
     count, name = int(source), _data_name(run)
+    if count * math.prod(params.spec.network.image_shape) > MAX_PIXELS:
+        raise InputError(f"images is {count}, but at most {MAX_PIXELS // math.prod(params.spec.network.image_shape)} are taken")
     if name is not None:
         from dsodenet.data import DATASETS, GENERATED, load_dataset
 

@@ -27,6 +27,7 @@ from dsodenet.params import Params
 from dsodenet.registers import ARGUMENTS, Kind
 from dsodenet.runtime.artefacts import publish
 from dsodenet.spec import BOARD, PART
+from dsodenet.zoo import name_of
 
 BUILD_FOLDER = "overlay"
 JOBS = 4
@@ -54,6 +55,7 @@ def build(
 ) -> Path:
     """Build the overlay of a run; returns OUT/<name>.bit, beside which .hwh and .json lie. out: by default the run folder.
 
+    It is built in RUN/overlay; in OUT/overlay for a model of the zoo, which is read only, and where OUT is given for inputs only.
     kernel: hls or rtl; hls needs `dsodenet lower` first. timeout_s bounds each step. inputs_only writes what the tools read and
     returns its folder, for a machine without them. ToolError before any work when a tool is missing, or when a step fails; the
     files of an earlier build stay. RunError when the run is not lowered.
@@ -61,7 +63,8 @@ def build(
     run, kind = Path(run), kernel_kind(kernel)
     tools = None if inputs_only else find_tools(kind)
     params = Params.load(run)
-    folder = (run / BUILD_FOLDER / kernel).resolve()
+    elsewhere = out is not None and (inputs_only or name_of(run) is not None)
+    folder = (Path(out if elsewhere and out is not None else run) / BUILD_FOLDER / kernel).resolve()
     if odd := sorted(set(re.findall(r"[^\w./+-]", str(folder), re.ASCII))):
         raise InputError(f"{folder}: has {' '.join(map(repr, odd))} in its path, but the tools take letters, digits, and ._+-")
     with _only_one(folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -224,7 +225,9 @@ def open_zcu104(
     from dsodenet.runtime.zcu104 import Zcu104Transport
 
     try:
-        device = pynq.Device.active_device
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pynq warns of what is raised here
+            device = pynq.Device.active_device
     except RuntimeError as error:
         raise DeviceError(f"pynq finds no board here ({error}); backend zcu104-sim simulates one") from None
     if pynq.Clocks.device not in (None, device):

@@ -24,6 +24,7 @@ from dsodenet.files import atomic_file
 from dsodenet.model import DsODENet
 from dsodenet.spec import Spec
 from dsodenet.train.task import Training
+from dsodenet.zoo import name_of
 
 CHECKPOINT_FILE, METRICS_FILE, TEACHERS_FILE = "checkpoint.pt", "metrics.json", "teachers.pt"
 CHECKPOINT_KEYS = {"float_state", "qat_state", "spec_json", "metrics_json"}
@@ -127,6 +128,8 @@ def load_teacher_states(run: Path) -> dict[str, Any]:
 
 def _read(run: Path) -> tuple[dict[str, Any], Spec, dict[str, Any]]:
     path = run / CHECKPOINT_FILE
+    if name := name_of(run):
+        raise RunError(f"{name} comes without a checkpoint, so torch cannot take it; run it on cpu, rtl or zcu104-sim")
     if not path.is_file():
         raise RunError(f"{path}: no such checkpoint; `dsodenet train --out {run}` makes one")
     content = load_tensors(path, CHECKPOINT_KEYS)

@@ -15,6 +15,12 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in FOLDER.glob("*/params.npz"))
 
 
+def name_of(run: str | Path) -> str | None:
+    """`zoo:NAME` of a folder that is a model of the zoo, which is read only; None for any other."""
+    path = Path(run).resolve()
+    return PREFIX + path.name if path.parent == FOLDER else None
+
+
 def resolve(run: str | Path) -> Path:
     """The folder of `zoo:NAME`; any other path as it is. InputError for a name that is not in the zoo."""
     text = str(run)
