@@ -234,7 +234,7 @@ def test_the_picture_has_the_quickest_on_top_and_says_each_latency(result: dict[
 def test_a_table_of_long_times_and_names_fits_its_lines(result: dict[str, Any]) -> None:
     """Of a trained model, with classes; calls of seconds, and the longest names of both sides."""
     slow = [
-        r | {f"{key}_us": r[f"{key}_us"] * (3e3 if r["calls"] else 1) for key in ("median", "min", "max")} | {"same_class": 1.0}
+        r | ({f"{key}_us": 1_234_567.8 for key in ("median", "min", "max")} if r["calls"] else {}) | {"same_class": 1.0}
         for r in result["rows"]
     ]
     long = {"best": rows.Row(**row(result, "onnxruntime-int8", 1, 2)).title, "weakest": "torch-compile, 16 threads, float32"}

@@ -29,6 +29,7 @@ from dsodenet.bench.compare import BACKENDS, DEFAULT
 from dsodenet.commands import Result
 from dsodenet.errors import DsodenetError, ToolError
 from dsodenet.explore import LIMITS, OBJECTIVES, Space
+from dsodenet.ladder import show_rungs
 from dsodenet.runtime.backends import ENGINES
 from dsodenet.spec import KERNELS, SIZES
 from dsodenet.verify import LADDER
@@ -105,7 +106,7 @@ COMMANDS = {
             SIM_KERNEL,
             *SOLVER,
         ),
-        commands.show_rungs,
+        show_rungs,
     ),
     "run": Command(
         commands.run,

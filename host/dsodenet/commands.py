@@ -231,26 +231,6 @@ def show_estimate(result: Result) -> str:
     )
 
 
-def show_rungs(result: Result) -> str:
-    """The ladder as a table."""
-    rows = [
-        (
-            r["backend"],
-            r["label"],
-            r["images"],
-            r["words"],
-            r["differing"],
-            f"{r['seconds']:.3f}",
-            "-" if r["cycles"] is None else r["cycles"] // r["images"],
-        )
-        for r in result["rungs"]
-    ]
-    steps = ",".join(map(str, result["n_steps"]))
-    verdict = "every rung computes the same integers" if not result["differing"] else f"{result['differing']} words differ"
-    header = ("rung", "time is", "images", "words", "differing", "seconds", "cycles/image")
-    return f"images: {result['images']}; solver {result['solver']}, n_steps {steps}\n{table(header, rows)}\n{verdict}"
-
-
 def show_explore(result: Result) -> str:
     return search_report.text(result)
 

@@ -15,10 +15,11 @@ import numpy as np
 from dsodenet.arguments import Parser
 from dsodenet.bench.machine import origin
 from dsodenet.bench.output import exit_status
-from dsodenet.commands import EXPORT_STEPS, LOWER_STEPS, show_rungs
+from dsodenet.commands import EXPORT_STEPS, LOWER_STEPS
 from dsodenet.data import load_dataset
 from dsodenet.export import export
 from dsodenet.files import check_output, write_json
+from dsodenet.ladder import show_rungs
 from dsodenet.layers import macs, parameter_comparison, parameters
 from dsodenet.lower import find_compiler, lower
 from dsodenet.plots import save, trajectory_figure

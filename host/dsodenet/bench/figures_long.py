@@ -38,7 +38,7 @@ def _recipes(result: dict[str, Any]) -> str:
     ]
     if result.get("teacher_accuracy"):
         notes.append(f"Teacher {result['teacher']}: {_spread(result['teacher_accuracy'])} % in float.")
-    if result["moved"] is not None:
+    if result.get("moved") is not None:
         notes.append(
             "batch_shared takes one mean for all evaluations of f; measured, it moves by "
             f"{result['moved']['mean']:.2f} ± {result['moved']['sd']:.2f} standard deviations over them in this network: too little to hurt."

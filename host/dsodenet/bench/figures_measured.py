@@ -10,7 +10,7 @@ from dsodenet.bench.figures_counted import FULL_LANES, device_macs, size_l, smal
 from dsodenet.bench.kept import KINDS, load
 from dsodenet.bench.markdown import markdown_table, missing, percent, times
 from dsodenet.bench.published import FINN_CALL_US
-from dsodenet.commands import show_rungs
+from dsodenet.ladder import show_rungs
 
 NOTEBOOKS = ("01_train_and_quantise", "02_lower_and_simulate", "03_run_on_the_zcu104", "04_fpga_against_software")
 TimedRow = tuple[str, Callable[[dict[str, Any]], str], str]  # figure, its value, what it is

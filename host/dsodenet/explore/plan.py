@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from dsodenet.errors import InputError
 from dsodenet.explore.goal import Goal
 from dsodenet.explore.space import Space
 from dsodenet.spec import Spec
 
+if TYPE_CHECKING:
+    from dsodenet.data import Dataset
+
+VALIDATION_SHARE = 0.2
+VALIDATION_SEED = 7
+
 
 @dataclass(frozen=True)
 class Plan:
-    """All that makes a search; it is kept in the journal, and a search is resumed only under the same plan."""
+    """All that makes a search. It is kept in the journal, and a search is resumed only under the same plan; which accuracy is enough
+    may change, since it chooses among the points and makes none."""
 
     spec: Spec
     space: Space
@@ -26,6 +33,10 @@ class Plan:
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
+
+    def makes_same_points(self) -> str:
+        """Equal for plans that make the same points."""
+        return replace(self, goal=replace(self.goal, min_accuracy=None)).to_json()
 
 
 @dataclass(frozen=True)
@@ -51,8 +62,16 @@ def check_plan(plan: Plan, final: bool = False) -> None:
         )
     if plan.epochs or final:
         from dsodenet.data import load_dataset
-        from dsodenet.explore.trial import held_back
 
         if plan.spec.network.float_only:
             raise InputError(f"network.norm is {plan.spec.network.norm}, but a search needs one that can be quantised")
         held_back(load_dataset(plan.data, plan.spec.network))
+
+
+def held_back(data: Dataset) -> Dataset:
+    """The training split alone, a part of it held back as the test split: the test split itself has no say in a search."""
+    from dsodenet.data import Dataset, stratified_test_mask
+
+    held = stratified_test_mask(data.train_labels, VALIDATION_SHARE, VALIDATION_SEED)
+    images, labels = data.train_images, data.train_labels
+    return Dataset(data.name, images[~held], labels[~held], images[held], labels[held], data.class_names)

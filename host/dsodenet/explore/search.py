@@ -113,8 +113,8 @@ def _study(plan: Plan, folder: Path, seed: int | None = None) -> Any:
 def _check_plan(plan: Plan, study: Any, folder: Path) -> None:
     before = study.user_attrs.get("plan")
     if before is None:
-        study.set_user_attr("plan", plan.to_json())
-    elif before != plan.to_json():
+        study.set_user_attr("plan", plan.makes_same_points())
+    elif before != plan.makes_same_points():
         raise InputError(
             f"{folder} holds a search with another plan{_difference(before, plan)}; give another folder, or the spec and options "
             f"of that one"
@@ -123,7 +123,7 @@ def _check_plan(plan: Plan, study: Any, folder: Path) -> None:
 
 def _difference(before: str, plan: Plan) -> str:
     """The first part of the plan that differs, in words."""
-    was, now = json.loads(before), json.loads(plan.to_json())
+    was, now = json.loads(before), json.loads(plan.makes_same_points())
     key = next((key for key in now if was.get(key) != now[key]), None)
     if key is None:
         return ""

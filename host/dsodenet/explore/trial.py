@@ -17,15 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from dsodenet.data import Dataset, load_dataset, stratified_test_mask
+from dsodenet.data import load_dataset
 from dsodenet.errors import SpecError
 from dsodenet.explore.goal import figures
-from dsodenet.explore.plan import Plan
+from dsodenet.explore.plan import Plan, held_back
 from dsodenet.explore.space import build
 from dsodenet.spec import Spec
 
-VALIDATION_SHARE = 0.2
-VALIDATION_SEED = 7
 ERROR_FILE, WORK = "error.txt", "work"
 
 
@@ -101,13 +99,6 @@ def _known_accuracy(trial: Any, choice: dict[str, Any]) -> float | None:
             accuracy: float = other.user_attrs["accuracy"]
             return accuracy
     return None
-
-
-def held_back(data: Dataset) -> Dataset:
-    """The training split alone, a part of it held back as the test split: the test split itself has no say in a search."""
-    held = stratified_test_mask(data.train_labels, VALIDATION_SHARE, VALIDATION_SEED)
-    images, labels = data.train_images, data.train_labels
-    return Dataset(data.name, images[~held], labels[~held], images[held], labels[held], data.class_names)
 
 
 def trained_accuracy(plan: Plan, spec: Spec, place: Path) -> float:
