@@ -170,6 +170,21 @@ def test_a_new_run_leaves_no_teacher_of_an_old_one(tmp_path: Path) -> None:
     assert not (tmp_path / "teachers.pt").exists()
 
 
+@pytest.mark.parametrize(
+    ("recipe", "options", "named"),
+    [("compress", {}, "cannot be compressed to"), ("coral", {"batch_size": 1}, "recipe coral takes batches of 2 images or more")],
+)
+def test_what_a_recipe_cannot_do_is_said_before_it_trains(
+    recipe: str, options: dict[str, Any], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dsodenet.train.fit", lambda *args: pytest.fail("it trained"))
+    spec, data, target, defaults = task(1)
+    narrow = dataclasses.replace(spec.network, channels=(1, 1))
+    spec = dataclasses.replace(spec, network=narrow) if recipe == "compress" else spec
+    with pytest.raises(InputError, match=named):
+        train(spec, data, tmp_path, dataclasses.replace(defaults, **options), recipe, target=target)
+
+
 class Code:
     def __reduce__(self) -> Any:
         return print, ("executed",)

@@ -103,6 +103,7 @@ class CorrelationAlignment(Term):
     """Deep CORAL (arXiv 1607.01719): |C_source - C_target|**2 / (4 d**2) of the covariances of the embeddings, width d."""
 
     needs_target = True
+    least_batch = 2  # one image has no covariance
 
     def forward(self, seen: Seen) -> Tensor:
         difference = covariance(seen.source.embedding) - covariance(seen.adapted.embedding)

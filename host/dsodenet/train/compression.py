@@ -64,6 +64,17 @@ def size(spec: Spec, ranks: Ranks) -> int:
     return sum(parameters(with_ranks(spec, ranks)).values())
 
 
+def check_size(spec: Spec, most_parameters: float) -> None:
+    """InputError when no ranks make the network as small as `most_parameters`."""
+    options = options_of(spec.network)
+    smallest = size(spec, {name: choices[0] for name, choices in options.items()})
+    if smallest > most_parameters:
+        raise InputError(
+            f"{spec.name} cannot be compressed to {most_parameters:.0f} parameters: at rank 1 it still has {smallest} of its "
+            f"{size(spec, {name: choices[-1] for name, choices in options.items()})}"
+        )
+
+
 def choose_ranks(model: DsODENet, most_parameters: float, weakening: float = WEAKENING) -> Ranks:
     """Ranks for one round; InputError when no ranks make the network as small as `most_parameters`.
 
@@ -72,12 +83,7 @@ def choose_ranks(model: DsODENet, most_parameters: float, weakening: float = WEA
     norm: the sum over layers is what reaches the logits to first order.
     """
     spec, options = model.spec, options_of(model.spec.network)
-    smallest = size(spec, {name: choices[0] for name, choices in options.items()})
-    if smallest > most_parameters:
-        raise InputError(
-            f"{spec.name} cannot be compressed to {most_parameters:.0f} parameters: at rank 1 it still has {smallest} of its "
-            f"{size(spec, {name: choices[-1] for name, choices in options.items()})}"
-        )
+    check_size(spec, most_parameters)
     ranks, energy = {}, {}
     before = {item.layer: item.rank for item in spec.network.low_rank}
     for name, choices in options.items():

@@ -46,6 +46,7 @@ class Term(nn.Module):
 
     needs_teacher: ClassVar[bool] = False
     needs_target: ClassVar[bool] = False
+    least_batch: ClassVar[int] = 1  # images
 
     def __init__(self, training: Training, student: nn.Module) -> None:
         super().__init__()

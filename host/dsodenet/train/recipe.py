@@ -13,8 +13,10 @@ from torch import nn
 
 from dsodenet.data import Dataset
 from dsodenet.errors import InputError
+from dsodenet.layers import parameters
 from dsodenet.model import DsODENet, calibrate
 from dsodenet.spec import NORMS
+from dsodenet.train.compression import check_size
 from dsodenet.train.gradients import check_gradient
 from dsodenet.train.losses import CrossEntropy
 from dsodenet.train.objective import Loss
@@ -71,6 +73,7 @@ class Recipe:
     only_teachers: bool = False  # leaves no student
     norms: tuple[str, ...] = NORMS  # network.norm that it can work with
     whole: bool = False  # needs a spec without low_rank
+    shrinks: float = 1.0  # leaves the parameters of the spec divided by this
 
     @property
     def quantises(self) -> bool:
@@ -99,6 +102,12 @@ class Recipe:
         if self.whole and network.low_rank:
             raise InputError(f"recipe {name} needs a network without network.low_rank, but {network.low_rank[0].layer} has a rank")
         check_gradient(training.options.gradient, training.spec)
+        if self.shrinks > 1:
+            check_size(training.spec, sum(parameters(training.spec).values()) / self.shrinks)
+        least = max(loss.term.least_batch for stage in self.stages for loss in stage.losses)
+        size = min(training.options.batch_size, len(training.data.train_images))
+        if size < least:
+            raise InputError(f"recipe {name} takes batches of {least} images or more, but a batch has {size}")
         if self.only_teachers and training.target is not None:
             raise InputError(f"recipe {name} takes no target, but {training.target.name} was given")
 

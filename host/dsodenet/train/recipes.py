@@ -46,6 +46,7 @@ RECIPES: dict[str, Recipe] = {
             Stage("qat", quantised, schedule="qat"),
         ),
         norms=FOLDING_NORMS,
+        shrinks=2.0,
     ),
     "compress-untuned": Recipe(
         "halve the parameters at once, with no training after it: what fine-tuning is worth",
@@ -55,6 +56,7 @@ RECIPES: dict[str, Recipe] = {
             Stage("qat", quantised, schedule="qat", share=0.0),
         ),
         norms=FOLDING_NORMS,
+        shrinks=2.0,
     ),
     "separate": Recipe(
         "train full convolutions, then start from their nearest depthwise-separable form (CP3 of 1903.09973)",
