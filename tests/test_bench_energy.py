@@ -88,7 +88,7 @@ def test_a_compiler_that_does_not_work_is_said_in_one_line(monkeypatch: pytest.M
 
         return fail
 
-    job: Any = SimpleNamespace(float_model=torch.nn.Identity(), threads=(1,), images=IMAGES)
+    job: Any = SimpleNamespace(float_model=torch.nn.Identity(), threads=(1,), batches=(1,), left_out={}, images=IMAGES)
     monkeypatch.setattr(torch, "compile", compiled)
     with pytest.raises(ToolError, match=r"^torch.compile does not work here \(no C\+\+ compiler\)$"):
         paths.torch_compiled(job)

@@ -179,7 +179,7 @@ def test_the_table_shows_memory_and_evaluations(make_spec, tmp_path, capsys):
     spec.write_text(make_spec(channels=(3,), height=6, width=6).to_json())
     command = ["--spec", str(spec), "--n-steps", "4,32", "--repeats", "1", "--batch", "2", "--activation", "relu", "--json"]
     assert bench.main([*command, "--plot", str(tmp_path / "out.png")]) == 0
-    rows = {(row["n_steps"], row["gradient"]): row for row in json.loads(capsys.readouterr().out)}
+    rows = {(row["n_steps"], row["gradient"]): row for row in json.loads(capsys.readouterr().out)["rows"]}
     assert (tmp_path / "out.png").read_bytes()[:4] == b"\x89PNG"
     for name, forward, backward in (("backprop", 128, 0), ("checkpoint", 128, 128), ("adjoint", 128, 128), ("irdm", 129, 128)):
         assert (rows[32, name]["f_forward"], rows[32, name]["f_backward"]) == (forward, backward)

@@ -109,11 +109,12 @@ def test_a_full_disk_leaves_the_earlier_run(trained, spec, data, monkeypatch):
     run, _ = trained
     before = contents(run)
 
-    def full(content, path):
-        Path(path).write_bytes(b"half a file")
+    def full(path, content):
+        with open(path, "wb") as file:
+            file.write(content[:8])
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="no space"):
         train(spec, data, run, OPTIONS)
     assert contents(run) == before
