@@ -30,7 +30,7 @@ def confirm(spec: Spec, data_name: str, folder: Path, seeds: Sequence[int], prog
         "test_accuracy_sd": statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0,
         "simulated_cycles_per_image": statistics.mean(result["simulated_cycles_per_image"] for result in results),
         "test_images": results[0]["test_images"],
-        "differing": 0,
+        "differing": sum(result["differing"] for result in results),
         "seeds": results,
     }
 
@@ -60,6 +60,7 @@ def _confirm(spec: Spec, data_name: str, run: Path, seed: int, progress: bool) -
         "test_accuracy": float(np.mean(truth.argmax(axis=1) == data.test_labels)),
         "test_images": len(data.test_images),
         "simulated_cycles_per_image": cycles / len(data.test_images),
+        "differing": differing,
     }
 
 
