@@ -83,7 +83,7 @@ def test_every_row_says_what_it_is(run: Path, result: dict[str, Any]) -> None:
         assert 0 < row["min_us"] <= row["median_us"] <= row["max_us"]
         assert row["calls"] == (2 if row["path"] in TIMED else 0)
         assert row["path"] not in SOFTWARE or (row["label"], row["machine"]) == ("measured", machine.cpu_name())
-    assert {"python", "numpy", "torch", "onnxruntime"} <= set(result["versions"])
+    assert {"python", "numpy", "torch", "onnxruntime", "openblas"} <= set(result["versions"])
 
 
 def test_integer_rows_are_bit_exact(result: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from dsodenet.bench.figures_measured import MEASURED
 from dsodenet.bench.recipe_report import summary
 from dsodenet.bench.recipe_rows import DEFAULT, chosen
 from dsodenet.errors import InputError
+from dsodenet.resources import DEVICE
 from dsodenet.spec import Spec
 
 NOTHING = "not measured yet"
@@ -38,8 +39,9 @@ def result(name: str) -> dict[str, Any]:
     """A small result of each kind, with more in it than is kept."""
     value: dict[str, Any] = sample(kept.KINDS[name].shape) | {"command": kept.KINDS[name].command, "more": [1, 2]}
     if name == "front":
-        space = {"channels": 8, "blocks": 2, "stem": "conv3", "method": "euler", "n_steps": 4, "weight_bits": 8, "lanes": "1x4x8"}
-        figures_of = dict.fromkeys(("cycles", "DSP", "LUT", "parameters"), 1000.0)
+        space = {"channels": 8, "blocks": 2, "stem": "conv3", "method": "euler", "n_steps": 4, "weight_bits": 8}
+        space |= {"lanes": "1x4x8", "reuse_factor": 1}
+        figures_of = dict.fromkeys(("cycles", *DEVICE, "parameters"), 1000.0)
         point = {"choice": space, "figures": figures_of, "accuracy": 0.9, "label": "trained", "refused": None}
         value["points"] = [{"number": number} | point for number in range(5)]
         value["plan"]["goal"] = {"objective": "cycles", "limits": {"DSP": 0.8}}
@@ -85,7 +87,8 @@ def test_a_result_from_before_commands_is_recognised_by_its_keys(name: str) -> N
 def test_every_block_is_rendered_with_and_without_results(tmp_path: Path, folder: Path) -> None:
     for name, block in (MEASURED | LONG).items():
         assert NOTHING in block(), name
-    kept.keep([written(tmp_path, result(name), f"{name}.json") for name in kept.KINDS])
+    results = {name: result(name) for name in kept.KINDS} | {"l": result("bench") | {"model": "l"}}
+    kept.keep([written(tmp_path, value, f"{name}.json") for name, value in results.items()])
     for name, block in (MEASURED | LONG).items():
         assert NOTHING not in block() or name.startswith("time-"), name
 

@@ -1,10 +1,18 @@
-"""Tables that fit a terminal."""
+"""Tables and paragraphs that fit a terminal."""
 
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 from typing import Any
+
+LINE = 100  # columns of a paragraph
+
+
+def paragraph(text: str) -> str:
+    """Lines of at most LINE columns, the later ones indented."""
+    return textwrap.fill(text, LINE, subsequent_indent="  ")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

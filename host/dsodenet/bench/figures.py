@@ -23,7 +23,10 @@ from dsodenet.errors import InputError, ToolError
 from dsodenet.files import atomic_file, read_text
 
 ROOT = Path(__file__).resolve().parents[3]
-DOCUMENTS = ("README.md", "hls/README.md", "overlays/README.md", "overlays/rtl/README.md", "notebooks/README.md")
+DOCUMENTS = (
+    *("README.md", "hls/README.md", "overlays/README.md", "overlays/rtl/README.md", "notebooks/README.md"),
+    "host/dsodenet/bench/README.md",
+)
 BLOCKS: dict[str, Callable[[], str]] = COUNTED | MEASURED | LONG
 MARKED = re.compile(r"<!-- figures: (?P<name>[^\n]*?) -->(?P<text>.*?)<!-- end -->", re.DOTALL)
 MARK = re.compile(r"<!-- (figures:[^\n]*?|end) -->")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dsodenet.bench.figures_measured import machine, of
 from dsodenet.bench.kept import KINDS, load_models
-from dsodenet.bench.markdown import markdown_table, missing, percent, times
+from dsodenet.bench.markdown import markdown_table, missing
+from dsodenet.bench.ratios import HERE
 from dsodenet.bench.rows import END_TO_END
+from dsodenet.bench.subject import TRAINED
+from dsodenet.explore.report import about, final_lines, front_table
+from dsodenet.spread import percent_text
 
-WHERE = {"measured here": "here", "estimated for the A53": "on the A53"}
+WHICH = ("best", "weakest")
 
 
 def recipes() -> str:
@@ -21,8 +25,8 @@ def recipes() -> str:
 def _recipes(result: dict[str, Any]) -> str:
     rows = [
         (
-            *(row["row"], _spread(row.get("float_accuracy")), _spread(row.get("integer_accuracy"))),
-            *(_spread(row.get("gain"), signed=True), row["verdict"], f"{row['parameters']:,.0f}"),
+            *(row["row"], percent_text(row.get("float_accuracy")), percent_text(row.get("integer_accuracy"))),
+            *(percent_text(row.get("gain"), signed=True), row["verdict"], f"{row['parameters']:,.0f}"),
             f"{row['student_seconds']['mean']:.0f}" if row.get("student_seconds") else "-",
         )
         for row in result["rows"]
@@ -37,7 +41,7 @@ def _recipes(result: dict[str, Any]) -> str:
         "Gain: points over the row it is compared with, at equal seeds.",
     ]
     if result.get("teacher_accuracy"):
-        notes.append(f"Teacher {result['teacher']}: {_spread(result['teacher_accuracy'])} % in float.")
+        notes.append(f"Teacher {result['teacher']}: {percent_text(result['teacher_accuracy'])} % in float.")
     if result.get("moved") is not None:
         notes.append(
             "batch_shared takes one mean for all evaluations of f; measured, it moves by "
@@ -47,43 +51,15 @@ def _recipes(result: dict[str, Any]) -> str:
     return f"{markdown_table(header, rows)}\n\n{' '.join(notes)}"
 
 
-def _spread(spread: dict[str, float] | None, signed: bool = False) -> str:
-    if spread is None:
-        return "-"
-    return f"{100 * spread['mean']:{'+' if signed else ''}.1f} ± {100 * spread['sd']:.1f}"
-
-
 def front() -> str:
     """The Pareto front of the kept search."""
     return of("front", _front)
 
 
 def _front(result: dict[str, Any]) -> str:
-    plan = result["plan"]
-    objective, limits = plan["goal"]["objective"], plan["goal"]["limits"]
-    rows = []
-    for point in sorted(result["points"], key=lambda point: point["figures"][objective]):
-        choice, found = point["choice"], point["figures"]
-        roles = [role for role in ("base", "chosen") if result.get(role) == point["number"]]
-        channels = "/".join(str(choice["channels"] << block) for block in range(choice["blocks"]))
-        accuracy = "-" if point.get("accuracy") is None else percent(point["accuracy"], 2)
-        about = (point["number"], channels, choice["stem"], f"{choice['method']} {choice['n_steps']}", choice["weight_bits"])
-        counts = (f"{found[name]:,.0f}" for name in ("cycles", "DSP", "LUT", "parameters"))
-        rows.append((*about, times(str(choice["lanes"])), *counts, accuracy, ", ".join(roles) or "front"))
-    header = ("trial", "channels", "stem", "solver", "bits", "lanes", "cycles", "DSP", "LUT", "parameters", "accuracy", "is")
-    limited = ", ".join(f"{name} {limit:g}" for name, limit in limits.items())
-    notes = [
-        f"{result['points_in_all']} points of {result['specs_in_space']:,} around {plan['spec']['name']} on {plan['data']}, "
-        f"{result['trained']} trained for {plan['epochs']} + {plan['qat_epochs']} epochs, {result['over_a_limit']} over a limit ({limited}).",
-        "Accuracy: of the integers on validation images (measured); cycles and resources are estimated.",
-    ]
-    for name, final in result["final"].items():
-        notes.append(
-            f"{name.capitalize()}, trained in full with {len(final['seeds'])} seeds: {100 * final['test_accuracy']:.2f} ± "
-            f"{100 * final['test_accuracy_sd']:.2f} % of {final['test_images']} test images (measured), "
-            f"{final['simulated_cycles_per_image']:,.0f} cycles per image (simulated), {final['differing']} words differ."
-        )
-    return f"{markdown_table(header, rows)}\n\n{' '.join(notes)}"
+    header, rows, common = front_table(result)
+    notes = [about(result), *([f"In every row: {common}"] if common else []), *final_lines(result)]
+    return "\n\n".join((markdown_table(header, rows), " ".join(f"{note}." for note in notes)))
 
 
 def bench() -> str:
@@ -94,30 +70,62 @@ def bench() -> str:
 
 def _bench(result: dict[str, Any]) -> str:
     batches = list(dict.fromkeys(row["batch"] for row in result["rows"]))
-    rows: dict[tuple[str, ...], dict[int, str]] = {}
-    for row in result["rows"]:
+    steps = ",".join(map(str, result["n_steps"]))
+    trained = "" if result["weights"] == "trained" else f", {result['weights']} weights"
+    kernels = sorted({row["machine"] for row in result["rows"] if row.get("cycles")})
+    about = (
+        f"**{result['model']}**{trained}, {result['solver']} with n_steps {steps}, {result['macs_per_image']:,} MAC per image; median of "
+        f"{result['repeats']} calls on {machine(result)}. {'; '.join(kernels)}."
+    )
+    return "\n\n".join((about, _times(result["rows"], batches), *_speeds(result, batches)))
+
+
+def _times(rows: list[dict[str, Any]], batches: list[int]) -> str:
+    cells: dict[tuple[Any, ...], dict[Any, str]] = {}
+    for row in rows:
         threads = str(row["threads"]) if row["scope"] == END_TO_END else "-"
         per_image = row["median_us"] / row["batch"]
-        cells = rows.setdefault((row["path"], row["numbers"], threads, row["scope"], row["label"]), {})
-        cells[row["batch"]] = f"{per_image:,.0f}" if per_image >= 100 else f"{per_image:.1f}"
+        of_path = cells.setdefault((row["path"], row["numbers"], threads, row["scope"], row["label"]), {})
+        of_path[row["batch"]] = f"{per_image:,.0f}" if per_image >= 100 else f"{per_image:.1f}"
     header = ("path", "numbers", "threads", "timed", "time is", *(f"µs per image, batch {batch}" for batch in batches))
-    parts = [markdown_table(header, [(*key, *(cells.get(batch, "-") for batch in batches)) for key, cells in rows.items()])]
-    steps = ",".join(map(str, result["n_steps"]))
-    work = f"{result['macs_per_image']:,} MAC per image"
-    trained = "" if result["weights"] == "trained" else f", {result['weights']} weights"
-    about = f"**{result['model']}**{trained}, {result['solver']} with n_steps {steps}, {work}; median of {result['repeats']} calls on {machine(result)}."
-    kernels = sorted({row["machine"] for row in result["rows"] if row.get("cycles")})
-    ratios = [
-        f"batch {r['batch']}, {r['scope']}, {r['accelerator']} ({r['accelerator_is']}): {r['ratio_to_best']:.2f} times as fast as the best software "
-        f"{WHERE.get(r['software_is'], r['software_is'])} ({r['best']}), {r['ratio_to_weakest']:.2f} times as the weakest ({r['weakest']})"
-        for r in result["ratios"]
-    ]
-    ratios += [
-        f"batch {r['batch']}, {r['threads']} thread{'s' * (r['threads'] > 1)}: the integer reference is {r['ratio']:.2f} times as fast as "
-        f"{r['against']} ({r['numbers']})"
-        for r in result["reference_ratios"]
-    ]
-    return "\n\n".join((f"{about} {'; '.join(kernels)}.", *parts, "\n".join(f"- {ratio}." for ratio in ratios)))
+    return _grid(header, cells, batches)
 
 
-LONG: dict[str, Callable[[], str]] = {"recipes": recipes, "front": front, "bench": bench}
+def _speeds(result: dict[str, Any], batches: list[int]) -> list[str]:
+    """How many times as fast: the accelerator as software, and the integer reference as onnxruntime."""
+    accelerators: dict[tuple[Any, ...], dict[Any, str]] = {}
+    for r in result["ratios"]:
+        cells = accelerators.setdefault((f"{r['accelerator']} ({r['accelerator_is']})", r["scope"], r["software_is"]), {})
+        cells |= {(r["batch"], which): f"{r[f'ratio_to_{which}']:.2f} × {r[which]}" for which in WHICH}
+    columns = [(batch, which) for batch in batches for which in WHICH]
+    header = ("times as fast", "timed", "as software", *(f"{which}, batch {batch}" for batch, which in columns))
+    found = [_grid(header, accelerators, columns)]
+    references: dict[tuple[Any, ...], dict[Any, str]] = {}
+    for r in result["reference_ratios"]:
+        references.setdefault((f"{r['against']} ({r['numbers']})", r["threads"]), {})[r["batch"]] = f"{r['ratio']:.2f}"
+    header = ("integer reference is as fast, times, as", "threads", *(f"batch {batch}" for batch in batches))
+    return [*found, _grid(header, references, batches)] if references else found
+
+
+def _grid(header: Sequence[str], rows: dict[tuple[Any, ...], dict[Any, str]], columns: Sequence[Any]) -> str:
+    """A row per key, and a cell of it per column."""
+    return markdown_table(header, [(*key, *(cells.get(column, "-") for column in columns)) for key, cells in rows.items()])
+
+
+def speed_ups() -> str:
+    """All kept comparisons at batch 1: the accelerator as the best and as the weakest software path of the same processor."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for result in load_models():
+        name = result["model"] + ("" if result["weights"] == TRAINED else f" ({result['weights']} weights)")
+        found[name] = [ratio for ratio in result["ratios"] if ratio["batch"] == 1 and ratio["software_is"] == HERE]
+    paths = list(dict.fromkeys((r["accelerator"], r["scope"]) for ratios in found.values() for r in ratios))
+    rows = []
+    for name, ratios in found.items():
+        cells = {r["accelerator"]: f"{r['ratio_to_best']:.2f} and {r['ratio_to_weakest']:.1f}" for r in ratios}
+        software = (ratios[0]["best"], ratios[0]["weakest"]) if ratios else ("-", "-")
+        rows.append((name, *(cells.get(path, "-") for path, _ in paths), *software))
+    header = ("network", *(f"{path}, {scope}" for path, scope in paths), "best software", "weakest software")
+    return markdown_table(header, rows) if rows else missing(KINDS["bench"].target)
+
+
+LONG: dict[str, Callable[[], str]] = {"recipes": recipes, "front": front, "bench": bench, "speed-ups": speed_ups}

@@ -10,6 +10,8 @@ from dsodenet.bench.figures_counted import FULL_LANES, device_macs, size_l, smal
 from dsodenet.bench.kept import KINDS, load
 from dsodenet.bench.markdown import markdown_table, missing, percent, times
 from dsodenet.bench.published import FINN_CALL_US
+from dsodenet.bench.ratios import HERE
+from dsodenet.bench.rows import END_TO_END, KERNEL
 from dsodenet.ladder import show_rungs
 
 NOTEBOOKS = ("01_train_and_quantise", "02_lower_and_simulate", "03_run_on_the_zcu104", "04_fpga_against_software")
@@ -19,7 +21,12 @@ TimedRow = tuple[str, Callable[[dict[str, Any]], str], str]  # figure, its value
 def of(name: str, text: Callable[[dict[str, Any]], str]) -> str:
     """The text of a kept result; what to run where there is none."""
     result = load(name)
-    return missing(KINDS[name].target) if result is None else text(result)
+    return missing(target(name)) if result is None else text(result)
+
+
+def target(name: str) -> str:
+    """What a reader runs to measure a kept result; a comparison is named after its model."""
+    return KINDS[name].target if name in KINDS else f"dsodenet bench {name.removeprefix('bench-')}"
 
 
 def machine(result: dict[str, Any]) -> str:
@@ -30,11 +37,7 @@ def machine(result: dict[str, Any]) -> str:
 
 
 def ladder() -> str:
-    return of("demo", lambda demo: f"```\n{show_rungs({'rungs': [], **demo} | {'rungs': [_rung(r) for r in demo['rungs']]})}\n```")
-
-
-def _rung(rung: dict[str, Any]) -> dict[str, Any]:
-    return {"cycles": None} | rung
+    return of("demo", lambda demo: f"```\n{show_rungs(demo)}\n```")
 
 
 def demo_time() -> str:
@@ -90,6 +93,21 @@ def _on_board(host: dict[str, Any]) -> str:
     return f"{own['us']:.0f} µs, {own['us_each']:g} µs for each"
 
 
+def _speed_up(scope: str) -> Callable[[dict[str, Any]], str]:
+    """Of size l at batch 1, against both ends of the software on the same processor."""
+
+    def text(result: dict[str, Any]) -> str:
+        mine = (r for r in result["ratios"] if (r["batch"], r["scope"], r["software_is"]) == (1, scope, HERE))
+        r = next(mine, None)
+        if r is None:
+            return "-"
+        kernel = next(row["machine"] for row in result["rows"] if row["clock_mhz"])
+        software = f"{r['ratio_to_best']:.1f} × the best ({r['best']}), {r['ratio_to_weakest']:.0f} × the weakest ({r['weakest']})"
+        return f"{software}; {kernel}"
+
+    return text
+
+
 TABLE: dict[str, tuple[TimedRow, ...]] = {
     "demo": (
         ("accuracy on the test digits, size `xs`", _accuracies, "measured"),
@@ -99,6 +117,10 @@ TABLE: dict[str, tuple[TimedRow, ...]] = {
         (f"{size_l()} on the `rtl` engine of {times(FULL_LANES[0])} lanes", _cycles(FULL_LANES[0]), "simulated"),
         (f"the same on {times(FULL_LANES[1])} lanes", _cycles(FULL_LANES[1]), "simulated"),
         (f"of the {device_macs()} MAC per cycle that the device's DSPs allow, {times(FULL_LANES[1])} lanes", _share, "simulated"),
+    ),
+    "bench-l": (
+        ("kernel of `l` against software on this processor, batch 1", _speed_up(KERNEL), "estimated against measured"),
+        ("the same end to end, with our host library", _speed_up(END_TO_END), "estimated against measured"),
     ),
     "reference": (("the integer reference on `l`, this processor", _reference, "measured"),),
     "host": (
@@ -114,8 +136,7 @@ def table() -> str:
     rows: list[Sequence[str]] = []
     full, residual = smaller()
     for name, figures in TABLE.items():
-        target = KINDS[name].target
-        rows += [(what, of(name, value), label, f"`{target}`") for what, value, label in figures]
+        rows += [(what, of(name, value), label, f"`{target(name)}`") for what, value, label in figures]
         if name == "demo":
             size = "parameters of ODE blocks and downs of `xs`, fewer than with full convolutions; than with unshared blocks"
             rows.append((size, f"{full}; {residual}", "counted", "`dsodenet estimate xs`"))

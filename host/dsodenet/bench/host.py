@@ -10,7 +10,6 @@ import dataclasses
 import mmap
 import sys
 import tempfile
-import textwrap
 import time
 import tracemalloc
 import warnings
@@ -27,7 +26,6 @@ from dsodenet.arguments import Parser
 from dsodenet.bench.machine import origin
 from dsodenet.bench.output import check_json, exit_status, give, json_argument
 from dsodenet.bench.published import ACCESS_SOURCE, ACCESS_US, FINN_CALL_US, FINN_SOURCE
-from dsodenet.bench.report import LINE
 from dsodenet.errors import InputError
 from dsodenet.params import Params
 from dsodenet.registers import Kind, Status
@@ -39,7 +37,7 @@ from dsodenet.runtime.packing import pack_logits
 from dsodenet.runtime.simdevice import SimulatedZcu104
 from dsodenet.spec import Spec
 from dsodenet.synthetic import random_images, random_params
-from dsodenet.tables import table
+from dsodenet.tables import paragraph, table
 
 SPEC = "s"  # 32 x 32 x 3 pixels, 10 classes
 BATCHES = (1, 256)
@@ -260,7 +258,7 @@ def text(result: dict[str, Any]) -> str:
             {"instance": "", "type": "", "address": "#x", "registers": "", "bound_to": "", "clock_mhz": ".1f"},
         ),
     ]
-    return "\n".join(part if "\n" in part else textwrap.fill(part, LINE, subsequent_indent="  ") for part in parts)
+    return "\n".join(part if "\n" in part else paragraph(part) for part in parts)
 
 
 def _table(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> str:

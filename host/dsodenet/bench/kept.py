@@ -23,7 +23,7 @@ MAX_ITEMS, MAX_STRING, MAX_INTEGER = 1000, 300, 1 << 53
 SIGNIFICANT = 6
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
 ANY_KEY = "*"
-# Shapes: a type; [shape] for a list; {key: shape} for an object, {ANY_KEY: shape} for one with any keys; (shape,) may be missing or null.
+# Shapes: a type; [shape] for a list; {key: shape} for an object, {ANY_KEY: shape} for one with any keys; (shape,) may be missing and is null then.
 Shape = Any
 
 
@@ -40,14 +40,9 @@ class Kind:
 
 
 def _with_shown_points(result: dict[str, Any]) -> dict[str, Any]:
-    """A search without the points that no table shows, and how many there were."""
-    points, shown = result["points"], {*result["front"], result["base"]}
-    counts = {
-        "points_in_all": len(points),
-        "trained": sum(point["label"] == "trained" for point in points),
-        "over_a_limit": sum(point["refused"] is not None for point in points),
-    }
-    return result | counts | {"points": [point for point in points if point["number"] in shown]}
+    """A search without the points that no table shows."""
+    shown = {*result["front"], result["base"]}
+    return result | {"points": [point for point in result["points"] if point["number"] in shown]}
 
 
 SPREAD = ({"mean": float, "sd": float},)
@@ -139,17 +134,18 @@ KINDS = {
         "dsodenet explore",
         "dsodenet explore xs --trials 40 --out build/explore --final",
         {
-            **{"command": (str,), "specs_in_space": int, "points_in_all": int, "trained": int, "over_a_limit": int},
-            **{"front": [int], "base": (int,), "chosen": (int,)},
+            **{"command": (str,), "specs_in_space": int, "front": [int], "base": (int,), "chosen": (int,)},
+            "counts": {"points": int, "trained": int, "over_a_limit": int},
             "plan": {
                 **{"goal": {"objective": str, "limits": {ANY_KEY: float}}, "spec": {"name": str}},
                 **{"data": str, "epochs": int, "qat_epochs": int, "seed": int},
             },
             "points": [
-                {"number": int, "choice": {ANY_KEY: object}, "figures": {ANY_KEY: float}, "accuracy": (float,), "label": str}
+                {"number": int, "choice": {ANY_KEY: object}, "figures": {ANY_KEY: float}, "label": str}
+                | {"accuracy": (float,), "refused": (str,)}
             ],
             "final": {
-                ANY_KEY: {"test_accuracy": float, "test_accuracy_sd": float, "test_images": int, "seeds": [{"seed": int}]}
+                ANY_KEY: {"test_accuracy": SPREAD[0], "test_images": int, "seeds": [{"seed": int}]}
                 | {"simulated_cycles_per_image": float, "differing": int}
             },
         },
@@ -230,8 +226,7 @@ def take(value: Any, shape: Shape, where: str) -> Any:
             raise InputError(f"{where} must be an object of at most {MAX_ITEMS} keys")
         if ANY_KEY in shape:
             return {_text(key, where): take(item, shape[ANY_KEY], f"{where}.{key}") for key, item in value.items()}
-        return {key: take(value.get(key), part, f"{where}.{key}") for key, part in shape.items() if value.get(key) is not None
-                or not isinstance(part, tuple)}  # fmt: skip
+        return {key: take(value.get(key), part, f"{where}.{key}") for key, part in shape.items()}
     return _scalar(value, shape, where)
 
 

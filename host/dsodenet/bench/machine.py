@@ -35,14 +35,26 @@ def all_threads() -> int:
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Versions of Python and of those packages that are installed."""
+    """Versions of Python and of those packages that are installed; with NumPy, of its BLAS."""
     found = {"python": platform.python_version()}
     for name in packages:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return found | blas() if "numpy" in packages else found
+
+
+def blas() -> dict[str, str]:
+    """NumPy's BLAS, and the processor whose kernels it took; nothing without threadpoolctl.
+
+    OpenBLAS takes its oldest kernels on a processor newer than itself, which OPENBLAS_CORETYPE mends."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return {}
+    found = next((library for library in threadpool_info() if library["user_api"] == "blas"), None)
+    return {} if found is None else {found["internal_api"]: f"{found['version']} ({found.get('architecture', 'unknown')} kernels)"}
 
 
 def origin(command: str, kinds: dict[str, str], *packages: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dsodenet.bench.modelled import FINN_CALL, OUR_HOST, RTL
 from dsodenet.bench.rows import END_TO_END, KERNEL, LABELS, Row
 
 SOFTWARE = ("cpu", "torch", "torch-compile", "onnxruntime", "onnxruntime-int8")  # on this processor
+HERE, ON_A53 = "measured here", "estimated for the A53"
 ACCELERATORS = {KERNEL: (RTL, "zcu104"), END_TO_END: ("zcu104", OUR_HOST, FINN_CALL)}  # scope -> paths
 
 
@@ -18,8 +19,8 @@ def ratios(rows: Sequence[Row]) -> list[dict[str, Any]]:
     A library stands in them at the thread count that suits it: threads that hinder it make no baseline.
     """
     groups = {
-        "measured here": [row for row in rows if row.path in SOFTWARE],
-        "estimated for the A53": [row for row in rows if row.path == "a53"],
+        HERE: [row for row in rows if row.path in SOFTWARE],
+        ON_A53: [row for row in rows if row.path == "a53"],
     }
     found = []
     for accelerator in _accelerators(rows):

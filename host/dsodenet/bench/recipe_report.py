@@ -5,16 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dsodenet.bench.recipe_rows import Row, Scale
 from dsodenet.files import atomic_file
-from dsodenet.tables import table
+from dsodenet.spread import percent_text, spread
+from dsodenet.tables import paragraph, table
 
-LINE = 110  # columns
 ERRORS = 2  # standard errors by which a paired difference must exceed zero to be called one
 
 
@@ -33,7 +32,7 @@ def summary(rows: Sequence[Row], scale: Scale, cells: Sequence[dict[str, Any]]) 
             "seeds": len(own),
         }
         for key in ("float_accuracy", "integer_accuracy", "source_float_accuracy", "student_seconds", "teacher_seconds"):
-            entry[key] = _spread([cell[key] for cell in own])
+            entry[key] = spread([cell[key] for cell in own])
         entry |= {key: statistics.mean(cell[key] for cell in own) for key in ("parameters", "macs")}
         entry["parameters_compared"] = first["parameters_compared"]
         entry |= _gain(own, by_row[row.against]) if row.against is not None else {"gain": None, "verdict": "-"}
@@ -43,25 +42,17 @@ def summary(rows: Sequence[Row], scale: Scale, cells: Sequence[dict[str, Any]]) 
         "options": dataclasses.asdict(scale.options),
         "adaptation_options": dataclasses.asdict(scale.adaptation),
         "teacher": scale.teacher,
-        "teacher_accuracy": _spread([t["accuracy"] for cell in cells if cell["row"] == "matching" for t in cell["teachers"]]),
-        "moved": _spread([cell["moved"] for cell in cells]),
+        "teacher_accuracy": spread([t["accuracy"] for cell in cells if cell["row"] == "matching" for t in cell["teachers"]]),
+        "moved": spread([cell["moved"] for cell in cells]),
         "rows": found,
     }
-
-
-def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
-    """Mean and sample standard deviation."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return None
-    return {"mean": statistics.mean(known), "sd": statistics.stdev(known) if len(known) > 1 else 0.0}
 
 
 def _gain(own: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The difference at equal seeds, of the integers where both have them, and whether it stands out of its own spread."""
     key = "integer_accuracy" if own[0]["integer_accuracy"] is not None else "float_accuracy"
     differences = [a[key] - b[key] for a, b in zip(own, other)]
-    gain = _spread(differences)
+    gain = spread(differences)
     assert gain is not None
     if len(differences) < 2:
         verdict = "one seed"
@@ -99,28 +90,23 @@ def text(result: dict[str, Any]) -> str:
             "arXiv 2004.09222 f normalises twice per evaluation; make norms shows longer spans, and what batch statistics would give."
         )
     if result["teacher_accuracy"] is not None:
-        notes.append(f"teacher {result['teacher']}: {_percent(result['teacher_accuracy'])} % in float; train s leaves it out.")
-    return "\n\n".join(parts) + "\n\n" + "\n".join(textwrap.fill(note, LINE, subsequent_indent="  ") for note in notes)
+        notes.append(f"teacher {result['teacher']}: {percent_text(result['teacher_accuracy'])} % in float; train s leaves it out.")
+    return "\n\n".join(parts) + "\n\n" + "\n".join(paragraph(note) for note in notes)
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     compared = row["parameters_compared"]
-    gain = "-" if row["gain"] is None else f"{100 * row['gain']['mean']:+.1f} ± {100 * row['gain']['sd']:.1f}"
     return (
         row["row"],
-        _percent(row["float_accuracy"]),
-        _percent(row["integer_accuracy"]),
-        gain,
+        percent_text(row["float_accuracy"]),
+        percent_text(row["integer_accuracy"]),
+        percent_text(row["gain"], signed=True),
         row["verdict"],
         f"{row['parameters']:.0f}",
         f"{100 * compared['dsodenet'] / compared['full']:.1f}",
         f"{row['macs'] / 1e3:.0f}",
         f"{row['student_seconds']['mean']:.0f}",
     )
-
-
-def _percent(spread: dict[str, float] | None) -> str:
-    return "-" if spread is None else f"{100 * spread['mean']:.1f} ± {100 * spread['sd']:.1f}"
 
 
 def figure(result: dict[str, Any], path: Path) -> Path:
@@ -138,7 +124,7 @@ def figure(result: dict[str, Any], path: Path) -> Path:
     for panel, (name, rows) in zip(axes[0], panels.items()):
         for shift, key, label in ((-0.2, "float_accuracy", "float"), (0.2, "integer_accuracy", "w8a8 integers")):
             known = [(i + shift, row[key]) for i, row in enumerate(rows) if row[key] is not None]
-            means, deviations = ([100 * spread[part] for _, spread in known] for part in ("mean", "sd"))
+            means, deviations = ([100 * found[part] for _, found in known] for part in ("mean", "sd"))
             panel.barh([y for y, _ in known], means, 0.38, xerr=deviations, label=label, error_kw={"elinewidth": 0.8})
         low = min(row[key]["mean"] for row in rows for key in ("float_accuracy", "integer_accuracy") if row[key] is not None)
         panel.set(

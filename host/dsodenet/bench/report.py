@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Any
 
+from dsodenet.bench.ratios import HERE, ON_A53
 from dsodenet.bench.rows import END_TO_END
 from dsodenet.bench.subject import RANDOM
-from dsodenet.tables import table
+from dsodenet.tables import paragraph, table
 
-LINE = 100  # columns
 UNSTEADY = 3
 
 
@@ -26,7 +25,7 @@ def text(result: dict[str, Any]) -> str:
     ]
     if result["weights"] == RANDOM:
         lines.insert(1, "weights: random. Times depend on shapes alone; accuracy is not claimed, and classes are not compared")
-    parts = [textwrap.fill(line, LINE) for line in lines]
+    parts = [paragraph(line) for line in lines]
     for batch in dict.fromkeys(row["batch"] for row in result["rows"]):
         rows = [_cells(row) for row in result["rows"] if row["batch"] == batch]
         header = (f"batch {batch}", "threads", "numbers", "scope", "time is", "us", "min", "max", "img/s", "class")
@@ -47,7 +46,7 @@ def text(result: dict[str, Any]) -> str:
         )
     if result["differing"]:
         notes.append(f"{result['differing']} integer logits differ from the reference")
-    parts += [textwrap.fill(note, LINE, subsequent_indent="  ") for note in dict.fromkeys(notes)]
+    parts += [paragraph(note) for note in dict.fromkeys(notes)]
     parts += [_energy(result), _reference(result), _speed_ups(result)]
     return "\n".join(filter(None, parts))
 
@@ -78,7 +77,7 @@ def _reference(result: dict[str, Any]) -> str:
     return table(("reference is as fast", "batch", "threads", "as", "us", "its us"), rows) if rows else ""
 
 
-WHERE = {"measured here": "", "estimated for the A53": " on the A53"}
+WHERE = {HERE: "", ON_A53: " on the A53"}
 
 
 def _speed_ups(result: dict[str, Any]) -> str:
@@ -96,7 +95,7 @@ def _speed_ups(result: dict[str, Any]) -> str:
         "on a ZCU104, by their authors: " + ", ".join(dict.fromkeys(f"{p['system']} ({p['source']})" for p in result["published"]))
     )
     speed_ups = table(("as fast", "timed", "batch", "accelerator", "against software"), rows)
-    return f"{speed_ups}\n{textwrap.fill(legend, LINE, subsequent_indent='  ')}"
+    return f"{speed_ups}\n{paragraph(legend)}"
 
 
 def _us(value: float) -> str:

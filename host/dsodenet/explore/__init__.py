@@ -10,6 +10,7 @@ from typing import Any
 
 from dsodenet.explore.goal import LIMITS, OBJECTIVES, Goal
 from dsodenet.explore.plan import Plan, Point, check_plan
+from dsodenet.explore.report import counts
 from dsodenet.explore.search import front, search
 from dsodenet.explore.space import Space, build
 from dsodenet.files import atomic_file, write_json
@@ -40,11 +41,13 @@ def explore(
     for point in best:
         with atomic_file(folder / SPECS / f"{point.number}.json") as path:
             path.write_text(build(plan.spec, point.choice).to_json(), encoding="utf-8")
+    points = [asdict(point) for point in found]
     result: dict[str, Any] = {
         "command": "dsodenet explore",
         "plan": json.loads(plan.to_json()),
         "specs_in_space": plan.space.size(),
-        "points": [asdict(point) for point in found],
+        "points": points,
+        "counts": counts(points),
         "front": [point.number for point in best],
         "base": None if base is None else base.number,
         "chosen": None if chosen is None else chosen.number,

@@ -14,20 +14,19 @@ from dsodenet.errors import RunError
 from dsodenet.params import Params
 from dsodenet.reference import Reference
 from dsodenet.spec import Spec
+from dsodenet.spread import spread
 
 
 def confirm(spec: Spec, data_name: str, folder: Path, seeds: Sequence[int], progress: bool = True) -> dict[str, Any]:
     """Train `spec` once per seed in FOLDER/seed-N (or take the run that is there), and measure each on the test split.
 
     One training says little: on a few hundred test images, two seeds of one spec differ by more than many specs do. Accuracies in
-    [0, 1], mean and sample standard deviation. The spec's lanes count, whatever its kernel: cycles are those of the rtl kernel,
-    simulated, and depend on the spec alone. RunError on a differing word.
+    [0, 1]. The spec's lanes count, whatever its kernel: cycles are those of the rtl kernel, simulated, and depend on the spec alone.
+    RunError on a differing word.
     """
     results = [_confirm(spec, data_name, folder / f"seed-{seed}", seed, progress) for seed in seeds]
-    accuracies = [result["test_accuracy"] for result in results]
     return {
-        "test_accuracy": statistics.mean(accuracies),
-        "test_accuracy_sd": statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0,
+        "test_accuracy": spread([result["test_accuracy"] for result in results]),
         "simulated_cycles_per_image": statistics.mean(result["simulated_cycles_per_image"] for result in results),
         "test_images": results[0]["test_images"],
         "differing": sum(result["differing"] for result in results),

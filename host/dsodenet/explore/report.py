@@ -1,43 +1,74 @@
-"""A search as text."""
+"""A search in words: the rows of its front, for a terminal and for a document, and what was found."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from dsodenet.resources import DEVICE
-from dsodenet.tables import table
+from dsodenet.spread import percent_text
+from dsodenet.tables import paragraph, table
 
 KEYS = ("trial", "channels", "stem", "solver", "bits", "lanes", "reuse", "cycles", *DEVICE, "parameters", "accuracy %", "is")
 ALWAYS = ("trial", "channels", "solver", "cycles", "accuracy %", "is")  # also where all rows are alike
 
 
-def text(result: dict[str, Any]) -> str:
-    """The front as a table, smallest first; the spec that the search started from is added where it is no part of it."""
+def front_table(result: dict[str, Any]) -> tuple[list[str], list[tuple[str, ...]], str]:
+    """Header and rows of the front, smallest first, and what all rows have in common.
+
+    The spec that the search started from is added where it is no part of the front."""
     objective = result["plan"]["goal"]["objective"]
     shown = {*result["front"], result["base"]} - {None}
     points = sorted((p for p in result["points"] if p["number"] in shown), key=lambda p: p["figures"][objective])
     columns = {key: [cells[key] for cells in (_cells(point, result) for point in points)] for key in KEYS}
     varying = [key for key in KEYS if key in ALWAYS or len(set(columns[key])) > 1]
     common = ", ".join(f"{key} {columns[key][0]}" for key in KEYS if points and key not in varying)
-    every = result["points"]
-    trained = sum(point["label"] == "trained" for point in every)
-    refused = sum(point["refused"] is not None for point in every)
+    return varying, list(zip(*(columns[key] for key in varying))), common
+
+
+def counts(points: list[dict[str, Any]]) -> dict[str, int]:
+    """How many points a search has, how many of them have an accuracy, and how many broke a limit."""
+    return {
+        "points": len(points),
+        "trained": sum(point["accuracy"] is not None for point in points),
+        "over_a_limit": sum(point["refused"] is not None for point in points),
+    }
+
+
+def about(result: dict[str, Any]) -> str:
+    """What was searched, and what the figures of its points are."""
+    plan, found = result["plan"], result["counts"]
+    limits = ", ".join(f"{name} {limit:g}" for name, limit in plan["goal"]["limits"].items())
+    return (
+        f"{found['points']} points of {result['specs_in_space']:,} around {plan['spec']['name']} on {plan['data']}: {found['trained']} trained "
+        f"({plan['epochs']} + {plan['qat_epochs']} epochs), {found['over_a_limit']} over a limit ({limits}); front by "
+        f"{plan['goal']['objective']}. Accuracy: of the integers on validation images, measured; cycles and resources are estimated"
+    )
+
+
+def final_lines(result: dict[str, Any]) -> list[str]:
+    """What full trainings of the chosen spec and of the base gave, and how they compare."""
+    final = result["final"]
     lines = [
-        f"{len(every)} points of a space of {result['specs_in_space']:,}: {trained} trained, {refused} over a limit; front by {objective}",
-        table(varying, list(zip(*(columns[key] for key in varying)))),
-        *([f"in every row: {common}"] if common else []),
-        "accuracy: of the integers on validation images after a short training; cycles and resources are estimated",
+        f"{name.capitalize()}: {percent_text(each['test_accuracy'], 2)} % of {each['test_images']} test images after full training with "
+        f"{len(each['seeds'])} seeds (measured), {each['simulated_cycles_per_image']:,.0f} cycles per image (simulated), "
+        f"{each['differing']} words differ"
+        for name, each in final.items()
     ]
+    if {"chosen", "base"} <= final.keys():
+        cycles = final["chosen"]["simulated_cycles_per_image"] / final["base"]["simulated_cycles_per_image"]
+        points = final["chosen"]["test_accuracy"]["mean"] - final["base"]["test_accuracy"]["mean"]
+        lines.append(f"Chosen against base: {100 * cycles - 100:+.0f} % cycles, {100 * points:+.2f} points of accuracy")
+    return lines
+
+
+def text(result: dict[str, Any]) -> str:
+    """The search for a terminal."""
+    header, rows, common = front_table(result)
+    notes = [about(result), *([f"in every row: {common}"] if common else [])]
     if result["chosen"] is None:
-        lines.append(_why_none(result))
-    for name, final in result["final"].items():
-        spread = f" ± {100 * final['test_accuracy_sd']:.2f}" if len(final["seeds"]) > 1 else ""
-        lines.append(
-            f"{name}: {100 * final['test_accuracy']:.2f}{spread} % of {final['test_images']} test images after full training with "
-            f"{len(final['seeds'])} seeds (measured), {final['simulated_cycles_per_image']:,.0f} cycles per image (simulated, "
-            f"{final['differing']} words differ)"
-        )
-    return "\n".join(lines)
+        notes.append(_why_none(result))
+    notes += final_lines(result)
+    return "\n".join((table(header, rows), *(paragraph(note) for note in notes)))
 
 
 def _why_none(result: dict[str, Any]) -> str:
@@ -54,17 +85,17 @@ def _why_none(result: dict[str, Any]) -> str:
     return "no trained point is accurate enough; more trials or epochs, or a lower accuracy, may find one"
 
 
-def _cells(point: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+def _cells(point: dict[str, Any], result: dict[str, Any]) -> dict[str, str]:
     choice, found = point["choice"], point["figures"]
     roles = [role for role in ("base", "chosen") if point["number"] == result[role]]
     return {
-        "trial": point["number"],
+        "trial": str(point["number"]),
         "channels": "/".join(str(choice["channels"] << block) for block in range(choice["blocks"])),
         "stem": choice["stem"],
         "solver": f"{choice['method']} N={choice['n_steps']}",
-        "bits": choice["weight_bits"],
+        "bits": str(choice["weight_bits"]),
         "lanes": choice["lanes"],
-        "reuse": choice["reuse_factor"],
+        "reuse": str(choice["reuse_factor"]),
         **{name: f"{found[name]:,.0f}" for name in ("cycles", *DEVICE, "parameters")},
         "accuracy %": "-" if point["accuracy"] is None else f"{100 * point['accuracy']:.2f}",
         "is": ", ".join([point["label"], *roles, *(["over a limit"] if point["refused"] else [])]),

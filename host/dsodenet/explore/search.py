@@ -117,7 +117,7 @@ def _check_plan(plan: Plan, study: Any, folder: Path) -> None:
     elif before != plan.makes_same_points():
         raise InputError(
             f"{folder} holds a search with another plan{_difference(before, plan)}; give another folder, or the spec and options "
-            f"of that one"
+            "of that one"
         )
 
 

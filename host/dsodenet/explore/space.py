@@ -18,6 +18,7 @@ STEPS = (1, 2, 3, 4, 6, 8, 10)
 WEIGHT_BITS = (4, 6, 8)
 LANES = ("1x4x8", "1x8x16", "1x16x32", "1x32x64", "2x16x64", "3x16x64")
 REUSE_FACTORS = (1, 2, 4, 8, 16, 32)
+ENGINE_AXES = ("lanes", "reuse_factor")  # change cycles and resources, and no word of a result
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,14 @@ class Space:
     def around(cls, spec: Spec, changes: dict[str, str] | None = None) -> Space:
         """The usual space around a spec. changes: axis -> choices separated by commas, instead of the usual ones.
 
-        Lanes and reuse factors stay those of the spec unless they are given: a search compares models on one engine.
+        Of the engine's axes the one that the spec's kernel has varies; `lanes=1x4x8`, say, compares networks on one engine.
         """
-        network = spec.network
+        network, own_lanes = spec.network, lanes_text(spec.kernel)
+        engine: dict[str, tuple[Any, ...]] = {"lanes": (own_lanes,), "reuse_factor": (spec.kernel.reuse_factor,)}
+        if spec.kernel.name == "rtl":
+            engine["lanes"] = tuple(dict.fromkeys((own_lanes, *LANES)))
+        else:
+            engine["reuse_factor"] = tuple(sorted({*REUSE_FACTORS, spec.kernel.reuse_factor}))
         usual: dict[str, tuple[Any, ...]] = {
             "channels": tuple(sorted({max(1, round(width * network.channels[0])) for width in WIDTHS})),
             "blocks": tuple(range(1, _most_blocks(spec) + 1)),
@@ -47,14 +53,17 @@ class Space:
             "method": tuple(TABLEAUS),
             "n_steps": tuple(sorted({*STEPS, *spec.solver.n_steps[:1]})),
             "weight_bits": tuple(sorted({*WEIGHT_BITS, spec.quantisation.weight_bit_width})),
-            "lanes": (lanes_text(spec.kernel),),
-            "reuse_factor": (spec.kernel.reuse_factor,),
+            **engine,
         }
         for axis, text in (changes or {}).items():
             if axis not in usual:
                 raise InputError(f"axis is {axis!r}, but it must be one of {', '.join(usual)}")
             usual[axis] = _choices(axis, text, type(usual[axis][0]))
-        return cls(**usual)
+        space = cls(**usual)
+        if "lanes" in (changes or {}):
+            return space
+        fitting = tuple(lanes for lanes in space.lanes if lanes == own_lanes or space.useless(spec, "lanes", lanes) is None)
+        return replace(space, lanes=fitting)
 
     def axes(self) -> dict[str, tuple[Any, ...]]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -68,23 +77,26 @@ class Space:
 
     def check(self, spec: Spec) -> None:
         """InputError for a value that goes with no choice of the other axes: a search would propose it without end."""
-        axes = self.axes()
         bad: list[tuple[bool, int, str]] = []
-        for axis, choices in axes.items():
-            others = {name: values for name, values in axes.items() if name != axis}
+        for axis, choices in self.axes().items():
             for value in choices:
-                reasons: Counter[str] = Counter()
-                for rest in itertools.product(*others.values()):
-                    reason = _impossible(spec, {axis: value} | dict(zip(others, rest)))
-                    if reason is None:
-                        break
-                    reasons[reason] += 1
-                else:
-                    why = reasons.most_common(1)[0][0]
+                why = self.useless(spec, axis, value)
+                if why is not None:
                     named = any(f" is {part}," in why for part in str(value).split("x"))  # else another axis is to blame
                     bad.append((not named, len(choices), f"axis {axis} has {value!r}, but no spec can be built with it: {why}"))
         if bad:
             raise InputError(min(bad, key=lambda item: item[:2])[2])
+
+    def useless(self, spec: Spec, axis: str, value: Any) -> str | None:
+        """Why a value of an axis goes with no choice of the others; None where it goes with one."""
+        others = {name: choices for name, choices in self.axes().items() if name != axis}
+        reasons: Counter[str] = Counter()
+        for rest in itertools.product(*others.values()):
+            reason = _impossible(spec, {axis: value} | dict(zip(others, rest)))
+            if reason is None:
+                return None
+            reasons[reason] += 1
+        return reasons.most_common(1)[0][0]
 
     def choice_of(self, spec: Spec) -> dict[str, Any] | None:
         """The choices that make this spec, or None when it is not in the space."""
@@ -114,6 +126,11 @@ def build(base: Spec, choice: dict[str, Any]) -> Spec:
         replace(base.kernel, reuse_factor=choice["reuse_factor"]),
     )
     return with_lanes(spec, choice["lanes"])
+
+
+def network_of(choice: dict[str, Any]) -> dict[str, Any]:
+    """The part of a choice on which results depend."""
+    return {axis: value for axis, value in choice.items() if axis not in ENGINE_AXES}
 
 
 def _impossible(spec: Spec, choice: dict[str, Any]) -> str | None:

@@ -21,7 +21,7 @@ from dsodenet.data import load_dataset
 from dsodenet.errors import SpecError
 from dsodenet.explore.goal import figures
 from dsodenet.explore.plan import Plan, held_back
-from dsodenet.explore.space import build
+from dsodenet.explore.space import build, network_of
 from dsodenet.spec import Spec
 
 ERROR_FILE, WORK = "error.txt", "work"
@@ -93,9 +93,9 @@ def run_trial(plan: Plan, place: Path, trial: Any) -> tuple[float, float]:
 
 
 def _known_accuracy(trial: Any, choice: dict[str, Any]) -> float | None:
-    """Of an earlier trial of the same choice: training is repeatable, nothing new would be learned."""
+    """Of an earlier trial of the same network: training is repeatable and the engine changes no word, nothing new would be learned."""
     for other in finished(trial.study):
-        if other.user_attrs.get("choice") == choice and "accuracy" in other.user_attrs:
+        if "accuracy" in other.user_attrs and network_of(other.user_attrs["choice"]) == network_of(choice):
             accuracy: float = other.user_attrs["accuracy"]
             return accuracy
     return None
