@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from command_line import call, refused
 
-from dsodenet.bench import bars, compare, limit, modelled, paths, report, rows
+from dsodenet.bench import bars, compare, limit, machine, modelled, paths, report, rows
 from dsodenet.bench.subject import Subject
 from dsodenet.errors import ToolError
 from dsodenet.params import Params
@@ -243,3 +243,22 @@ def test_a_table_of_long_times_and_names_fits_its_lines(result: dict[str, Any]) 
     assert "onnxruntime-int8, 2 threads\n" in text
     assert "rtl + FINN call, estimated" in text
     assert max(map(len, text.splitlines())) <= report.LINE
+
+
+@pytest.mark.parametrize(
+    ("openblas", "flags", "advised"),
+    [
+        ("0.3.23 (Prescott kernels)", "sse3 avx2 avx512f", "SkylakeX"),
+        ("0.3.23 (Prescott kernels)", "sse3 avx2", "Haswell"),
+        ("0.3.23 (Prescott kernels)", "sse3", ""),
+        ("0.3.23 (Zen kernels)", "sse3 avx2", ""),
+    ],
+)
+def test_a_blas_that_does_not_know_the_processor_is_said(
+    openblas: str, flags: str, advised: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "CPU_INFO", tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text(f"model name\t: one\nflags\t\t: {flags}\n")
+    advice = machine.blas_advice({"openblas": openblas})
+    assert bool(advice) == bool(advised)
+    assert advised in advice

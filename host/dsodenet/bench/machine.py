@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+OLDEST_KERNELS = "Prescott"
+OPENBLAS_CORES = {"avx512f": "SkylakeX", "avx2": "Haswell"}  # flag of the processor -> kernels that need no more than it
 CPU_INFO, BOARD_MODEL = Path("/proc/cpuinfo"), Path("/proc/device-tree/model")
 
 
@@ -46,15 +48,29 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def blas() -> dict[str, str]:
-    """NumPy's BLAS, and the processor whose kernels it took; nothing without threadpoolctl.
-
-    OpenBLAS takes its oldest kernels on a processor newer than itself, which OPENBLAS_CORETYPE mends."""
+    """NumPy's BLAS, and the processor whose kernels it took; nothing without threadpoolctl."""
     try:
         from threadpoolctl import threadpool_info
     except ImportError:
         return {}
     found = next((library for library in threadpool_info() if library["user_api"] == "blas"), None)
     return {} if found is None else {found["internal_api"]: f"{found['version']} ({found.get('architecture', 'unknown')} kernels)"}
+
+
+def blas_advice(found: dict[str, str]) -> str:
+    """What to do where OpenBLAS does not know a processor newer than itself and takes its oldest kernels; found: versions."""
+    if OLDEST_KERNELS not in found.get("openblas", ""):
+        return ""
+    try:
+        flags = set(CPU_INFO.read_text(encoding="utf-8").split())
+    except OSError:
+        return ""
+    better = next((core for flag, core in OPENBLAS_CORES.items() if flag in flags), None)
+    if better is None:
+        return ""
+    return (
+        f"NumPy's OpenBLAS does not know this processor and took its oldest kernels; OPENBLAS_CORETYPE={better} gives it newer ones"
+    )
 
 
 def origin(command: str, kinds: dict[str, str], *packages: str) -> dict[str, Any]:

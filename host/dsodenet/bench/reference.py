@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dsodenet.arguments import Parser
-from dsodenet.bench.machine import origin
+from dsodenet.bench.machine import blas_advice, origin
 from dsodenet.bench.output import check_json, exit_status, give, json_argument
 from dsodenet.errors import InputError
 from dsodenet.layers import macs, sections
@@ -22,7 +22,7 @@ from dsodenet.params import Params
 from dsodenet.reference import Reference, limited_blas
 from dsodenet.spec import Spec
 from dsodenet.synthetic import random_images, random_params
-from dsodenet.tables import table
+from dsodenet.tables import paragraph, table
 
 MAX_BATCH, MAX_REPEATS = 4096, 10_000
 
@@ -101,11 +101,13 @@ def text(result: dict[str, Any]) -> str:
         ("integer reference", str(r["threads"]), r["ms_per_image"], r["gmac_per_s"], r["of_sgemm"]) for r in result["reference"]
     ]
     header = ("what", "threads", "ms/image", "GMAC/s", "of sgemm")
-    return (
-        f"{result['spec']}, {result['solver']} {result['n_steps']}: {about}\n"
-        f"measured on {result['cpu']}, {result['cores']} cores, NumPy {numpy}; random int8 weights\n"
-        + table(header, [(*row[:2], *(f"{value:.2f}" for value in row[2:])) for row in rows])
-    )
+    parts = [
+        f"{result['spec']}, {result['solver']} {result['n_steps']}: {about}",
+        f"measured on {result['cpu']}, {result['cores']} cores, NumPy {numpy}; random int8 weights",
+        table(header, [(*row[:2], *(f"{value:.2f}" for value in row[2:])) for row in rows]),
+        paragraph(blas_advice(result["versions"])),
+    ]
+    return "\n".join(filter(None, parts))
 
 
 def work(arguments: list[str] | None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dsodenet.bench.machine import blas_advice
 from dsodenet.bench.ratios import HERE, ON_A53
 from dsodenet.bench.rows import END_TO_END
 from dsodenet.bench.subject import RANDOM
@@ -44,6 +45,7 @@ def text(result: dict[str, Any]) -> str:
         notes.append(
             "energy: no sensor can be read here (RAPL counters of the processor, often for root only; a board's power rails)"
         )
+    notes += filter(None, [blas_advice(result["versions"])])
     if result["differing"]:
         notes.append(f"{result['differing']} integer logits differ from the reference")
     parts += [paragraph(note) for note in dict.fromkeys(notes)]
