@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from command_line import call, refused
 
+from dsodenet import tables
 from dsodenet.bench import bars, compare, limit, machine, modelled, paths, report, rows
 from dsodenet.bench.subject import Subject
 from dsodenet.errors import ToolError
@@ -242,7 +243,7 @@ def test_a_table_of_long_times_and_names_fits_its_lines(result: dict[str, Any]) 
     text = report.text(result | {"weights": "trained", "rows": slow, "ratios": ratios})
     assert "onnxruntime-int8, 2 threads\n" in text
     assert "rtl + FINN call, estimated" in text
-    assert max(map(len, text.splitlines())) <= report.LINE
+    assert max(map(len, text.splitlines())) <= tables.LINE
 
 
 @pytest.mark.parametrize(

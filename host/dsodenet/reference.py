@@ -15,6 +15,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from dsodenet.fixed_point import Format
@@ -36,7 +37,8 @@ def exact_float(bound: int) -> type:
 def requantise(values: Map, fmt: Format) -> Map:
     """Round and saturate in place values that are already counted in LSBs of `fmt`."""
     ROUND[fmt.rounding](values, out=values)
-    return np.clip(values, fmt.min_int, fmt.max_int, out=values)
+    np.maximum(values, fmt.min_int, out=values)  # both together are faster than np.clip
+    return np.minimum(values, fmt.max_int, out=values)
 
 
 def convert(z: Map, source: Format, dest: Format) -> Map:
@@ -55,7 +57,8 @@ class Convolution:
         self.lsb = 1.0 if self.dest is None else 2.0 ** (self.dest.frac_bits - frac_bits)  # of the accumulator, in LSBs of dest
         weight = params.arrays[f"{layer.name}.weight"].astype(self.dtype) * self.dtype(self.lsb)
         if layer.depthwise:
-            self.weight = np.ascontiguousarray(weight[:, 0].transpose(1, 2, 0))  # (kernel, kernel, channels)
+            # (kernel, kernel, width, channels): the weights again for each pixel of a row
+            self.weight = np.repeat(weight[:, 0].transpose(1, 2, 0)[:, :, None], layer.out_size[1], axis=2)
         else:
             self.weight = np.ascontiguousarray(weight.transpose(2, 3, 1, 0)).reshape(-1, layer.out_channels)
         self.bias = None if layer.timed else self.scale_bias(params.arrays[bias_name(layer)])
@@ -78,30 +81,24 @@ class Convolution:
         out += self.bias if bias is None else bias
         return out if self.dest is None else requantise(out, self.dest)
 
-    def _taps(self, x: Map) -> list[Map]:
-        """The shifted views of a padded map, one per kernel tap, in row-major tap order."""
-        (height, width), stride, kernel = self.layer.out_size, self.layer.stride, self.layer.kernel
-        return [
-            x[:, i : i + (height - 1) * stride + 1 : stride, j : j + (width - 1) * stride + 1 : stride]
-            for i in range(kernel)
-            for j in range(kernel)
-        ]
+    def _windows(self, x: Map) -> Map:
+        """What each output of a contiguous padded map sees, without a copy: (batch, height, kernel, kernel, width, channels)."""
+        kernel, stride, (height, width) = self.layer.kernel, self.layer.stride, self.layer.out_size
+        image, row, pixel, channel = x.strides
+        shape = (len(x), height, kernel, kernel, width, x.shape[3])
+        return as_strided(x, shape, (image, stride * row, row, pixel, stride * pixel, channel), writeable=False)
 
     def _depthwise(self, x: Map) -> Map:
-        taps = self._taps(x)
-        # A weight row repeated over the width makes the innermost loop width * channels long.
-        rows = np.repeat(self.weight.reshape(len(taps), 1, -1), taps[0].shape[2], axis=1)
-        out = taps[0] * rows[0]
-        product = np.empty_like(out)
-        for tap, row in zip(taps[1:], rows[1:]):
-            np.multiply(tap, row, out=product)
-            out += product
-        return out
+        windows = self._windows(x)
+        if self.layer.stride == 1:  # then a row of pixels times channels is one vector, and the innermost loop as long
+            windows = windows.reshape(*windows.shape[:4], -1)
+        out: Map = np.einsum("bhij...,ij...->bh...", windows, self.weight.reshape(windows.shape[2:]))
+        return out.reshape(len(x), *self.layer.out_size, -1)
 
     def _dense(self, x: Map) -> Map:
-        taps = self._taps(x)
-        x = taps[0] if len(taps) == 1 else np.concatenate(taps, axis=3)
-        return x @ self.weight if x.shape[1:3] == (1, 1) else (x.reshape(-1, x.shape[3]) @ self.weight).reshape(*x.shape[:3], -1)
+        if self.layer.kernel > 1:
+            x = self._windows(x).transpose(0, 1, 4, 2, 3, 5)  # rows of weight are in this order: kernel, kernel, channels
+        return (x.reshape(-1, len(self.weight)) @ self.weight).reshape(len(x), *self.layer.out_size, -1)
 
 
 class OdeBlock:
@@ -133,12 +130,12 @@ class OdeBlock:
 
     def combine(self, z: Map, row: Sequence[float], slopes: list[Map]) -> Map:
         """Q(z + sum row[j] * slopes[j]); float64 holds the sum exactly (Params.check_solver)."""
-        terms = [(entry, slope) for entry, slope in zip(row, slopes) if entry]
+        terms = [np.multiply(slope, entry, dtype=np.float64) for entry, slope in zip(row, slopes) if entry]
         if not terms:
             return z
-        total = z.astype(np.float64)
-        for entry, slope in terms:
-            total += np.multiply(slope, entry, dtype=np.float64)
+        total = terms.pop()
+        for term in (*terms, z):
+            total += term
         return requantise(total, self.z).astype(np.float32)
 
     def __call__(self, z: Map, on_step: OnStep | None = None) -> Map:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsodenet.resources import DEVICE
 from dsodenet.spread import percent_text
 from dsodenet.tables import paragraph, table
 
-KEYS = ("trial", "channels", "stem", "solver", "bits", "lanes", "reuse", "cycles", *DEVICE, "parameters", "accuracy %", "is")
+NETWORK = ("trial", "channels", "stem", "solver", "bits", "lanes", "reuse")
+FIGURES = ("cycles", "DSP", "parameters")  # and the objective; the others would take a terminal's width
 ALWAYS = ("trial", "channels", "solver", "cycles", "accuracy %", "is")  # also where all rows are alike
 
 
@@ -19,9 +19,10 @@ def front_table(result: dict[str, Any]) -> tuple[list[str], list[tuple[str, ...]
     objective = result["plan"]["goal"]["objective"]
     shown = {*result["front"], result["base"]} - {None}
     points = sorted((p for p in result["points"] if p["number"] in shown), key=lambda p: p["figures"][objective])
-    columns = {key: [cells[key] for cells in (_cells(point, result) for point in points)] for key in KEYS}
-    varying = [key for key in KEYS if key in ALWAYS or len(set(columns[key])) > 1]
-    common = ", ".join(f"{key} {columns[key][0]}" for key in KEYS if points and key not in varying)
+    keys = (*NETWORK, *dict.fromkeys((objective, *FIGURES)), "accuracy %", "is")
+    columns = {key: [cells[key] for cells in (_cells(point, result) for point in points)] for key in keys}
+    varying = [key for key in keys if key in ALWAYS or len(set(columns[key])) > 1]
+    common = ", ".join(f"{key} {columns[key][0]}" for key in keys if points and key not in varying)
     return varying, list(zip(*(columns[key] for key in varying))), common
 
 
@@ -96,7 +97,7 @@ def _cells(point: dict[str, Any], result: dict[str, Any]) -> dict[str, str]:
         "bits": str(choice["weight_bits"]),
         "lanes": choice["lanes"],
         "reuse": str(choice["reuse_factor"]),
-        **{name: f"{found[name]:,.0f}" for name in ("cycles", *DEVICE, "parameters")},
+        **{name: f"{figure:,.0f}" for name, figure in found.items()},
         "accuracy %": "-" if point["accuracy"] is None else f"{100 * point['accuracy']:.2f}",
         "is": ", ".join([point["label"], *roles, *(["over a limit"] if point["refused"] else [])]),
     }
