@@ -221,7 +221,7 @@ def test_search_writes_what_is_kept(tmp_path: Path, folder: Path) -> None:
 
     assert main(["explore", "xs", "--trials", "3", "--epochs", "0", "--out", str(tmp_path / "search"), "--quiet"]) == 0
     kept.keep([tmp_path / "search" / "front.json"])
-    assert "3 points of " in LONG["front"]()
+    assert "4 points of " in LONG["front"]()
 
 
 def test_recipes_write_what_is_kept(tmp_path: Path, folder: Path) -> None:

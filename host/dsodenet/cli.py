@@ -165,8 +165,14 @@ COMMANDS = {
             argument("--seed", type=int, default=0, metavar="N", help="random seed (default 0)"),
             argument("--workers", type=int, default=1, metavar="N", help="processes (default 1)"),
             argument("--out", type=Path, required=True, metavar="DIR", help="folder of the search; one that is there is resumed"),
-            argument("--final", action="store_true", help="train the chosen model and SPEC in full and simulate both"),
-            argument("--final-seeds", type=int, default=3, metavar="N", help="trainings of each that --final makes (default 3)"),
+            argument(
+                "--final",
+                action="store_true",
+                help="choose by several trainings of what looks accurate enough, then train the choice and SPEC in full and simulate both",
+            ),
+            argument(
+                "--final-seeds", type=int, default=3, metavar="N", help="seeds of the trainings that --final makes (default 3)"
+            ),
             argument("--plot", type=Path, metavar="OUT.png", help="picture to write"),
         ),
         commands.show_explore,

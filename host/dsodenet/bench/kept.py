@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dsodenet.errors import InputError
+from dsodenet.explore.report import shown
 from dsodenet.files import atomic_file
 
 FOLDER = Path(__file__).with_name("kept")
@@ -41,8 +42,8 @@ class Kind:
 
 def _with_shown_points(result: dict[str, Any]) -> dict[str, Any]:
     """A search without the points that no table shows."""
-    shown = {*result["front"], result["base"]}
-    return result | {"points": [point for point in result["points"] if point["number"] in shown]}
+    numbers = shown(result)
+    return result | {"points": [point for point in result["points"] if point["number"] in numbers]}
 
 
 SPREAD = ({"mean": float, "sd": float},)
@@ -135,6 +136,7 @@ KINDS = {
         "dsodenet explore xs --trials 40 --out build/explore --final",
         {
             **{"command": (str,), "specs_in_space": int, "front": [int], "base": (int,), "chosen": (int,)},
+            "tried": [{"number": int, "accuracy": SPREAD[0]}],
             "counts": {"points": int, "trained": int, "over_a_limit": int},
             "plan": {
                 **{"goal": {"objective": str, "limits": {ANY_KEY: float}}, "spec": {"name": str}},

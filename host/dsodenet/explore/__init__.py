@@ -8,14 +8,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from dsodenet.explore.choice import choose, settle
 from dsodenet.explore.goal import LIMITS, OBJECTIVES, Goal
-from dsodenet.explore.plan import Plan, Point, check_plan
-from dsodenet.explore.report import counts
+from dsodenet.explore.plan import BASE, Plan, Point, check_plan
+from dsodenet.explore.report import counts, shown
 from dsodenet.explore.search import front, search
 from dsodenet.explore.space import Space, build
 from dsodenet.files import atomic_file, write_json
+from dsodenet.spread import spread
 
-__all__ = ["LIMITS", "OBJECTIVES", "Goal", "Plan", "Point", "Space", "check_plan", "explore"]
+__all__ = ["BASE", "LIMITS", "OBJECTIVES", "Goal", "Plan", "Point", "Space", "check_plan", "choose", "explore"]
 
 RESULT, SPECS = "front.json", "specs"
 
@@ -32,15 +34,17 @@ def explore(
 ) -> dict[str, Any]:
     """Search, then write FOLDER/front.json and a spec JSON for each point of the front; returns the content of front.json.
 
-    final_seeds: so often train the chosen spec and the one that the search started from in full, and simulate both.
+    final_seeds: the choice then rests on as many trainings of what looked accurate enough (settle), and the chosen spec and the one
+    that the search started from are trained in full with as many seeds, and simulated.
     """
     found = search(plan, folder, trials, workers, progress)
     best = front(found, plan.goal.objective)
-    base = next((point for point in found if build(plan.spec, point.choice) == plan.spec), None)
-    chosen = choose(best, plan.goal, base)
-    for point in best:
-        with atomic_file(folder / SPECS / f"{point.number}.json") as path:
-            path.write_text(build(plan.spec, point.choice).to_json(), encoding="utf-8")
+    base = next((point for point in found if point.number == BASE), None)
+    if final_seeds:
+        step("choice")
+        chosen, tried = settle(plan, found, base, folder, final_seeds, progress)
+    else:
+        chosen, tried = choose(found, plan.goal, base), {}
     points = [asdict(point) for point in found]
     result: dict[str, Any] = {
         "command": "dsodenet explore",
@@ -51,8 +55,13 @@ def explore(
         "front": [point.number for point in best],
         "base": None if base is None else base.number,
         "chosen": None if chosen is None else chosen.number,
+        "tried": [{"number": number, "accuracy": spread(accuracies)} for number, accuracies in tried.items()],
         "final": {},
     }
+    for point in found:
+        if point.number in shown(result):
+            with atomic_file(folder / SPECS / f"{point.number}.json") as path:
+                path.write_text(build(plan.spec, point.choice).to_json(), encoding="utf-8")
     if final_seeds and chosen is not None:
         from dsodenet.explore.confirm import confirm
 
@@ -62,12 +71,3 @@ def explore(
             result["final"][name] = confirm(spec, plan.data, folder / name, seeds, progress)
     write_json(result, folder / RESULT)
     return result
-
-
-def choose(best: list[Point], goal: Goal, base: Point | None) -> Point | None:
-    """The smallest trained point of the front that is accurate enough; None when there is none, or nothing says what is enough."""
-    least = goal.min_accuracy
-    if least is None and base is not None:
-        least = base.accuracy
-    enough = [point for point in best if point.accuracy is not None and least is not None and point.accuracy >= least]
-    return min(enough, key=lambda point: point.figures[goal.objective], default=None)

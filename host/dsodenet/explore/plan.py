@@ -14,6 +14,7 @@ from dsodenet.spec import Spec
 if TYPE_CHECKING:
     from dsodenet.data import Dataset
 
+BASE = 0
 VALIDATION_SHARE = 0.2
 VALIDATION_SEED = 7
 
@@ -43,7 +44,7 @@ class Plan:
 class Point:
     """One trial. label: trained (accuracy of the integers, measured on validation images) or estimated (accuracy unknown)."""
 
-    number: int
+    number: int  # 0, BASE, is the spec that the search started from
     choice: dict[str, Any]
     figures: dict[str, Any]
     label: str
@@ -68,10 +69,10 @@ def check_plan(plan: Plan, final: bool = False) -> None:
         held_back(load_dataset(plan.data, plan.spec.network))
 
 
-def held_back(data: Dataset) -> Dataset:
+def held_back(data: Dataset, seed: int = 0) -> Dataset:
     """The training split alone, a part of it held back as the test split: the test split itself has no say in a search."""
     from dsodenet.data import Dataset, stratified_test_mask
 
-    held = stratified_test_mask(data.train_labels, VALIDATION_SHARE, VALIDATION_SEED)
+    held = stratified_test_mask(data.train_labels, VALIDATION_SHARE, VALIDATION_SEED + seed)
     images, labels = data.train_images, data.train_labels
     return Dataset(data.name, images[~held], labels[~held], images[held], labels[held], data.class_names)

@@ -7,22 +7,28 @@ from typing import Any
 from dsodenet.spread import percent_text
 from dsodenet.tables import paragraph, table
 
-NETWORK = ("trial", "channels", "stem", "solver", "bits", "lanes", "reuse")
+NETWORK = ("point", "channels", "stem", "solver", "bits", "lanes", "reuse")
 FIGURES = ("cycles", "DSP", "parameters")  # and the objective; the others would take a terminal's width
-ALWAYS = ("trial", "channels", "solver", "cycles", "accuracy %", "is")  # also where all rows are alike
+ALWAYS = ("point", "channels", "solver", "cycles", "accuracy %", "is")  # also where all rows are alike
+
+
+def shown(result: dict[str, Any]) -> set[int]:
+    """The numbers of the points that a table of a search shows."""
+    numbers = {*result["front"], *(tried["number"] for tried in result["tried"]), result["base"], result["chosen"]}
+    return numbers - {None}
 
 
 def front_table(result: dict[str, Any]) -> tuple[list[str], list[tuple[str, ...]], str]:
     """Header and rows of the front, smallest first, and what all rows have in common.
 
-    The spec that the search started from is added where it is no part of the front."""
-    objective = result["plan"]["goal"]["objective"]
-    shown = {*result["front"], result["base"]} - {None}
-    points = sorted((p for p in result["points"] if p["number"] in shown), key=lambda p: p["figures"][objective])
-    keys = (*NETWORK, *dict.fromkeys((objective, *FIGURES)), "accuracy %", "is")
+    The spec that the search started from, and what was trained again, are added where they are no part of the front."""
+    objective, numbers = result["plan"]["goal"]["objective"], shown(result)
+    points = sorted((p for p in result["points"] if p["number"] in numbers), key=lambda p: p["figures"][objective])
+    keys = (*NETWORK, *dict.fromkeys((objective, *FIGURES)), "accuracy %", "mean %", "is")
     columns = {key: [cells[key] for cells in (_cells(point, result) for point in points)] for key in keys}
     varying = [key for key in keys if key in ALWAYS or len(set(columns[key])) > 1]
-    common = ", ".join(f"{key} {columns[key][0]}" for key in keys if points and key not in varying)
+    same = [key for key in keys if points and key not in varying and columns[key][0] != "-"]
+    common = ", ".join(f"{key} {columns[key][0]}" for key in same)
     return varying, list(zip(*(columns[key] for key in varying))), common
 
 
@@ -42,7 +48,8 @@ def about(result: dict[str, Any]) -> str:
     return (
         f"{found['points']} points of {result['specs_in_space']:,} around {plan['spec']['name']} on {plan['data']}: {found['trained']} trained "
         f"({plan['epochs']} + {plan['qat_epochs']} epochs), {found['over_a_limit']} over a limit ({limits}); front by "
-        f"{plan['goal']['objective']}. Accuracy: of the integers on validation images, measured; cycles and resources are estimated"
+        f"{plan['goal']['objective']}. Accuracy: of the integers on images held back from training, measured; mean: of trainings with "
+        "several seeds, each with other images held back; cycles and resources are estimated"
     )
 
 
@@ -90,7 +97,7 @@ def _cells(point: dict[str, Any], result: dict[str, Any]) -> dict[str, str]:
     choice, found = point["choice"], point["figures"]
     roles = [role for role in ("base", "chosen") if point["number"] == result[role]]
     return {
-        "trial": str(point["number"]),
+        "point": str(point["number"]),
         "channels": "/".join(str(choice["channels"] << block) for block in range(choice["blocks"])),
         "stem": choice["stem"],
         "solver": f"{choice['method']} N={choice['n_steps']}",
@@ -99,5 +106,6 @@ def _cells(point: dict[str, Any], result: dict[str, Any]) -> dict[str, str]:
         "reuse": str(choice["reuse_factor"]),
         **{name: f"{figure:,.0f}" for name, figure in found.items()},
         "accuracy %": "-" if point["accuracy"] is None else f"{100 * point['accuracy']:.2f}",
-        "is": ", ".join([point["label"], *roles, *(["over a limit"] if point["refused"] else [])]),
+        "mean %": percent_text(next((t["accuracy"] for t in result["tried"] if t["number"] == point["number"]), None)),
+        "is": ", ".join([*(roles or [point["label"]]), *(["over a limit"] if point["refused"] else [])]),
     }

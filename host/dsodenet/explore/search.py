@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dsodenet.errors import InputError, RunError
-from dsodenet.explore.plan import Plan, Point
+from dsodenet.explore.goal import figures
+from dsodenet.explore.plan import BASE, Plan, Point
+from dsodenet.explore.space import network_of
 from dsodenet.explore.trial import ERROR_FILE, WORK, finished, quiet, work
 
 JOURNAL, JOURNAL_LOCK, LOCK, STUDY = "journal.log", "journal.log.lock", "lock", "search"
@@ -37,16 +39,16 @@ def search(plan: Plan, folder: Path, trials: int, workers: int = 1, progress: bo
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder), quiet():
         _tidied(folder)
-        study = _study(plan, folder)
+        study = open_study(plan, folder)
         _check_plan(plan, study, folder)
         for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):  # of a search that was stopped
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             study.enqueue_trial(trial.params)
         base = plan.space.choice_of(plan.spec)
         if not study.trials and base is not None:
-            study.enqueue_trial(base)
+            study.enqueue_trial(network_of(base))
         context = multiprocessing.get_context("spawn")
-        processes = [context.Process(target=work, args=(plan, folder, trials, n, _study), daemon=True) for n in range(workers)]
+        processes = [context.Process(target=work, args=(plan, folder, trials, n, open_study), daemon=True) for n in range(workers)]
         try:
             with _ended_by_sigterm():
                 for process in processes:
@@ -65,17 +67,21 @@ def search(plan: Plan, folder: Path, trials: int, workers: int = 1, progress: bo
             why = folder / ERROR_FILE
             said = f"{why} says why" if why.exists() else "it was killed, perhaps for want of memory"
             raise RunError(f"{folder}: a worker of the search ended with status {failed[0]}; {said}")
-        return points(study)
+        return points(study, plan)
 
 
-def points(study: Any) -> list[Point]:
-    """The points of a study."""
-    result = []
+def points(study: Any, plan: Plan) -> list[Point]:
+    """The spec that the search started from, as soon as its network has been tried, and the points of a study."""
+    result: list[Point] = []
+    base = plan.space.choice_of(plan.spec)
     for trial in finished(study):
-        attrs = trial.user_attrs
-        accuracy = attrs.get("accuracy")
+        choice, found, accuracy = (trial.user_attrs.get(key) for key in ("choice", "figures", "accuracy"))
         label = "estimated" if accuracy is None else "trained"
-        result.append(Point(trial.number, attrs["choice"], attrs["figures"], label, accuracy, attrs.get("refused")))
+        if base is not None and network_of(choice) == network_of(base) and not any(point.number == BASE for point in result):
+            own = figures(plan.spec)
+            result.insert(0, Point(BASE, base, own, label, accuracy, plan.goal.exceeded(own)))
+        if choice != base:
+            result.append(Point(trial.number + 1, choice, found, label, accuracy, trial.user_attrs.get("refused")))
     return result
 
 
@@ -96,7 +102,7 @@ def front(found: list[Point], objective: str) -> list[Point]:
     return kept
 
 
-def _study(plan: Plan, folder: Path, seed: int | None = None) -> Any:
+def open_study(plan: Plan, folder: Path, seed: int | None = None) -> Any:
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend

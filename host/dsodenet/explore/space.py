@@ -18,12 +18,17 @@ STEPS = (1, 2, 3, 4, 6, 8, 10)
 WEIGHT_BITS = (4, 6, 8)
 LANES = ("1x4x8", "1x8x16", "1x16x32", "1x32x64", "2x16x64", "3x16x64")
 REUSE_FACTORS = (1, 2, 4, 8, 16, 32)
-ENGINE_AXES = ("lanes", "reuse_factor")  # change cycles and resources, and no word of a result
+ENGINE_AXES = (
+    "lanes",
+    "reuse_factor",
+)  # change cycles and resources, and no word of a result: a network has all of them to choose from
 
 
 @dataclass(frozen=True)
 class Space:
-    """Choices per axis; a spec of the space takes one of each. An axis with one choice is fixed."""
+    """Choices per axis; a spec of the space takes one of each. An axis with one choice is fixed.
+
+    A search samples networks; the engine of each is the best of all, since what engines cost is counted without training."""
 
     channels: tuple[int, ...]  # of the first ODE block; each later one has twice as many
     blocks: tuple[int, ...]
@@ -68,6 +73,13 @@ class Space:
     def axes(self) -> dict[str, tuple[Any, ...]]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
+    def network_axes(self) -> dict[str, tuple[Any, ...]]:
+        return network_of(self.axes())
+
+    def engines(self) -> list[dict[str, Any]]:
+        """The choices of all axes that are not the network's."""
+        return [dict(zip(ENGINE_AXES, values)) for values in itertools.product(*(self.axes()[axis] for axis in ENGINE_AXES))]
+
     def size(self) -> int:
         """The number of specs."""
         count = 1
@@ -99,20 +111,19 @@ class Space:
         return reasons.most_common(1)[0][0]
 
     def choice_of(self, spec: Spec) -> dict[str, Any] | None:
-        """The choices that make this spec, or None when it is not in the space."""
-        channels, steps = spec.network.channels, spec.solver.n_steps
+        """The choices that make this spec, on its own engine; None when its network is not in the space, or the engine cannot hold it."""
         choice = {
-            "channels": channels[0],
-            "blocks": len(channels),
+            "channels": spec.network.channels[0],
+            "blocks": len(spec.network.channels),
             "stem": spec.network.stem,
             "method": spec.solver.method,
-            "n_steps": steps[0],
+            "n_steps": spec.solver.n_steps[0],
             "weight_bits": spec.quantisation.weight_bit_width,
             "lanes": lanes_text(spec.kernel),
             "reuse_factor": spec.kernel.reuse_factor,
         }
-        inside = all(choice[axis] in choices for axis, choices in self.axes().items())
-        return choice if inside and build(spec, choice) == spec else None
+        inside = all(choice[axis] in choices for axis, choices in self.network_axes().items())
+        return choice if inside and build(spec, choice) == spec and _impossible(spec, choice) is None else None
 
 
 def build(base: Spec, choice: dict[str, Any]) -> Spec:

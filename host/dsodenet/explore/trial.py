@@ -66,49 +66,67 @@ def finished(study: Any) -> list[Any]:
 
 
 def run_trial(plan: Plan, place: Path, trial: Any) -> tuple[float, float]:
-    """One trial: estimates, then the limits, then a short training. The base is trained over its limits too: it is what the
+    """One trial: estimates, then the limits, then a short training. The base's network is trained over its limits too: it is what the
     others are held against."""
     import optuna
 
-    choice = {axis: trial.suggest_categorical(axis, choices) for axis, choices in plan.space.axes().items()}
+    network = {axis: trial.suggest_categorical(axis, choices) for axis, choices in plan.space.network_axes().items()}
     try:
-        spec = build(plan.spec, choice)
-        found = figures(spec)
+        choice, found, refused = on_best_engine(plan, network)
     except SpecError as error:
         raise optuna.TrialPruned(str(error)) from None
     trial.set_user_attr("choice", choice)
     trial.set_user_attr("figures", found)
-    refused = plan.goal.exceeded(found)
     if refused:
         trial.set_user_attr("refused", refused)
-        if spec != plan.spec or not plan.epochs:
+        base = plan.space.choice_of(plan.spec)
+        if not plan.epochs or base is None or network_of(base) != network:
             raise optuna.TrialPruned(refused)
-    accuracy = _known_accuracy(trial, choice)
+    accuracy = _known_accuracy(trial, network)
     if plan.epochs:
-        accuracy = trained_accuracy(plan, spec, place) if accuracy is None else accuracy
+        accuracy = trained_accuracy(plan, build(plan.spec, choice), place) if accuracy is None else accuracy
         trial.set_user_attr("accuracy", accuracy)
     if refused:
         raise optuna.TrialPruned(refused)  # so that no other choice is derived from it
     return float(found[plan.goal.objective]), float(found["macs"]) if accuracy is None else accuracy
 
 
-def _known_accuracy(trial: Any, choice: dict[str, Any]) -> float | None:
-    """Of an earlier trial of the same network: training is repeatable and the engine changes no word, nothing new would be learned."""
+def on_best_engine(plan: Plan, network: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], str | None]:
+    """A network with the engine that suits the goal best: (choice, figures, the limit that they break). SpecError when it fits none.
+
+    Best is within the limits, then the least of the objective, then the fewest DSPs."""
+    found, why = [], SpecError("no engine")
+    for engine in plan.space.engines():
+        choice = network | engine
+        try:
+            counted = figures(build(plan.spec, choice))
+        except SpecError as error:
+            why = error
+            continue
+        refused = plan.goal.exceeded(counted)
+        found.append(((refused is not None, counted[plan.goal.objective], counted["DSP"]), (choice, counted, refused)))
+    if not found:
+        raise why
+    return min(found, key=lambda pair: pair[0])[1]
+
+
+def _known_accuracy(trial: Any, network: dict[str, Any]) -> float | None:
+    """Of an earlier trial of the same network: training is repeatable, nothing new would be learned."""
     for other in finished(trial.study):
-        if "accuracy" in other.user_attrs and network_of(other.user_attrs["choice"]) == network_of(choice):
+        if "accuracy" in other.user_attrs and network_of(other.user_attrs["choice"]) == network:
             accuracy: float = other.user_attrs["accuracy"]
             return accuracy
     return None
 
 
-def trained_accuracy(plan: Plan, spec: Spec, place: Path) -> float:
-    """Accuracy of the integers on images held back from the training split."""
+def trained_accuracy(plan: Plan, spec: Spec, place: Path, seed: int = 0) -> float:
+    """Accuracy of the integers on images held back from the training split; another seed holds back others."""
     from dsodenet.export import extract
     from dsodenet.reference import Reference
     from dsodenet.train import Options, load_checkpoint, train
 
-    data = held_back(load_dataset(plan.data, spec.network))
-    options = replace(Options(), epochs=plan.epochs, qat_epochs=plan.qat_epochs, seed=plan.seed, progress=False)
+    data = held_back(load_dataset(plan.data, spec.network), seed)
+    options = replace(Options(), epochs=plan.epochs, qat_epochs=plan.qat_epochs, seed=plan.seed + seed, progress=False)
     place.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place) as run:
         train(spec, data, run, options)
