@@ -63,6 +63,12 @@ def test_the_engine_of_the_kernel_varies_and_only_what_fits() -> None:
     assert Space.around(spec, {"lanes": "1x8x16"}).lanes == ("1x8x16",)
 
 
+def test_usual_values_that_no_spec_can_have_are_left_out() -> None:
+    space = Space.around(rtl("xs"), {"channels": "520", "lanes": "1x32x64", "stem": "space_to_depth_4", "n_steps": "1"})
+    assert space.blocks == (1,)  # a second one would have 1,040 channels, and 1,024 are allowed
+    space.check(rtl("xs"))
+
+
 def test_front_keeps_what_no_other_beats() -> None:
     found = [point(0, 100, 0.9), point(1, 50, 0.8), point(2, 60, 0.7), point(3, 200, 0.9), point(4, 50, 0.75), point(5, 300, 0.95)]
     assert [p.number for p in front(found, "cycles")] == [1, 0, 5]

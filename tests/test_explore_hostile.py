@@ -149,6 +149,11 @@ def processes_of(folder: Path) -> list[int]:
     return found
 
 
+def default_interrupt() -> None:
+    """A shell's background job ignores SIGINT, and so would all that it starts: these tests, and the search that they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_killed_search_leaves_no_process_and_goes_on(end: signal.Signals, tmp_path: Path, capsys: Any) -> None:
@@ -158,7 +163,8 @@ def test_a_killed_search_leaves_no_process_and_goes_on(end: signal.Signals, tmp_
     words += ["--out", str(out), "--quiet"]
     environment = os.environ | {"PYTHONPATH": str(HOST), "SEARCH_OF_TEST": str(tmp_path)}
     command = [sys.executable, "-m", "dsodenet.cli", *words, "--trials", "400", "--workers", "2"]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, env=environment, text=True, preexec_fn=default_interrupt, **pipes)
     try:
         limit = time.monotonic() + 60
         while not (out / WORK).exists() and time.monotonic() < limit:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
+import random
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -18,6 +21,7 @@ STEPS = (1, 2, 3, 4, 6, 8, 10)
 WEIGHT_BITS = (4, 6, 8)
 LANES = ("1x4x8", "1x8x16", "1x16x32", "1x32x64", "2x16x64", "3x16x64")
 REUSE_FACTORS = (1, 2, 4, 8, 16, 32)
+TRIES = 50
 ENGINE_AXES = (
     "lanes",
     "reuse_factor",
@@ -41,7 +45,8 @@ class Space:
 
     @classmethod
     def around(cls, spec: Spec, changes: dict[str, str] | None = None) -> Space:
-        """The usual space around a spec. changes: axis -> choices separated by commas, instead of the usual ones.
+        """The usual space around a spec, without values that no spec can have. changes: axis -> choices separated by commas, instead of
+        the usual ones; `check` refuses what no spec can have of them.
 
         Of the engine's axes the one that the spec's kernel has varies; `lanes=1x4x8`, say, compares networks on one engine.
         """
@@ -65,10 +70,11 @@ class Space:
                 raise InputError(f"axis is {axis!r}, but it must be one of {', '.join(usual)}")
             usual[axis] = _choices(axis, text, type(usual[axis][0]))
         space = cls(**usual)
-        if "lanes" in (changes or {}):
-            return space
-        fitting = tuple(lanes for lanes in space.lanes if lanes == own_lanes or space.useless(spec, "lanes", lanes) is None)
-        return replace(space, lanes=fitting)
+        for axis, choices in usual.items():
+            fitting = tuple(value for value in choices if space.useless(spec, axis, value) is None)
+            if fitting and axis not in (changes or {}):
+                space = replace(space, **{axis: fitting})
+        return space
 
     def axes(self) -> dict[str, tuple[Any, ...]]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -82,10 +88,7 @@ class Space:
 
     def size(self) -> int:
         """The number of specs."""
-        count = 1
-        for choices in self.axes().values():
-            count *= len(choices)
-        return count
+        return math.prod(map(len, self.axes().values()))
 
     def check(self, spec: Spec) -> None:
         """InputError for a value that goes with no choice of the other axes: a search would propose it without end."""
@@ -100,10 +103,17 @@ class Space:
             raise InputError(min(bad, key=lambda item: item[:2])[2])
 
     def useless(self, spec: Spec, axis: str, value: Any) -> str | None:
-        """Why a value of an axis goes with no choice of the others; None where it goes with one."""
+        """Why a value of an axis goes with no choice of the others; None where it goes with one.
+
+        In a large space only TRIES choices are tried: a value that goes with none of them would be proposed in vain too often."""
         others = {name: choices for name, choices in self.axes().items() if name != axis}
+        if math.prod(map(len, others.values())) <= TRIES:
+            tried: Iterable[tuple[Any, ...]] = itertools.product(*others.values())
+        else:
+            draw = random.Random(0)
+            tried = (tuple(draw.choice(choices) for choices in others.values()) for _ in range(TRIES))
         reasons: Counter[str] = Counter()
-        for rest in itertools.product(*others.values()):
+        for rest in tried:
             reason = _impossible(spec, {axis: value} | dict(zip(others, rest)))
             if reason is None:
                 return None
