@@ -101,6 +101,12 @@ def test_a_point_says_which_limit_no_engine_keeps(tmp_path: Path) -> None:
     assert all("DSP" in (p.refused or "") for p in found)
 
 
+def test_a_limit_that_no_engine_mends_is_the_one_that_is_named(tmp_path: Path) -> None:
+    goal = Goal(limits={"DSP": 0.6, "macs": 1000})
+    found = search(plan(goal, lanes="1x4x8,3x16x64"), tmp_path, 4, progress=False)
+    assert all("macs" in (p.refused or "") for p in found)
+
+
 def test_a_count_is_limited_by_a_number(tmp_path: Path) -> None:
     found = search(plan(Goal(limits={"cycles": 9000})), tmp_path, 12, progress=False)
     assert {p.refused is None for p in found} == {True, False}

@@ -37,13 +37,10 @@ class Goal:
         if self.min_accuracy is not None and not 0 <= self.min_accuracy <= 1:
             raise InputError(f"accuracy is {self.min_accuracy}, but it must be 0 to 1")
 
-    def exceeded(self, figures: dict[str, Any]) -> str | None:
-        """The first limit that the figures break, in words."""
-        for name, limit in self.limits.items():
-            most = limit * DEVICE[name] if name in DEVICE else limit
-            if figures[name] > most:
-                return f"{figures[name]:,.0f} {name} of {most:,.0f}"
-        return None
+    def exceeded(self, figures: dict[str, Any]) -> list[str]:
+        """The limits that the figures break, in words."""
+        most = {name: limit * DEVICE[name] if name in DEVICE else limit for name, limit in self.limits.items()}
+        return [f"{figures[name]:,.0f} {name} of {limit:,.0f}" for name, limit in most.items() if figures[name] > limit]
 
 
 def figures(spec: Spec) -> dict[str, Any]:

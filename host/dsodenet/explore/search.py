@@ -79,7 +79,7 @@ def points(study: Any, plan: Plan) -> list[Point]:
         label = "estimated" if accuracy is None else "trained"
         if base is not None and network_of(choice) == network_of(base) and not any(point.number == BASE for point in result):
             own = figures(plan.spec)
-            result.insert(0, Point(BASE, base, own, label, accuracy, plan.goal.exceeded(own)))
+            result.insert(0, Point(BASE, base, own, label, accuracy, next(iter(plan.goal.exceeded(own)), None)))
         if choice != base:
             result.append(Point(trial.number + 1, choice, found, label, accuracy, trial.user_attrs.get("refused")))
     return result

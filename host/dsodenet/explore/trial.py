@@ -92,9 +92,9 @@ def run_trial(plan: Plan, place: Path, trial: Any) -> tuple[float, float]:
 
 
 def on_best_engine(plan: Plan, network: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], str | None]:
-    """A network with the engine that suits the goal best: (choice, figures, the limit that they break). SpecError when it fits none.
+    """A network with the engine that suits the goal best: (choice, figures, the first limit that they break). SpecError when it fits none.
 
-    Best is within the limits, then the least of the objective, then the fewest DSPs."""
+    Best is to break the fewest limits, then the least of the objective, then the fewest DSPs."""
     found, why = [], SpecError("no engine")
     for engine in plan.space.engines():
         choice = network | engine
@@ -103,8 +103,9 @@ def on_best_engine(plan: Plan, network: dict[str, Any]) -> tuple[dict[str, Any],
         except SpecError as error:
             why = error
             continue
-        refused = plan.goal.exceeded(counted)
-        found.append(((refused is not None, counted[plan.goal.objective], counted["DSP"]), (choice, counted, refused)))
+        broken = plan.goal.exceeded(counted)
+        order = (len(broken), counted[plan.goal.objective], counted["DSP"])
+        found.append((order, (choice, counted, broken[0] if broken else None)))
     if not found:
         raise why
     return min(found, key=lambda pair: pair[0])[1]
