@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from dsodenet.data import load_dataset
 from dsodenet.errors import InputError
 from dsodenet.estimate import of_spec
 from dsodenet.explore import BASE, Goal, Plan, Point, Space, choose, explore
-from dsodenet.explore.choice import settle
+from dsodenet.explore.choice import holds, settle
 from dsodenet.explore.confirm import confirm
 from dsodenet.explore.search import front, search
 from dsodenet.explore.space import build
@@ -192,6 +193,21 @@ def test_the_final_check_trains_each_seed_and_simulates_it(tmp_path: Path, monke
         accuracies.append((reference.predict(data.test_images).argmax(axis=1) == data.test_labels).mean())
         assert round(each["simulated_cycles_per_image"]) == of_spec(spec).cycles
     assert found["test_accuracy"] == pytest.approx({"mean": np.mean(accuracies), "sd": np.std(accuracies, ddof=1)})
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "expected"),
+    [
+        ((0.9, 0.8, 0.95), (0.9, 0.8, 0.95), True),  # the same network
+        ((0.97, 0.89, 0.91), (0.90, 0.90, 0.90), False),  # better in the mean, by less than chance
+        ((0.95, 0.94, 0.96), (0.90, 0.90, 0.90), True),
+        ((0.89, 0.89, 0.89), (0.90, 0.90, 0.90), False),
+        ((0.9,), (0.9,), True),
+        ((0.8,), (0.9,), False),
+    ],
+)
+def test_an_accuracy_holds_when_it_is_enough_by_more_than_chance(own: Any, other: Any, expected: bool) -> None:
+    assert holds(own, other) == expected
 
 
 def test_without_training_the_front_is_over_multiply_accumulates(tmp_path: Path) -> None:

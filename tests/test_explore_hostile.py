@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -17,9 +18,10 @@ from command_line import call, refused
 
 from dsodenet.errors import InputError, RunError
 from dsodenet.explore import Goal, Plan, Point, Space, choose, explore, report
+from dsodenet.explore.choice import settle
 from dsodenet.explore.goal import figures
 from dsodenet.explore.search import JOURNAL, JOURNAL_LOCK, front, search
-from dsodenet.explore.trial import WORK
+from dsodenet.explore.trial import WORK, trained_accuracy
 from dsodenet.spec import Spec
 
 HOST = Path(__file__).parents[1] / "host"
@@ -133,6 +135,33 @@ def test_another_plan_is_named(tmp_path: Path) -> None:
     search(plan(), tmp_path, 1, progress=False)
     with pytest.raises(InputError, match=r"another plan \(space differs\)"):
         search(plan(channels="4,8"), tmp_path, 1, progress=False)
+
+
+def test_several_processes_train_as_one_does_and_are_gone(tmp_path: Path) -> None:
+    where = plan(1)
+    choice = where.space.choice_of(where.spec)
+    assert choice is not None
+    base = Point(0, choice, figures(where.spec), "trained", 0.5, None)
+    chosen, tried = settle(where, [base], base, tmp_path, 3, workers=2, progress=False)
+    assert chosen == base
+    assert tried == {0: [0.5, *(trained_accuracy(where, where.spec, tmp_path / WORK, seed) for seed in (1, 2))]}
+    assert multiprocessing.active_children() == []
+
+
+def test_a_worker_that_is_killed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dsodenet.explore.choice.trained_accuracy", killed)
+    where = plan(1)
+    choice = where.space.choice_of(where.spec)
+    assert choice is not None
+    base = Point(0, choice, figures(where.spec), "trained", 0.5, None)
+    with pytest.raises(RunError, match="a worker was killed"):
+        settle(where, [base], base, tmp_path, 3, workers=2, progress=False)
+    assert multiprocessing.active_children() == []
+
+
+def killed(*_: Any) -> float:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0.0
 
 
 def processes_of(folder: Path) -> list[int]:

@@ -42,7 +42,7 @@ def explore(
     base = next((point for point in found if point.number == BASE), None)
     if final_seeds:
         step("choice")
-        chosen, tried = settle(plan, found, base, folder, final_seeds, progress)
+        chosen, tried = settle(plan, found, base, folder, final_seeds, workers, progress)
     else:
         chosen, tried = choose(found, plan.goal, base), {}
     points = [asdict(point) for point in found]
@@ -68,6 +68,6 @@ def explore(
         seeds = range(plan.seed, plan.seed + final_seeds)
         for name, spec in (("chosen", build(plan.spec, chosen.choice)), ("base", plan.spec)):
             step(name)
-            result["final"][name] = confirm(spec, plan.data, folder / name, seeds, progress)
+            result["final"][name] = confirm(spec, plan.data, folder / name, seeds, workers, progress)
     write_json(result, folder / RESULT)
     return result

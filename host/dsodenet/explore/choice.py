@@ -7,13 +7,16 @@ looked accurate enough is trained again with other seeds, each with other images
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from dsodenet.explore.goal import Goal
 from dsodenet.explore.plan import Plan, Point
+from dsodenet.explore.pool import mapped
 from dsodenet.explore.search import open_study
 from dsodenet.explore.space import build, network_of
 from dsodenet.explore.trial import WORK, quiet, trained_accuracy
@@ -39,36 +42,46 @@ def choose(points: Iterable[Point], goal: Goal, base: Point | None) -> Point | N
 
 
 def settle(
-    plan: Plan, points: Iterable[Point], base: Point | None, folder: Path, seeds: int, progress: bool = True
+    plan: Plan, points: Iterable[Point], base: Point | None, folder: Path, seeds: int, workers: int = 1, progress: bool = True
 ) -> tuple[Point | None, dict[int, list[float]]]:
-    """The smallest that is accurate enough in the mean of `seeds` trainings, and the accuracies of each point that was tried.
+    """The smallest that holds its accuracy over `seeds` trainings, and the accuracies of each point that was tried.
 
-    Where the base's accuracy is what is enough, it is that of as many trainings; its own network, on a better engine, ends the trial.
+    Where the base says what is enough, so do as many trainings of it; its own network, on a better engine, ends the trial.
     """
     from tqdm import tqdm
 
     tried: dict[int, list[float]] = {}
     least = plan.goal.min_accuracy
-    with quiet():
+    with quiet(), mapped(workers, folder) as each:
         study = open_study(plan, folder)
         known: dict[str, list[float]] = dict(study.user_attrs.get(CHECKS, {}))
 
-        def mean(point: Point) -> float:
+        def accuracies(point: Point) -> list[float]:
             key = json.dumps(network_of(point.choice), sort_keys=True)
             found = known.setdefault(key, [point.accuracy or 0.0])
             todo = range(len(found), seeds)
-            for seed in tqdm(todo, desc=f"point {point.number} again", disable=None if progress else True, leave=False):
-                found.append(trained_accuracy(plan, build(plan.spec, point.choice), folder / WORK, seed))
+            train = partial(trained_accuracy, plan, build(plan.spec, point.choice), folder / WORK)
+            about = f"point {point.number} again"
+            for accuracy in tqdm(each(train, todo), about, len(todo), disable=None if progress else True, leave=False):
+                found.append(accuracy)
                 study.set_user_attr(CHECKS, known)
             tried[point.number] = found[:seeds]
-            return statistics.mean(tried[point.number])
+            return tried[point.number]
 
         try:
-            if least is None and base is not None and base.accuracy is not None:
-                least = mean(base)
+            enough = [least] * seeds if least is not None else None if base is None else accuracies(base)
             for point in candidates(points, plan.goal, base, SLACK):
-                if least is not None and mean(point) >= least:
+                if enough is not None and holds(accuracies(point), enough):
                     return point, tried
             return None, tried
         finally:
             shutil.rmtree(folder / WORK, ignore_errors=True)
+
+
+def holds(accuracies: Sequence[float], enough: Sequence[float]) -> bool:
+    """Whether accuracies are enough by more than chance: their mean difference, seed by seed, is no less than its standard error.
+
+    The same network on another engine differs by nothing, and holds. Without the margin the smallest of many would be a lucky one."""
+    differences = [own - other for own, other in zip(accuracies, enough)]
+    error = statistics.stdev(differences) / math.sqrt(len(differences)) if len(differences) > 1 else 0.0
+    return statistics.mean(differences) >= error

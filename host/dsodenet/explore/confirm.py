@@ -5,26 +5,31 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dsodenet.errors import RunError
+from dsodenet.explore.pool import mapped
 from dsodenet.params import Params
 from dsodenet.reference import Reference
 from dsodenet.spec import Spec
 from dsodenet.spread import spread
 
 
-def confirm(spec: Spec, data_name: str, folder: Path, seeds: Sequence[int], progress: bool = True) -> dict[str, Any]:
+def confirm(
+    spec: Spec, data_name: str, folder: Path, seeds: Sequence[int], workers: int = 1, progress: bool = True
+) -> dict[str, Any]:
     """Train `spec` once per seed in FOLDER/seed-N (or take the run that is there), and measure each on the test split.
 
     One training says little: on a few hundred test images, two seeds of one spec differ by more than many specs do. Accuracies in
     [0, 1]. The spec's lanes count, whatever its kernel: cycles are those of the rtl kernel, simulated, and depend on the spec alone.
     RunError on a differing word.
     """
-    results = [_confirm(spec, data_name, folder / f"seed-{seed}", seed, progress) for seed in seeds]
+    with mapped(workers, folder) as each:
+        results = list(each(partial(_confirm, spec, data_name, folder, progress and workers == 1), seeds))
     return {
         "test_accuracy": spread([result["test_accuracy"] for result in results]),
         "simulated_cycles_per_image": statistics.mean(result["simulated_cycles_per_image"] for result in results),
@@ -34,12 +39,13 @@ def confirm(spec: Spec, data_name: str, folder: Path, seeds: Sequence[int], prog
     }
 
 
-def _confirm(spec: Spec, data_name: str, run: Path, seed: int, progress: bool) -> dict[str, Any]:
+def _confirm(spec: Spec, data_name: str, folder: Path, progress: bool, seed: int) -> dict[str, Any]:
     from dsodenet.data import load_dataset
     from dsodenet.export import export
     from dsodenet.runtime import Accelerator
     from dsodenet.train import Options, train
 
+    run = folder / f"seed-{seed}"
     data = load_dataset(data_name, spec.network)
     if not _is_of(spec, run):
         train(spec, data, run, replace(Options(), seed=seed, progress=progress))

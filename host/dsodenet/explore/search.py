@@ -50,7 +50,7 @@ def search(plan: Plan, folder: Path, trials: int, workers: int = 1, progress: bo
         context = multiprocessing.get_context("spawn")
         processes = [context.Process(target=work, args=(plan, folder, trials, n, open_study), daemon=True) for n in range(workers)]
         try:
-            with _ended_by_sigterm():
+            with ended_by_sigterm():
                 for process in processes:
                     process.start()
                 with tqdm(total=trials, desc="explore", unit="trial", disable=None if progress else True) as bar:
@@ -153,7 +153,7 @@ def _tidied(folder: Path) -> None:
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
+def ended_by_sigterm() -> Iterator[None]:
     """SIGTERM ends the workers as well; it is an exception in here, where this is the main thread."""
 
     def end(*_: Any) -> NoReturn:

@@ -29,11 +29,7 @@ ERROR_FILE, WORK = "error.txt", "work"
 
 def work(plan: Plan, folder: Path, trials: int, number: int, study_of: Callable[[Plan, Path, int], Any]) -> None:
     """Run trials until the search has as many as it needs."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: the parent tells its workers
-    import torch
-
-    torch.set_num_threads(1)
+    alone()
     with quiet():
         study = study_of(plan, folder, plan.seed + number)
 
@@ -48,6 +44,15 @@ def work(plan: Plan, folder: Path, trials: int, number: int, study_of: Callable[
         except Exception:
             (folder / ERROR_FILE).write_text(traceback.format_exc(), encoding="utf-8")
             raise SystemExit(1) from None
+
+
+def alone() -> None:
+    """Make this process a worker: on one thread, deaf to the terminal, and gone when its parent is."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: the parent tells its workers
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def _end_with_parent() -> None:
