@@ -84,6 +84,15 @@ def test_a_result_from_before_commands_is_recognised_by_its_keys(name: str) -> N
     assert kept.recognise(value, "x") == name
 
 
+def test_of_a_search_the_points_that_a_table_shows_are_kept(tmp_path: Path, folder: Path) -> None:
+    value = result("front") | {"front": [1], "base": 0, "chosen": 2, "tried": [{"number": 4, "accuracy": {"mean": 0.9, "sd": 0.0}}]}
+    kept.keep([written(tmp_path, value)])
+    found = kept.load("front")
+    assert found is not None
+    assert [point["number"] for point in found["points"]] == [0, 1, 2, 4]
+    assert all(f"| {number} |" in LONG["front"]() for number in (0, 1, 2, 4))
+
+
 def test_every_block_is_rendered_with_and_without_results(tmp_path: Path, folder: Path) -> None:
     for name, block in (MEASURED | LONG).items():
         assert NOTHING in block(), name
