@@ -130,12 +130,14 @@ class OdeBlock:
 
     def combine(self, z: Map, row: Sequence[float], slopes: list[Map]) -> Map:
         """Q(z + sum row[j] * slopes[j]); float64 holds the sum exactly (Params.check_solver)."""
-        terms = [np.multiply(slope, entry, dtype=np.float64) for entry, slope in zip(row, slopes) if entry]
+        terms = [(entry, slope) for entry, slope in zip(row, slopes) if entry]
         if not terms:
             return z
-        total = terms.pop()
-        for term in (*terms, z):
-            total += term
+        (entry, slope), *others = terms
+        total = np.multiply(slope, entry, dtype=np.float64)
+        total += z
+        for entry, slope in others:
+            total += np.multiply(slope, entry, dtype=np.float64)
         return requantise(total, self.z).astype(np.float32)
 
     def __call__(self, z: Map, on_step: OnStep | None = None) -> Map:

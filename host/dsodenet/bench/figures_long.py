@@ -25,9 +25,9 @@ def recipes() -> str:
 def _recipes(result: dict[str, Any]) -> str:
     rows = [
         (
-            *(row["row"], percent_text(row.get("float_accuracy")), percent_text(row.get("integer_accuracy"))),
-            *(percent_text(row.get("gain"), signed=True), row["verdict"], f"{row['parameters']:,.0f}"),
-            f"{row['student_seconds']['mean']:.0f}" if row.get("student_seconds") else "-",
+            *(row["row"], percent_text(row["float_accuracy"]), percent_text(row["integer_accuracy"])),
+            *(percent_text(row["gain"], signed=True), row["verdict"], f"{row['parameters']:,.0f}"),
+            f"{row['student_seconds']['mean']:.0f}" if row["student_seconds"] else "-",
         )
         for row in result["rows"]
     ]
@@ -40,9 +40,9 @@ def _recipes(result: dict[str, Any]) -> str:
         "where there is a target domain; such a row's accuracy is that of the target's test images.",
         "Gain: points over the row it is compared with, at equal seeds.",
     ]
-    if result.get("teacher_accuracy"):
+    if result["teacher_accuracy"]:
         notes.append(f"Teacher {result['teacher']}: {percent_text(result['teacher_accuracy'])} % in float.")
-    if result.get("moved") is not None:
+    if result["moved"] is not None:
         notes.append(
             "batch_shared takes one mean for all evaluations of f; measured, it moves by "
             f"{result['moved']['mean']:.2f} ± {result['moved']['sd']:.2f} standard deviations over them in this network: too little to hurt."
@@ -71,8 +71,8 @@ def bench() -> str:
 def _bench(result: dict[str, Any]) -> str:
     batches = list(dict.fromkeys(row["batch"] for row in result["rows"]))
     steps = ",".join(map(str, result["n_steps"]))
-    trained = "" if result["weights"] == "trained" else f", {result['weights']} weights"
-    kernels = sorted({row["machine"] for row in result["rows"] if row.get("cycles")})
+    trained = "" if result["weights"] == TRAINED else f", {result['weights']} weights"
+    kernels = sorted({row["machine"] for row in result["rows"] if row["cycles"]})
     about = (
         f"**{result['model']}**{trained}, {result['solver']} with n_steps {steps}, {result['macs_per_image']:,} MAC per image; median of "
         f"{result['repeats']} calls on {machine(result)}. {'; '.join(kernels)}."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,6 @@ def explore(
     *,
     final_seeds: int = 0,
     progress: bool = True,
-    step: Callable[[str], None] = lambda name: None,
 ) -> dict[str, Any]:
     """Search, then write FOLDER/front.json and a spec JSON for each point of the front; returns the content of front.json.
 
@@ -41,7 +39,6 @@ def explore(
     best = front(found, plan.goal.objective)
     base = next((point for point in found if point.number == BASE), None)
     if final_seeds:
-        step("choice")
         chosen, tried = settle(plan, found, base, folder, final_seeds, workers, progress)
     else:
         chosen, tried = choose(found, plan.goal, base), {}
@@ -58,8 +55,9 @@ def explore(
         "tried": [{"number": number, "accuracy": spread(accuracies)} for number, accuracies in tried.items()],
         "final": {},
     }
+    numbers = shown(result)
     for point in found:
-        if point.number in shown(result):
+        if point.number in numbers:
             with atomic_file(folder / SPECS / f"{point.number}.json") as path:
                 path.write_text(build(plan.spec, point.choice).to_json(), encoding="utf-8")
     if final_seeds and chosen is not None:
@@ -67,7 +65,6 @@ def explore(
 
         seeds = range(plan.seed, plan.seed + final_seeds)
         for name, spec in (("chosen", build(plan.spec, chosen.choice)), ("base", plan.spec)):
-            step(name)
             result["final"][name] = confirm(spec, plan.data, folder / name, seeds, workers, progress)
     write_json(result, folder / RESULT)
     return result

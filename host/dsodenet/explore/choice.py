@@ -28,7 +28,7 @@ CHECKS = "checks"  # of the study: network -> accuracies over the seeds
 def candidates(points: Iterable[Point], goal: Goal, base: Point | None, slack: float = 0.0) -> list[Point]:
     """The points within the limits whose first training came to what is enough, but for the slack, smallest first.
 
-    Enough is the goal's accuracy, else the base's; without either there is none."""
+    Enough is the goal's accuracy, else the base's; without either there is no candidate."""
     least = goal.min_accuracy if goal.min_accuracy is not None or base is None else base.accuracy
     if least is None:
         return []
@@ -51,7 +51,9 @@ def settle(
     from tqdm import tqdm
 
     tried: dict[int, list[float]] = {}
-    least = plan.goal.min_accuracy
+    near = candidates(points, plan.goal, base, SLACK)
+    if not near:
+        return None, tried
     with quiet(), mapped(workers, folder) as each:
         study = open_study(plan, folder)
         known: dict[str, list[float]] = dict(study.user_attrs.get(CHECKS, {}))
@@ -69,11 +71,12 @@ def settle(
             return tried[point.number]
 
         try:
-            enough = [least] * seeds if least is not None else None if base is None else accuracies(base)
-            for point in candidates(points, plan.goal, base, SLACK):
-                if enough is not None and holds(accuracies(point), enough):
-                    return point, tried
-            return None, tried
+            if plan.goal.min_accuracy is not None:
+                enough = [plan.goal.min_accuracy] * seeds
+            else:
+                assert base is not None  # or nothing would be near
+                enough = accuracies(base)
+            return next((point for point in near if holds(accuracies(point), enough)), None), tried
         finally:
             shutil.rmtree(folder / WORK, ignore_errors=True)
 

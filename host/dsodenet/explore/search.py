@@ -73,15 +73,19 @@ def search(plan: Plan, folder: Path, trials: int, workers: int = 1, progress: bo
 def points(study: Any, plan: Plan) -> list[Point]:
     """The spec that the search started from, as soon as its network has been tried, and the points of a study."""
     result: list[Point] = []
-    base = plan.space.choice_of(plan.spec)
-    for trial in finished(study):
-        choice, found, accuracy = (trial.user_attrs.get(key) for key in ("choice", "figures", "accuracy"))
-        label = "estimated" if accuracy is None else "trained"
-        if base is not None and network_of(choice) == network_of(base) and not any(point.number == BASE for point in result):
-            own = figures(plan.spec)
-            result.insert(0, Point(BASE, base, own, label, accuracy, next(iter(plan.goal.exceeded(own)), None)))
-        if choice != base:
-            result.append(Point(trial.number + 1, choice, found, label, accuracy, trial.user_attrs.get("refused")))
+    base, trials = plan.space.choice_of(plan.spec), finished(study)
+
+    def add(number: int, choice: dict[str, Any], found: dict[str, Any], accuracy: float | None, refused: str | None) -> None:
+        result.append(Point(number, choice, found, "estimated" if accuracy is None else "trained", accuracy, refused))
+
+    same = [trial.user_attrs for trial in trials if base is not None and network_of(trial.user_attrs["choice"]) == network_of(base)]
+    if base is not None and same:
+        own = figures(plan.spec)
+        add(BASE, base, own, same[0].get("accuracy"), next(iter(plan.goal.exceeded(own)), None))
+    for trial in trials:
+        attrs = trial.user_attrs
+        if attrs["choice"] != base:
+            add(trial.number + 1, attrs["choice"], attrs["figures"], attrs.get("accuracy"), attrs.get("refused"))
     return result
 
 

@@ -70,9 +70,11 @@ class Space:
                 raise InputError(f"axis is {axis!r}, but it must be one of {', '.join(usual)}")
             usual[axis] = _choices(axis, text, type(usual[axis][0]))
         space = cls(**usual)
-        for axis, choices in usual.items():
-            fitting = tuple(value for value in choices if space.useless(spec, axis, value) is None)
-            if fitting and axis not in (changes or {}):
+        for axis in usual:
+            if axis in (changes or {}):
+                continue
+            fitting = tuple(value for value in usual[axis] if space.useless(spec, axis, value) is None)
+            if fitting:
                 space = replace(space, **{axis: fitting})
         return space
 

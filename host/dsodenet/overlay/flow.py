@@ -63,8 +63,8 @@ def build(
     run, kind = Path(run), kernel_kind(kernel)
     tools = None if inputs_only else find_tools(kind)
     params = Params.load(run)
-    elsewhere = out is not None and (inputs_only or name_of(run) is not None)
-    folder = (Path(out if elsewhere and out is not None else run) / BUILD_FOLDER / kernel).resolve()
+    place = out if out is not None and (inputs_only or name_of(run) is not None) else run
+    folder = (Path(place) / BUILD_FOLDER / kernel).resolve()
     if odd := sorted(set(re.findall(r"[^\w./+-]", str(folder), re.ASCII))):
         raise InputError(f"{folder}: has {' '.join(map(repr, odd))} in its path, but the tools take letters, digits, and ._+-")
     with _only_one(folder):
