@@ -2,11 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-RESULTS := $(addprefix build/,demo/demo.json bench.json bench-host.json cycles.json gradients.json recipes/recipes.json \
-	notebooks.json explore/front.json bench-*.json)
 EXTRAS := train,lower,rtl,sim,explore,notebooks,test,dev
 
-.PHONY: help setup demo test lint recipes csim bench bench-host gradients norms cycles rates synth-rtl resources-rtl gates formal board-pythons aarch64 notebooks figures counts clean
+.PHONY: help setup demo test lint recipes csim bench bench-host gradients norms cycles rates synth-rtl resources-rtl gates formal board-pythons aarch64 notebooks clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "%-13s %s\n", $$1, $$2}'
@@ -22,7 +20,7 @@ $(VENV)/.ready: pyproject.toml
 	touch $@
 
 demo: setup  ## train on real digits, lower, run on the simulated ZCU104, prove bit-exactness
-	$(BIN)/python -m dsodenet.demo --out build/demo --json build/demo/demo.json
+	$(BIN)/python -m dsodenet.cli.demonstration --out build/demo --json build/demo/demo.json
 
 test: setup  ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -31,61 +29,54 @@ lint: setup  ## ruff, mypy, and Verilator's and slang's lint of the engine
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python overlays/rtl/lint.py
+	$(BIN)/python -m tools.rtl.lint
 
 recipes: setup  ## what each training recipe buys: a table and a figure (make recipes FULL=--full for longer runs)
-	$(BIN)/python -m dsodenet.bench.recipes $(FULL) --json build/recipes/recipes.json --plot build/recipes/recipes.png
+	$(BIN)/python -m dsodenet.bench.studies.recipe_study $(FULL) --json build/recipes/recipes.json --plot build/recipes/recipes.png
 
 csim: setup  ## the bit-exact ladder over a grid of specs, solvers and step counts
-	$(BIN)/python -m dsodenet.bench.ladder
+	$(BIN)/python -m dsodenet.bench.studies.ladder_grid
 
 bench: setup  ## speed of the integer reference against plain sgemm
-	$(BIN)/python -m dsodenet.bench.reference --spec l --json build/bench.json
+	$(BIN)/python -m dsodenet.bench.studies.reference_speed --spec l --json build/bench.json
 
 bench-host: setup  ## the host library's share of a call, its faults, and both block designs, on the simulated board
-	$(BIN)/python -m dsodenet.bench.host --json build/bench-host.json
-	$(BIN)/python tests/block_designs.py
+	$(BIN)/python -m dsodenet.bench.studies.host_study --json build/bench-host.json
+	$(BIN)/python -m tests.vivado.block_designs
 
 gradients: setup  ## error, memory and time of the four gradients of an ODE block
-	$(BIN)/python -m dsodenet.bench.gradients --json build/gradients.json --plot build/gradients.png
+	$(BIN)/python -m dsodenet.bench.studies.gradient_study --json build/gradients.json --plot build/gradients.png
 
 norms: setup  ## normalisation inside the ODE block: each norm trained and tested under other steps (minutes)
-	$(BIN)/python -m dsodenet.bench.norm_study
+	$(BIN)/python -m dsodenet.bench.studies.norm_study
 
 cycles: setup  ## simulate s, m, l on the full engines, cycle by cycle (minutes)
-	$(BIN)/python overlays/rtl/measure.py s m l --lanes 1x32x64 3x16x64 --json build/cycles.json
+	$(BIN)/python -m tools.rtl.measure s m l --lanes 1x32x64 3x16x64 --json build/cycles.json
 
-synth-rtl: setup  ## resources of the small and the full engines by Yosys, kept in overlays/rtl/resources.json (20 minutes)
-	$(BIN)/python overlays/rtl/synth.py --lanes 1x4x8 1x32x64 3x16x64 --json overlays/rtl/resources.json
+synth-rtl: setup  ## resources of the small and the full engines by Yosys, kept in docs/results/resources.json (20 minutes)
+	$(BIN)/python -m tools.rtl.synth --lanes 1x4x8 1x32x64 3x16x64 --json docs/results/resources.json
 
 board-pythons: setup  ## the self-test under the Pythons and pynqs of the PYNQ images, where those Pythons are installed
-	$(BIN)/python tests/pythons.py boards build/pythons
+	$(BIN)/python -m tools.pythons boards build/pythons
 
 aarch64: setup  ## fetch a Python for the board's processor (Debian, no root needed) and compare its integers under qemu-user
-	$(BIN)/python tests/pythons.py aarch64 build/aarch64
-	$(BIN)/python -m pytest -n 0 tests/test_wheel.py -k aarch64
+	$(BIN)/python -m tools.pythons aarch64 build/aarch64
+	$(BIN)/python -m pytest -n 0 tests/tools/test_wheel.py -k aarch64
 
 resources-rtl: setup  ## write anew the resources of the units that the tests watch (a minute)
-	$(BIN)/python overlays/rtl/resources.py --write
+	$(BIN)/python -m tools.rtl.unit_resources --write
 
 gates: setup  ## a small engine as gates, bit-exact (minutes)
-	$(BIN)/python overlays/rtl/gate_sim.py
+	$(BIN)/python -m tools.rtl.gate_sim
 
 formal: setup  ## proofs of the stream stages and of the registers (minutes)
-	$(BIN)/python overlays/rtl/formal/prove.py
+	$(BIN)/python -m tools.rtl.prove
 
 rates: setup  ## cycles per second of the C++ harness and of cocotb
-	$(BIN)/python overlays/rtl/rates.py
+	$(BIN)/python -m tools.rtl.rates
 
 notebooks: setup  ## run the four notebooks and take their times (make notebooks KEEP=--keep also keeps their outputs)
-	$(BIN)/python -m dsodenet.bench.notebooks $(KEEP) --json build/notebooks.json
-
-figures: setup  ## keep the results under build/ that the documents quote, and write every figure of the documents anew
-	$(BIN)/python -m dsodenet.bench.figures keep $(sort $(wildcard $(RESULTS)))
-	$(BIN)/python -m dsodenet.bench.figures
-
-counts: setup  ## the figures of the documents that need no measurement
-	@$(BIN)/python -m dsodenet.bench.figures counts
+	$(BIN)/python -m tools.notebooks $(KEEP) --json build/notebooks.json
 
 clean:  ## remove what was built, but not .venv
 	rm -rf build dist

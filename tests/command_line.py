@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dsodenet.cli import main
+from dsodenet.cli.entry import main
 
 
 def call(*words: Any) -> int:

@@ -12,14 +12,16 @@ from typing import Any
 
 import pytest
 
-from dsodenet.spec import Spec
+from dsodenet.spec.specification import Spec
 
 # Test models are tiny: more threads only wait for each other, for minutes where other work shares the machine.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--vitis-run", metavar="RUN", help="also test the Verilog that Vitis HLS exported in this run folder")
+    parser.addoption(
+        "--vitis-run", metavar="RUN", help="also test the Verilog that Vitis HLS exported in this run folder"
+    )
 
 
 MakeSpec = Callable[..., Spec]

@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from dsodenet.fixed_point import Format
-from dsodenet.layers import Layer, sections
-from dsodenet.params import Params, bias_name
 from dsodenet.reference import Convolution, Reference, exact_float, global_average
-from dsodenet.solvers import tableau
-from dsodenet.spec import LowRank, Spec
-from dsodenet.synthetic import random_images, random_params
+from dsodenet.spec.formats import Format
+from dsodenet.spec.layers import Layer, sections
+from dsodenet.spec.params import Params, bias_name
+from dsodenet.spec.solvers import tableau
+from dsodenet.spec.specification import LowRank, Spec
+from dsodenet.spec.synthetic import random_images, random_params
 
 
 def to_format(value: Tensor, frac_bits: int, fmt: Format) -> Tensor:
@@ -40,7 +40,10 @@ def convolve(params: Params, layer: Layer, x: Tensor, bias: Tensor | None = None
     weight = torch.from_numpy(params.arrays[f"{layer.name}.weight"].astype(np.int64))
     if bias is None:
         bias = torch.from_numpy(params.arrays[bias_name(layer)].astype(np.int64))
-    out = torch.nn.functional.conv2d(x, weight, None, layer.stride, layer.padding, groups=layer.groups) + bias[:, None, None]
+    out = (
+        torch.nn.functional.conv2d(x, weight, None, layer.stride, layer.padding, groups=layer.groups)
+        + bias[:, None, None]
+    )
     frac_bits = params.formats[layer.source].frac_bits + params.formats[f"{layer.name}.weight"].frac_bits
     return out if layer.dest == "logits" else to_format(out, frac_bits, params.formats[layer.dest])
 
@@ -190,7 +193,9 @@ def test_a_changed_solver_is_that_solver(make_spec):
     changed = params.with_solver("rk3", 7)
     assert changed.spec.solver.n_steps == (7, 7, 7)
     assert np.array_equal(Reference(changed, threads=1).predict(images), integers(changed, images).numpy())
-    assert not np.array_equal(Reference(changed, threads=1).predict(images), Reference(params, threads=1).predict(images))
+    assert not np.array_equal(
+        Reference(changed, threads=1).predict(images), Reference(params, threads=1).predict(images)
+    )
 
 
 def test_the_trajectory_ends_where_the_next_section_begins(make_spec):
@@ -213,9 +218,14 @@ def test_an_average_is_rounded_as_an_exact_quotient(rounding):
     for shape in ((3, 5), (7, 7), (4, 4), (2, 3)):
         z = rng.integers(-2000, 2000, (200, *shape, 4)).astype(np.float32)
         z[:100] = np.rint(z[:100] / 128) * 128  # ties where the count is a power of two
-        z[:20] = (128 * rng.integers(-16, 16, (20, 1, 1, 4)) + 128).astype(np.float32)  # constant maps: ties for any count
+        z[:20] = (128 * rng.integers(-16, 16, (20, 1, 1, 4)) + 128).astype(
+            np.float32
+        )  # constant maps: ties for any count
         total = z.astype(np.int64).sum(axis=(1, 2))
-        quotients = [Fraction(int(t), shape[0] * shape[1]) * Fraction(2) ** (dest.frac_bits - source.frac_bits) for t in total.flat]
+        quotients = [
+            Fraction(int(t), shape[0] * shape[1]) * Fraction(2) ** (dest.frac_bits - source.frac_bits)
+            for t in total.flat
+        ]
         exact = [round(q) if rounding == "RND_CONV" else q.numerator // q.denominator for q in quotients]
         assert global_average(z, source, dest).ravel().tolist() == np.clip(exact, -128, 127).tolist()
 

@@ -1,10 +1,60 @@
 """dsODENet: neural ODE image networks from a PyTorch training run to an FPGA, bit for bit.
 
-Importing the package needs NumPy only; torch, hls4ml and pynq are imported by the modules that use them.
+    train -> export -> lower -> verify -> Accelerator(run).predict(images)
+
+Importing the package needs NumPy only. A name below is imported when it is first used; torch, hls4ml and pynq come with it.
 """
 
-from dsodenet.errors import DsodenetError
-from dsodenet.spec import Spec
+from typing import TYPE_CHECKING
+
+from dsodenet.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from dsodenet.data import load_dataset
+    from dsodenet.errors import DsodenetError
+    from dsodenet.exploration import explore
+    from dsodenet.exporting import export
+    from dsodenet.hls import lower
+    from dsodenet.ladder import verify
+    from dsodenet.rtl import estimate
+    from dsodenet.runs import Run
+    from dsodenet.runtime import Accelerator, selftest
+    from dsodenet.spec import Params, Spec
+    from dsodenet.training import train
 
 __version__ = "0.1.0"
-__all__ = ["DsodenetError", "Spec", "__version__"]
+__all__ = [
+    "Accelerator",
+    "DsodenetError",
+    "Params",
+    "Run",
+    "Spec",
+    "__version__",
+    "estimate",
+    "explore",
+    "export",
+    "load_dataset",
+    "lower",
+    "selftest",
+    "train",
+    "verify",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Accelerator": "dsodenet.runtime",
+        "DsodenetError": "dsodenet.errors",
+        "Params": "dsodenet.spec",
+        "Run": "dsodenet.runs",
+        "Spec": "dsodenet.spec",
+        "estimate": "dsodenet.rtl",
+        "explore": "dsodenet.exploration",
+        "export": "dsodenet.exporting",
+        "load_dataset": "dsodenet.data",
+        "lower": "dsodenet.hls",
+        "selftest": "dsodenet.runtime",
+        "train": "dsodenet.training",
+        "verify": "dsodenet.ladder",
+    },
+)

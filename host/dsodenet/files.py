@@ -1,4 +1,4 @@
-"""Files that are never half-written: write beside the place, then rename."""
+"""Files: written whole or not at all (beside the place, then renamed), locks, and where the hardware sources lie."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dsodenet.errors import InputError
-from dsodenet.zoo import PREFIX, name_of
+from dsodenet.errors import InputError, RunError, ToolError
 
 MAX_TEXT_BYTES = 16 << 20
 
@@ -55,19 +54,10 @@ def check_output(path: Path, suffix: str) -> None:
     """InputError for a path that no file of this kind can be written to, before there is work to lose."""
     if path.suffix != suffix or (path.exists() and not path.is_file()):
         raise InputError(f"output is {path}, but it must be a {suffix} file")
-    _check_writable(path, f"output is {path}")
+    check_writable(path, f"output is {path}")
 
 
-def check_folder(path: Path) -> None:
-    """InputError for a path that can be no folder to write to, before there is work to lose."""
-    if not path.name or str(path).startswith(PREFIX) or name_of(path) is not None:
-        raise InputError(f"--out is {str(path)!r}, but it must name a folder to write, which no model of the zoo is")
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file, but --out must name a folder")
-    _check_writable(path / "x" if path.is_dir() else path, f"--out is {path}")
-
-
-def _check_writable(path: Path, what: str) -> None:
+def check_writable(path: Path, what: str) -> None:
     """Make what `atomic_file` makes, and take it away. Permissions alone say little: of a full disk, or of /proc to root."""
     folder = next(folder for folder in path.absolute().parents if folder.exists())
     try:
@@ -95,3 +85,29 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8 text") from None
+
+
+@contextmanager
+def only_one(folder: Path, what: str) -> Iterator[None]:
+    """Hold a folder by a lock file in it; RunError while another process holds it. what: the other's work, in words."""
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(f"{folder}: another {what} is running here") from None
+        yield
+
+
+def source_folder(name: str) -> Path:
+    """The folder of hardware sources `name`: `hls` or `overlays`; in a checkout also `notebooks`.
+
+    They lie beside the package in an installation, and at the top of the tree in a checkout.
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package / "sources" / name, package.parents[1] / name):
+        if folder.is_dir():
+            return folder
+    raise ToolError(f"{name}/ is not installed with this package; use a source checkout")

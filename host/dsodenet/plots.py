@@ -11,11 +11,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dsodenet.estimate import DEVICE_MACS, Estimate
+from dsodenet.contract import DEVICE, Resources
 from dsodenet.files import atomic_file
-from dsodenet.params import Params
 from dsodenet.reference import Reference
-from dsodenet.resources import DEVICE, Resources
+from dsodenet.rtl import DEVICE_MACS, Estimate
+from dsodenet.spec import Params
 
 EXAMPLES = 3
 DPI = 110
@@ -54,7 +54,11 @@ def trajectory_figure(params: Params, images: NDArray[np.uint8], labels: NDArray
         centre = paths[-1, labels == label].mean(axis=0)
         axes.annotate(str(label), centre, fontsize=13, weight="bold", ha="center", va="center")
     solver = params.spec.solver
-    axes.set(title=f"ODE block {block + 1}: {solver.method}, {steps - 1} steps", xlabel="1st direction", ylabel="2nd direction")
+    axes.set(
+        title=f"ODE block {block + 1}: {solver.method}, {steps - 1} steps",
+        xlabel="1st direction",
+        ylabel="2nd direction",
+    )
 
     maps = states[:, :EXAMPLES].mean(axis=-1)  # (steps + 1, examples, height, width)
     low, high = maps.min(), maps.max()
@@ -78,7 +82,9 @@ def schedule_figure(estimate: Estimate) -> Figure:
     for index, section in enumerate(estimate.sections):
         busy = section.macs / section.cycles / estimate.peak_macs
         axes.bar(start, 1, section.cycles, align="edge", color="0.93")
-        axes.bar(start, busy, section.cycles, align="edge", color=colours(index % 10), label=f"{section.name} {busy:.0%}")
+        axes.bar(
+            start, busy, section.cycles, align="edge", color=colours(index % 10), label=f"{section.name} {busy:.0%}"
+        )
         start += section.cycles
     axes.bar(start, 1, estimate.other, align="edge", color="0.75", label="in and out")
     axes.set(xlim=(0, start + estimate.other), ylim=(0, 1), xlabel="clock cycle", ylabel="array at work")
@@ -132,9 +138,16 @@ def front_figure(result: dict[str, Any]) -> Figure:
     for role, marker in (("base", "s"), ("chosen", "*")):
         if result[role] is not None and (by_number[result[role]]["accuracy"] is not None or not trained):
             axes.scatter(
-                *place([by_number[result[role]]]), s=150, marker=marker, facecolors="none", edgecolors="tab:red", label=role
+                *place([by_number[result[role]]]),
+                s=150,
+                marker=marker,
+                facecolors="none",
+                edgecolors="tab:red",
+                label=role,
             )
-    axes.set(xscale="log", xlabel=f"{objective}, estimated", ylabel={"accuracy": "validation accuracy, %"}.get(value, value))
+    axes.set(
+        xscale="log", xlabel=f"{objective}, estimated", ylabel={"accuracy": "validation accuracy, %"}.get(value, value)
+    )
     axes.legend(fontsize=8)
     return figure
 

@@ -18,10 +18,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from dsodenet.fixed_point import Format
-from dsodenet.layers import Layer, Section, sections
-from dsodenet.params import Params, bias_name
-from dsodenet.solvers import integrate
+from dsodenet.spec import Format, Layer, Params, Section, bias_name, integrate, sections
 
 Map = NDArray[Any]  # (batch, height, width, channels), integers held in float32 or float64
 OnStep = Callable[[int, Map], None]
@@ -54,7 +51,9 @@ class Convolution:
         self.dest = params.formats.get(layer.dest)  # None for logits
         self.dtype = exact_float(params.accumulator_bound(layer))
         frac_bits = params.accumulator_frac_bits(layer)
-        self.lsb = 1.0 if self.dest is None else 2.0 ** (self.dest.frac_bits - frac_bits)  # of the accumulator, in LSBs of dest
+        self.lsb = (
+            1.0 if self.dest is None else 2.0 ** (self.dest.frac_bits - frac_bits)
+        )  # of the accumulator, in LSBs of dest
         weight = params.arrays[f"{layer.name}.weight"].astype(self.dtype) * self.dtype(self.lsb)
         if layer.depthwise:
             # (kernel, kernel, width, channels): the weights again for each pixel of a row
@@ -97,7 +96,9 @@ class Convolution:
 
     def _dense(self, x: Map) -> Map:
         if self.layer.kernel > 1:
-            x = self._windows(x).transpose(0, 1, 4, 2, 3, 5)  # rows of weight are in this order: kernel, kernel, channels
+            x = self._windows(x).transpose(
+                0, 1, 4, 2, 3, 5
+            )  # rows of weight are in this order: kernel, kernel, channels
         return (x.reshape(-1, len(self.weight)) @ self.weight).reshape(len(x), *self.layer.out_size, -1)
 
 
@@ -113,7 +114,9 @@ class OdeBlock:
         self.lsb = 2.0 ** (self.z.frac_bits - k.frac_bits - coeff.frac_bits)  # of coefficient * k, in LSBs of z
         solver = params.spec.solver
         self.set_solver(
-            solver.n_steps[section.block], params.spec.coefficients(section.block), params.bias_table(params.spec, section)
+            solver.n_steps[section.block],
+            params.spec.coefficients(section.block),
+            params.bias_table(params.spec, section),
         )
 
     def set_solver(self, n_steps: int, rows: list[list[int]], bias_table: NDArray[np.int32]) -> None:
@@ -152,7 +155,11 @@ class Reference:
         self.threads = threads or os.cpu_count() or 1
         self.parts: list[tuple[Section, Any]] = []
         for section in sections(params.spec.network):
-            part = OdeBlock(params, section) if section.kind == "f" else [Convolution(params, layer) for layer in section.layers]
+            part = (
+                OdeBlock(params, section)
+                if section.kind == "f"
+                else [Convolution(params, layer) for layer in section.layers]
+            )
             self.parts.append((section, part))
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int32]:

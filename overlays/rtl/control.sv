@@ -1,4 +1,4 @@
-// AXI4-Lite registers with the block control of Vitis HLS (ap_ctrl_hs); the map is registers.py.
+// AXI4-Lite registers with the block control of Vitis HLS (ap_ctrl_hs); the map is contract/registers.py.
 module control
   import dsodenet_registers_pkg::*;
 #(

@@ -1,4 +1,4 @@
-// Reads a program from the stream: header, passes, depthwise words, pointwise words, bias words (see program.py).
+// Reads a program from the stream: header, passes, depthwise words, pointwise words, bias words (see rtl/builder.py).
 module program_loader
   import engine_pkg::*;
   import dsodenet_program_pkg::*;

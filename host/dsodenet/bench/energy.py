@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dsodenet.runtime.power import PowerMeter
+from dsodenet.runtime import PowerMeter
 
 POWERCAP = Path("/sys/class/powercap")
 STRETCH_S = 0.5  # of calls: counters and regulators renew their readings every few milliseconds
@@ -28,7 +28,9 @@ def rapl_domains(folder: Path = POWERCAP) -> dict[str, Path]:
     return found
 
 
-def joules_per_call(call: Callable[[], object], domains: Mapping[str, Path], stretch_s: float = STRETCH_S) -> dict[str, float]:
+def joules_per_call(
+    call: Callable[[], object], domains: Mapping[str, Path], stretch_s: float = STRETCH_S
+) -> dict[str, float]:
     """Joules of one call by RAPL, mean over a stretch of them; empty without counters. They cover the whole socket."""
     if not domains:
         return {}
@@ -43,7 +45,9 @@ def joules_per_call(call: Callable[[], object], domains: Mapping[str, Path], str
     return result
 
 
-def rail_joules_per_call(call: Callable[[], object], rails: Mapping[str, Any], stretch_s: float = STRETCH_S) -> dict[str, float]:
+def rail_joules_per_call(
+    call: Callable[[], object], rails: Mapping[str, Any], stretch_s: float = STRETCH_S
+) -> dict[str, float]:
     """Joules of one call by each power rail of a board: its mean power times the seconds of a call. Rails feed each other: no sum."""
     with PowerMeter(rails) as meter:
         count, seconds = _repeat(call, stretch_s)

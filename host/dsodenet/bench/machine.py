@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 OLDEST_KERNELS = "Prescott"
-OPENBLAS_CORES = {"avx512f": "SkylakeX", "avx2": "Haswell"}  # flag of the processor -> kernels that need no more than it
+OPENBLAS_CORES = {
+    "avx512f": "SkylakeX",
+    "avx2": "Haswell",
+}  # flag of the processor -> kernels that need no more than it
 CPU_INFO, BOARD_MODEL = Path("/proc/cpuinfo"), Path("/proc/device-tree/model")
 
 
@@ -54,7 +57,11 @@ def blas() -> dict[str, str]:
     except ImportError:
         return {}
     found = next((library for library in threadpool_info() if library["user_api"] == "blas"), None)
-    return {} if found is None else {found["internal_api"]: f"{found['version']} ({found.get('architecture', 'unknown')} kernels)"}
+    return (
+        {}
+        if found is None
+        else {found["internal_api"]: f"{found['version']} ({found.get('architecture', 'unknown')} kernels)"}
+    )
 
 
 def blas_advice(found: dict[str, str]) -> str:
@@ -68,9 +75,7 @@ def blas_advice(found: dict[str, str]) -> str:
     better = next((core for flag, core in OPENBLAS_CORES.items() if flag in flags), None)
     if better is None:
         return ""
-    return (
-        f"NumPy's OpenBLAS does not know this processor and took its oldest kernels; OPENBLAS_CORETYPE={better} gives it newer ones"
-    )
+    return f"NumPy's OpenBLAS does not know this processor and took its oldest kernels; OPENBLAS_CORETYPE={better} gives it newer ones"
 
 
 def origin(command: str, kinds: dict[str, str], *packages: str) -> dict[str, Any]:

@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 from dsodenet.bench.published import A53, A53_GMAC_PER_S, A53_SOURCE, ACCESS_US, FINN_CALL_US, FINN_SOURCE
 from dsodenet.bench.rows import END_TO_END, KERNEL, Row, integers
-from dsodenet.estimate import Estimate, estimate
-from dsodenet.lanes import lanes_text
-from dsodenet.layers import macs
-from dsodenet.params import Params
 from dsodenet.reference import Reference
+from dsodenet.rtl import Estimate, estimate
 from dsodenet.runtime import Accelerator
+from dsodenet.spec import Params, lanes_text, macs
 
 Images = NDArray[np.uint8]
 Modelled = Callable[[int], list[Row]]  # batch -> rows
 RTL, OUR_HOST, FINN_CALL = "rtl", "rtl + our host", "rtl + FINN call"  # paths
 CLOSED_FORM = "closed form of the kernel's cycles, which equals its simulation"
-SIMULATED_AT_MOST = 4_000_000  # multipliers times cycles of an image; a simulation of more takes minutes to build and to run
+SIMULATED_AT_MOST = (
+    4_000_000  # multipliers times cycles of an image; a simulation of more takes minutes to build and to run
+)
 HOST_CALLS = 25  # timed ones, with a kernel that answers at once
 
 
@@ -55,7 +55,7 @@ def estimated_kernel(params: Params, images: Images) -> Modelled:
 
 def with_our_host(params: Params, images: Images) -> Modelled:
     """A call of the kernel through our host library on a ZCU104, register accesses from Python included."""
-    from dsodenet.bench.host import host_share
+    from dsodenet.bench.studies.host_study import host_share
 
     result = estimate(params)
 
@@ -86,7 +86,9 @@ def _estimated(params: Params, result: Estimate, batch: int) -> Row:
 def _whole_call(kernel: Row, path: str, rest_us: float, note: str) -> Row:
     """End to end: the kernel, and rest_us of a call."""
     us = kernel.median_us + rest_us
-    return dataclasses.replace(kernel, path=path, scope=END_TO_END, note=note, cycles=None, median_us=us, min_us=us, max_us=us)
+    return dataclasses.replace(
+        kernel, path=path, scope=END_TO_END, note=note, cycles=None, median_us=us, min_us=us, max_us=us
+    )
 
 
 def _kernel_row(params: Params, label: str, batch: int, cycles: int, note: str, differing: int | None = None) -> Row:

@@ -7,10 +7,17 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from dsodenet.errors import DsodenetError
+from dsodenet.errors import DsodenetError, InputError
 from dsodenet.files import check_output, write_json
+
+
+class Parser(argparse.ArgumentParser):
+    """Wrong words are bad input like any other: one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
 
 
 def json_argument(parser: argparse.ArgumentParser) -> None:

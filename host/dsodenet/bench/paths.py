@@ -18,9 +18,9 @@ from dsodenet.bench.limit import time_limit
 from dsodenet.bench.machine import cpu_name, versions
 from dsodenet.bench.rows import integers
 from dsodenet.errors import ToolError
-from dsodenet.params import Params
 from dsodenet.reference import Reference, limited_blas
 from dsodenet.runtime import Accelerator
+from dsodenet.spec import Params
 
 MAX_GRAPHS = 256  # batch sizes times thread counts that torch.compile may see in one process
 COMPILE_LIMIT_S = 300.0  # of all that torch.compile compiles in a comparison
@@ -60,14 +60,14 @@ class Job:
     @cached_property
     def float_model(self) -> Any:
         """The network in float32, its weights the values of the integers: the same work with nothing quantised between."""
-        from dsodenet.export import float_model
+        from dsodenet.exporting import float_model
 
         return float_model(self.params)
 
     @cached_property
     def float_onnx(self) -> Path:
         model = self.float_model
-        from dsodenet.export import write_float_onnx
+        from dsodenet.exporting import write_float_onnx
 
         return write_float_onnx(model, self.folder / "float.onnx")
 
@@ -89,7 +89,9 @@ class Job:
         before = logging.root.manager.disable
         logging.disable(logging.WARNING)  # it advises a preprocessing that this graph, of static shapes, does not need
         try:
-            quantize_static(source, path, Reader(self.images), quant_format=QuantFormat.QDQ, per_channel=True, **options)
+            quantize_static(
+                source, path, Reader(self.images), quant_format=QuantFormat.QDQ, per_channel=True, **options
+            )
         finally:
             logging.disable(before)
         return path
@@ -102,7 +104,9 @@ def reference(job: Job) -> list[Timed]:
 
     def path(threads: int) -> Timed:
         model = Reference(job.params, threads)
-        return Timed("cpu", threads, integers(job.params), library, model.predict, lambda: limited_blas(threads), integer=True)
+        return Timed(
+            "cpu", threads, integers(job.params), library, model.predict, lambda: limited_blas(threads), integer=True
+        )
 
     return [path(threads) for threads in job.threads]
 
@@ -118,8 +122,12 @@ def torch_compiled(job: Job) -> list[Timed]:
     import torch
     import torch._inductor.config
 
-    torch._dynamo.config.recompile_limit = MAX_GRAPHS  # over it, fullgraph makes an error of what would silently be eager
-    torch._inductor.config.compile_threads = 1  # a compiler of a pool would outlive the limit, and disturb what is timed then
+    torch._dynamo.config.recompile_limit = (
+        MAX_GRAPHS  # over it, fullgraph makes an error of what would silently be eager
+    )
+    torch._inductor.config.compile_threads = (
+        1  # a compiler of a pool would outlive the limit, and disturb what is timed then
+    )
     compiled = torch.compile(model, fullgraph=True, dynamic=False)
     paths: list[Timed] = []
     start, what = time.monotonic(), f"torch.compile of this model, limited to {COMPILE_LIMIT_S:g} s,"

@@ -5,12 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 A53 = "four Cortex-A53 at 1.2 GHz"
-A53_SOURCE = "multiply-accumulates over the published rate of ncnn on MobileNet-v1, larger layers than these: optimistic"
-A53_GMAC_PER_S = ((1, "float32", 2.3), (1, "int8", 2.8), (4, "float32", 6.3), (4, "int8", 8.9))  # (threads, numbers, rate)
+A53_SOURCE = (
+    "multiply-accumulates over the published rate of ncnn on MobileNet-v1, larger layers than these: optimistic"
+)
+A53_GMAC_PER_S = (
+    (1, "float32", 2.3),
+    (1, "int8", 2.8),
+    (4, "float32", 6.3),
+    (4, "int8", 8.9),
+)  # (threads, numbers, rate)
 
 # A register access through pynq's MMIO, and a whole call of a FINN accelerator, both from Python on a ZCU104.
 ACCESS_US, ACCESS_SOURCE = 30.0, "a read or write through pynq's MMIO on a ZCU104 takes about this long"
-FINN_CALL_US, FINN_SOURCE = 822.0, "one execute() of FINN's driver on a ZCU104 (finn-examples, RadioML), its kernel included"
+FINN_CALL_US, FINN_SOURCE = (
+    822.0,
+    "one execute() of FINN's driver on a ZCU104 (finn-examples, RadioML), its kernel included",
+)
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from dsodenet.bench.machine import blas_advice
-from dsodenet.bench.ratios import HERE, ON_A53
 from dsodenet.bench.rows import END_TO_END
+from dsodenet.bench.speedups import HERE, ON_A53
 from dsodenet.bench.subject import RANDOM
-from dsodenet.tables import paragraph, table
+from dsodenet.text import paragraph, table
 
 UNSTEADY = 3
 
 
-def text(result: dict[str, Any]) -> str:
+def comparison_text(result: dict[str, Any]) -> str:
     """The comparison for a terminal."""
     steps = ",".join(map(str, result["n_steps"]))
     lines = [
@@ -25,7 +25,9 @@ def text(result: dict[str, Any]) -> str:
         + ("" if result["weights"] == RANDOM else "; class: images with the reference's class"),
     ]
     if result["weights"] == RANDOM:
-        lines.insert(1, "weights: random. Times depend on shapes alone; accuracy is not claimed, and classes are not compared")
+        lines.insert(
+            1, "weights: random. Times depend on shapes alone; accuracy is not claimed, and classes are not compared"
+        )
     parts = [paragraph(line) for line in lines]
     for batch in dict.fromkeys(row["batch"] for row in result["rows"]):
         rows = [_cells(row) for row in result["rows"] if row["batch"] == batch]
@@ -90,11 +92,14 @@ def _speed_ups(result: dict[str, Any]) -> str:
         for r in result["ratios"]
         for which in ("best", "weakest")
     ]  # fmt: skip
-    rows += [(f"{p['factor']:.2f}x", p["timed"], "-", p["system"], f"{p['against']}, published") for p in result["published"]]
+    rows += [
+        (f"{p['factor']:.2f}x", p["timed"], "-", p["system"], f"{p['against']}, published") for p in result["published"]
+    ]
     legend = (
         "best and weakest: measured on this processor, each library with the number of threads that suits it best; on the A53: estimated; "
         "published: "
-        "on a ZCU104, by their authors: " + ", ".join(dict.fromkeys(f"{p['system']} ({p['source']})" for p in result["published"]))
+        "on a ZCU104, by their authors: "
+        + ", ".join(dict.fromkeys(f"{p['system']} ({p['source']})" for p in result["published"]))
     )
     speed_ups = table(("as fast", "timed", "batch", "accelerator", "against software"), rows)
     return f"{speed_ups}\n{paragraph(legend)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dsodenet.params import Params
+from dsodenet.spec import Params
 
 LABELS = ("measured", "simulated", "estimated")
 END_TO_END, KERNEL = "end to end", "kernel"

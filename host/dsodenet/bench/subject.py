@@ -9,14 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dsodenet.engine import Engine
 from dsodenet.errors import SpecError, ToolError
-from dsodenet.lanes import with_lanes
-from dsodenet.params import Params
-from dsodenet.spec import FOLDING_NORMS, SIZES, Spec
-from dsodenet.synthetic import random_images, random_params
-from dsodenet.verify import IMAGE_SEED, load_images
-from dsodenet.zoo import resolve
+from dsodenet.ladder import IMAGE_SEED, load_images
+from dsodenet.rtl import Engine
+from dsodenet.runs import Run
+from dsodenet.spec import FOLDING_NORMS, SIZES, Params, Spec, random_images, random_params, with_lanes
 
 TRAINED, RANDOM = "trained", "random"
 WEIGHT_SEED = 1
@@ -31,7 +28,7 @@ class Subject:
     @classmethod
     def load(cls, model: str | Path, lanes: str | None = None) -> Subject:
         """model: a run folder, zoo:NAME, a ready size or a spec JSON file; lanes: of the rtl kernel instead of the spec's."""
-        folder = resolve(model)
+        folder = Run.of(model).folder
         is_spec = not folder.is_dir() and (str(model) in SIZES or folder.suffix == ".json")
         spec = Spec.load(model) if is_spec else None
         if spec and spec.network.float_only:
@@ -50,6 +47,9 @@ class Subject:
         if self.run is not None:
             try:
                 return load_images(str(count), self.run, self.params)
-            except (ModuleNotFoundError, ToolError):  # the board has no data set libraries; times hardly depend on the pixels
+            except (
+                ModuleNotFoundError,
+                ToolError,
+            ):  # the board has no data set libraries; times hardly depend on the pixels
                 pass
         return random_images(self.params.spec, count, IMAGE_SEED), f"{count} generated, seed {IMAGE_SEED}"

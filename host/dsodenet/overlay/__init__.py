@@ -3,4 +3,7 @@
 from dsodenet.overlay.archive import package
 from dsodenet.overlay.flow import build
 
-__all__ = ["build", "package"]
+__all__ = [
+    "build",
+    "package",
+]

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dsodenet.errors import InputError, ToolError
-from dsodenet.files import atomic_file
-from dsodenet.runtime.artefacts import read_manifest
-from dsodenet.sources import source_folder
+from dsodenet.files import atomic_file, source_folder
+from dsodenet.runtime import read_manifest
 
 NOTEBOOKS, BOARD_NOTEBOOKS = "notebooks", ("03*.ipynb", "04*.ipynb")  # those that need no torch
 SUMS, HOW_TO = "SHA256SUMS", "INSTALL.txt"
@@ -32,7 +31,9 @@ def board_notebooks() -> list[Path]:
     return sorted(file for pattern in BOARD_NOTEBOOKS for file in folder.glob(pattern))
 
 
-def package(bitfile: str | Path, wheel: str | Path, out: str | Path, extras: Sequence[str | Path] | None = None) -> Path:
+def package(
+    bitfile: str | Path, wheel: str | Path, out: str | Path, extras: Sequence[str | Path] | None = None
+) -> Path:
     """Write the archive OUT (.zip) of a built overlay; returns its path.
 
     bitfile: with .hwh and .json beside it, which are checked against each other. wheel: of this package, as `python -m build`
@@ -55,7 +56,9 @@ def package(bitfile: str | Path, wheel: str | Path, out: str | Path, extras: Seq
             raise InputError(f"{file}: no such file")
     members = {file.name: file.read_bytes() for file in files}
     if len(members) < len(files) or {SUMS, HOW_TO} & set(members):
-        raise InputError(f"the archive would have two files of one name among {', '.join(sorted(file.name for file in files))}")
+        raise InputError(
+            f"the archive would have two files of one name among {', '.join(sorted(file.name for file in files))}"
+        )
     members[HOW_TO] = INSTALL.format(sums=SUMS, wheel=wheel.name, bit=bitfile.name).encode()
     sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in members.items())
     with atomic_file(out) as path, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

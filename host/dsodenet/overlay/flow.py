@@ -8,28 +8,24 @@ BUILD/artefacts  bitstream and hand-off file, only of a design that meets timing
 
 from __future__ import annotations
 
-import fcntl
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dsodenet.errors import InputError, RunError, ToolError
-from dsodenet.files import atomic_file, read_text
+from dsodenet.contract import ARGUMENTS, Kind
+from dsodenet.errors import InputError, ToolError
+from dsodenet.files import atomic_file, only_one, read_text
 from dsodenet.overlay.project import KERNEL_SCRIPTS, digest, kernel_kind, write_inputs
 from dsodenet.overlay.reports import hls_offsets, read_reports
 from dsodenet.overlay.tools import Tools, find_tools, run_tool
-from dsodenet.params import Params
-from dsodenet.registers import ARGUMENTS, Kind
-from dsodenet.runtime.artefacts import publish
-from dsodenet.spec import BOARD, PART
-from dsodenet.zoo import name_of
+from dsodenet.runs import Run
+from dsodenet.runtime import publish
+from dsodenet.spec import BOARD, PART, Params
 
-BUILD_FOLDER = "overlay"
 JOBS = 4
 STEP_TIMEOUT_S = 12 * 3600.0
 
@@ -63,11 +59,13 @@ def build(
     run, kind = Path(run), kernel_kind(kernel)
     tools = None if inputs_only else find_tools(kind)
     params = Params.load(run)
-    place = out if out is not None and (inputs_only or name_of(run) is not None) else run
-    folder = (Path(place) / BUILD_FOLDER / kernel).resolve()
+    place = out if out is not None and (inputs_only or Run(run).zoo_name is not None) else run
+    folder = (Run(Path(place)).overlay / kernel).resolve()
     if odd := sorted(set(re.findall(r"[^\w./+-]", str(folder), re.ASCII))):
-        raise InputError(f"{folder}: has {' '.join(map(repr, odd))} in its path, but the tools take letters, digits, and ._+-")
-    with _only_one(folder):
+        raise InputError(
+            f"{folder}: has {' '.join(map(repr, odd))} in its path, but the tools take letters, digits, and ._+-"
+        )
+    with only_one(folder, "build"):
         progress("inputs")
         write_inputs(run, params, kind, folder / "inputs")
         if tools is None:
@@ -98,7 +96,12 @@ def _steps(kind: Kind, tools: Tools, folder: Path, jobs: int) -> tuple[Step, ...
 
     return (
         Step("kernel", script, kernel, ("kernel/ip/component.xml",), check if kind is Kind.HLS else lambda: None),
-        Step("design", "design.tcl", tools.vivado_command(scripts / "design.tcl"), ("vivado/project.xpr", "reports/design.txt")),
+        Step(
+            "design",
+            "design.tcl",
+            tools.vivado_command(scripts / "design.tcl"),
+            ("vivado/project.xpr", "reports/design.txt"),
+        ),
         Step(
             "implement",
             "implement.tcl",
@@ -144,21 +147,9 @@ def _new_log(folder: Path, name: str) -> Path:
 
 
 def _check_offsets(ip: Path) -> None:
-    """The host writes arguments where registers.py says; ToolError if Vitis HLS put one elsewhere."""
+    """The host writes arguments where contract/registers.py says; ToolError if Vitis HLS put one elsewhere."""
     found = hls_offsets(ip)
     for register in ARGUMENTS:
         if found.get(register.name) != register.offset:
             place = f"at {found[register.name]:#x}" if register.name in found else "nowhere"
-            raise ToolError(f"Vitis HLS put {register.name} {place}, but registers.py has it at {register.offset:#x}")
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Hold the build folder; RunError while another process builds in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"{folder}: another build is running here") from None
-        yield
+            raise ToolError(f"Vitis HLS put {register.name} {place}, but the contract has it at {register.offset:#x}")

@@ -25,7 +25,9 @@ def read_reports(folder: Path) -> dict[str, Any]:
     timing = _pairs(folder / "implement_timing.txt")
     missed = [name for name in ("wns", "whs", "tpws") if _number(timing, name, folder / "implement_timing.txt") < 0]
     if missed or _number(timing, "failed_nets", folder / "implement_timing.txt"):
-        raise ToolError(f"{folder / 'implement_timing.txt'}: timing is not met ({', '.join(missed) or 'nets without a route'})")
+        raise ToolError(
+            f"{folder / 'implement_timing.txt'}: timing is not met ({', '.join(missed) or 'nets without a route'})"
+        )
     return {
         "clock_mhz": _number(_pairs(folder / "design.txt"), "clock_hz", folder / "design.txt") / 1e6,
         "timing": {key: _number(timing, name, folder / "implement_timing.txt") for key, name in TIMING.items()},
@@ -69,7 +71,9 @@ def hls_offsets(folder: Path) -> dict[str, int]:
     headers = sorted(folder.rglob("x*_hw.h"))
     if len(headers) != 1:
         raise ToolError(f"{folder}: {len(headers)} driver headers x*_hw.h, but an IP of Vitis HLS has one")
-    lines = re.findall(r"^#define X\w+?_CONTROL_ADDR_(\w+?)_(?:DATA|BASE)\s+(0x[0-9a-f]+)", read_text(headers[0]), re.MULTILINE)
+    lines = re.findall(
+        r"^#define X\w+?_CONTROL_ADDR_(\w+?)_(?:DATA|BASE)\s+(0x[0-9a-f]+)", read_text(headers[0]), re.MULTILINE
+    )
     return {name: int(offset, 16) for name, offset in lines}
 
 

@@ -10,9 +10,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from dsodenet.contract import Kind
 from dsodenet.errors import ToolError
 from dsodenet.overlay.project import RELEASES
-from dsodenet.registers import Kind
 
 VERSION_TIMEOUT_S = 120
 KILL_AFTER_S = 10
@@ -73,7 +73,12 @@ def run_tool(command: list[str], folder: Path, log: Path, timeout_s: float) -> N
     with open(log, "wb") as output:
         try:
             process = subprocess.Popen(
-                command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
+                command,
+                cwd=folder,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         except OSError as error:
             raise ToolError(f"{command[0]} cannot be started ({error})") from None

@@ -1,19 +1,27 @@
 """Run an exported model: `with Accelerator(run, backend="zcu104") as accelerator: logits = accelerator.predict(images)`."""
 
 from dsodenet.runtime.accelerator import Accelerator, CallInfo
-from dsodenet.runtime.backends import BACKENDS
+from dsodenet.runtime.artefacts import publish, read_manifest
+from dsodenet.runtime.backends import BACKENDS, backend_options
 from dsodenet.runtime.checks import Throughput, Validation, throughput_test, validate
-from dsodenet.runtime.power import board_rails
-from dsodenet.runtime.self_test import Report, selftest
+from dsodenet.runtime.pixels import as_pixels
+from dsodenet.runtime.power import PowerMeter, board_rails
+from dsodenet.runtime.self_test import CHECKS, Report, selftest
 
 __all__ = [
     "BACKENDS",
+    "CHECKS",
     "Accelerator",
     "CallInfo",
+    "PowerMeter",
     "Report",
     "Throughput",
     "Validation",
+    "as_pixels",
+    "backend_options",
     "board_rails",
+    "publish",
+    "read_manifest",
     "selftest",
     "throughput_test",
     "validate",

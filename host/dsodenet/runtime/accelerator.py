@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dsodenet.errors import DeviceError, InputError
-from dsodenet.params import Params
+from dsodenet.runs import Run
 from dsodenet.runtime.artefacts import read_manifest
 from dsodenet.runtime.backends import KernelBackend, backend_options, open_backend
 from dsodenet.runtime.driver import KernelDriver
-from dsodenet.runtime.images import as_pixels
-from dsodenet.zoo import resolve
+from dsodenet.runtime.pixels import as_pixels
+from dsodenet.spec import Params
 
 STREAM_DEPTH = 2  # batches under way in a stream: one on the device, one prepared
 
@@ -37,7 +37,9 @@ class CallInfo:
     batches: int  # commands that the images were split into
     seconds: float  # of the whole call on this host
     cycles: int | None  # clock cycles, where the kernel counts them
-    stages_us: dict[str, float] = field(default_factory=dict)  # microseconds by stage, see Backend.stages; the sum is `seconds`
+    stages_us: dict[str, float] = field(
+        default_factory=dict
+    )  # microseconds by stage, see Backend.stages; the sum is `seconds`
 
 
 class Accelerator:
@@ -59,7 +61,7 @@ class Accelerator:
             if "bitfile" in backend_options(backend):
                 options = {"bitfile": run} | options
         else:
-            folder = resolve(run)
+            folder = Run.of(run).folder
             self._params = Params.load(folder)
         self.backend = backend or "cpu"
         self._lock = threading.Lock()
@@ -178,7 +180,9 @@ class Accelerator:
     def __enter__(self) -> Accelerator:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _predict(self, pixels: NDArray[np.uint8], convert_s: float) -> NDArray[np.int32]:

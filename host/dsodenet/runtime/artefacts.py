@@ -15,7 +15,7 @@ import numpy as np
 
 from dsodenet.errors import DeviceError, RunError
 from dsodenet.files import atomic_file, read_text
-from dsodenet.params import Params
+from dsodenet.spec import Params
 
 FORMAT = 1
 HASHED = (".bit", ".hwh")

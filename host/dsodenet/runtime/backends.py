@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsodenet.errors import DeviceError, InputError, ToolError
-from dsodenet.params import Params
 from dsodenet.reference import Reference
 from dsodenet.runtime.driver import MAX_BATCH_BYTES, KernelDriver, Transport
-from dsodenet.runtime.engines import ENGINES, csim_library, rtl_library
 from dsodenet.runtime.power import board_rails
+from dsodenet.runtime.simulated.kernels import ENGINES, csim_library, rtl_library
 from dsodenet.runtime.stages import Stages
+from dsodenet.spec import Params
 
 TIMEOUT_S = 10.0
 # What numeric options may be: the type, the least and the most. A time-out that is no number would never end a wait.
@@ -176,13 +176,15 @@ def open_zcu104_sim(
     """pynq on a simulated board. kernel: csim, rtl, or reference (needs no compiler), by default the one of the spec; bitfile:
     the files of a built overlay instead of generated ones; device: a SimulatedZcu104 to use."""
     pynq = import_pynq()
-    from dsodenet.runtime import design
-    from dsodenet.runtime.hwh import write_overlay
-    from dsodenet.runtime.simdevice import SimulatedZcu104
+    from dsodenet.contract import block_design
+    from dsodenet.runtime.simulated.device import SimulatedZcu104
+    from dsodenet.runtime.simulated.hwh import write_overlay
     from dsodenet.runtime.zcu104 import Zcu104Transport
 
     if pynq.Clocks.device is not None and not isinstance(pynq.Clocks.device, SimulatedZcu104):
-        raise DeviceError("this process has used a real board, whose clocks pynq would still set: simulate in another process")
+        raise DeviceError(
+            "this process has used a real board, whose clocks pynq would still set: simulate in another process"
+        )
     if not isinstance(device, (SimulatedZcu104, type(None))):
         raise InputError(f"device is {device!r}, but it must be a SimulatedZcu104")
     if device is None:
@@ -193,7 +195,7 @@ def open_zcu104_sim(
     folder = tempfile.TemporaryDirectory(prefix="dsodenet-")
     try:
         if bitfile is None:
-            table = design.zcu104(params.spec.name, device.board.engine.kind, params.spec.kernel.clock_mhz)
+            table = block_design(params.spec.name, device.board.engine.kind, params.spec.kernel.clock_mhz)
             bitfile = write_overlay(table, "kernel_0", Path(folder.name))
         transport = Zcu104Transport(Path(bitfile), device, "simulated", timeout_s)
 
@@ -238,7 +240,9 @@ def open_zcu104(
 
 def _rails(device: Any) -> Mapping[str, Any]:
     if device.has_capability("REMOTE"):
-        raise ToolError("the power rails of a board over a network cannot be read from here: pynq would read this machine's")
+        raise ToolError(
+            "the power rails of a board over a network cannot be read from here: pynq would read this machine's"
+        )
     return board_rails()
 
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dsodenet.contract import image_bytes, logits_bytes
 from dsodenet.errors import InputError, ToolError
 from dsodenet.reference import Reference
 from dsodenet.runtime.accelerator import Accelerator
-from dsodenet.runtime.images import as_pixels
-from dsodenet.runtime.packing import image_bytes, logits_bytes
+from dsodenet.runtime.pixels import as_pixels
 from dsodenet.runtime.power import PowerMeter
-from dsodenet.synthetic import random_images
+from dsodenet.spec import random_images
 
 VALIDATE_BATCH = 64
 WARM_UP_CALLS = 3
@@ -53,7 +53,11 @@ class Validation:
 
 
 def validate(
-    accelerator: Accelerator, images: ArrayLike | None = None, count: int = 256, seed: int = 0, batch: int = VALIDATE_BATCH
+    accelerator: Accelerator,
+    images: ArrayLike | None = None,
+    count: int = 256,
+    seed: int = 0,
+    batch: int = VALIDATE_BATCH,
 ) -> Validation:
     """Compare an accelerator with the reference on images, or on `count` generated ones; InputError for images that do not fit."""
     spec = accelerator.params.spec
@@ -166,4 +170,8 @@ def _rails(accelerator: Accelerator) -> tuple[Mapping[str, Any], str]:
 
 def _latencies(microseconds: NDArray[np.float64]) -> dict[str, float]:
     result = {f"p{p}": float(np.percentile(microseconds, p)) for p in PERCENTILES}
-    return result | {"min": float(microseconds.min()), "max": float(microseconds.max()), "mean": float(microseconds.mean())}
+    return result | {
+        "min": float(microseconds.min()),
+        "max": float(microseconds.max()),
+        "mean": float(microseconds.mean()),
+    }

@@ -9,10 +9,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dsodenet.errors import DeviceError, InputError
-from dsodenet.layers import macs
-from dsodenet.params import Params
-from dsodenet.registers import (
+from dsodenet.contract import (
     COEFF,
     COEFFS_PER_BLOCK,
     CONTRACT_VERSION,
@@ -21,12 +18,17 @@ from dsodenet.registers import (
     Command,
     Kind,
     Status,
+    bias_program,
     coefficient_words,
     fingerprint_words,
+    image_bytes,
+    logits_bytes,
+    pack_images,
+    unpack_logits,
 )
-from dsodenet.runtime.packing import bias_program, image_bytes, logits_bytes, pack_images, unpack_logits
+from dsodenet.errors import DeviceError, InputError
 from dsodenet.runtime.stages import Stages
-from dsodenet.solvers import tableau
+from dsodenet.spec import Params, macs, tableau
 
 Result = TypeVar("Result")
 MAX_BATCH_BYTES = 4 << 20
@@ -90,7 +92,9 @@ class Identity:
             return transport.read(REGISTERS[name].offset)
 
         if (identity := word("IDENTITY")) != IDENTITY:
-            raise DeviceError(f"the device answers identity {identity:#010x}, but a dsODENet kernel answers {IDENTITY:#010x}")
+            raise DeviceError(
+                f"the device answers identity {identity:#010x}, but a dsODENet kernel answers {IDENTITY:#010x}"
+            )
         kind, version = divmod(word("VERSION"), 1 << 16)
         if version != CONTRACT_VERSION:
             raise DeviceError(f"the kernel has contract version {version}, but this package has {CONTRACT_VERSION}")
@@ -131,13 +135,14 @@ def _hls_program(params: Params, identity: Identity) -> bytes:
 
 
 def _rtl_program(params: Params, identity: Identity) -> bytes:
-    from dsodenet.engine import Engine
-    from dsodenet.program import program
+    from dsodenet.rtl import Engine, program
 
     engine = Engine.of(params.spec.kernel)
     lanes = tuple(engine.lanes_word.to_bytes(4, "big"))
     if lanes != identity.lanes:
-        raise DeviceError(f"the kernel has {identity.lanes} pixel, depthwise, input and output lanes, but the spec says {lanes}")
+        raise DeviceError(
+            f"the kernel has {identity.lanes} pixel, depthwise, input and output lanes, but the spec says {lanes}"
+        )
     data: bytes = program(params, engine)
     return data
 
@@ -232,7 +237,9 @@ class KernelDriver:
                 self._write_offset(COEFF.offset + 4 * i, word & 0xFFFFFFFF)
         if program := PROGRAMS[self.identity.kind](self.params, self.identity):
             if len(program) > self.transport.max_bytes:
-                raise DeviceError(f"the program has {len(program)} bytes, but the device moves {self.transport.max_bytes} at once")
+                raise DeviceError(
+                    f"the program has {len(program)} bytes, but the device moves {self.transport.max_bytes} at once"
+                )
             self.transport.input(len(program))[:] = np.frombuffer(program, np.uint8)
             self._write("COMMAND", Command.LOAD)
             self._command(len(program), 0, 1)

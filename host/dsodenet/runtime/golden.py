@@ -13,10 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsodenet.fixed_point import Format
-from dsodenet.layers import IMAGE_FORMAT, all_layers, tensor_widths
-from dsodenet.params import Params, array_shapes
-from dsodenet.spec import Kernel, Network, Spec
+from dsodenet.spec import IMAGE_FORMAT, Format, Kernel, Network, Params, Spec, all_layers, array_shapes, tensor_widths
 
 WEIGHT_FRAC_BITS = 6
 ONE = 1 << WEIGHT_FRAC_BITS
@@ -66,9 +63,13 @@ def passing(
     for name, (bits, signed) in tensor_widths(spec).items():
         default = STATE_FRAC_BITS if name.startswith("z") else ACT_FRAC_BITS + (not signed)
         fraction = WEIGHT_FRAC_BITS if name.endswith(".weight") else frac_bits.get(name, default)
-        formats[name] = IMAGE_FORMAT if name == "image" else Format(bits, bits - fraction, signed, spec.quantisation.rounding)
+        formats[name] = (
+            IMAGE_FORMAT if name == "image" else Format(bits, bits - fraction, signed, spec.quantisation.rounding)
+        )
     rng = np.random.default_rng(seed)
-    arrays: dict[str, NDArray[Any]] = {name: np.zeros(shape, dtype) for name, (shape, dtype) in array_shapes(spec).items()}
+    arrays: dict[str, NDArray[Any]] = {
+        name: np.zeros(shape, dtype) for name, (shape, dtype) in array_shapes(spec).items()
+    }
     for layer in all_layers(network):
         section, _, part = layer.name.partition(".")
         if part not in F_PARTS or any(name.startswith(section) for name in random):
@@ -91,7 +92,14 @@ def _pass_on(weight: NDArray[np.int8]) -> None:
             weight[i, i % inputs, size // 2, size // 2] = ONE
 
 
-LOOP_NETWORK = {"in_channels": 1, "height": 8, "width": 8, "stem": "space_to_depth_4", "channels": (16,), "num_classes": 16}
+LOOP_NETWORK = {
+    "in_channels": 1,
+    "height": 8,
+    "width": 8,
+    "stem": "space_to_depth_4",
+    "channels": (16,),
+    "num_classes": 16,
+}
 LOOP_BYTES = 64  # of an image, and of its logits: 16 sums of 4 pixels each
 
 

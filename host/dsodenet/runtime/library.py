@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dsodenet.contract import ADDRESS_BITS, REGISTERS
 from dsodenet.errors import DeviceError, ToolError
-from dsodenet.registers import ADDRESS_BITS, REGISTERS
 from dsodenet.runtime.stages import Stages
 
 REGISTER_WORDS = (1 << ADDRESS_BITS) // 4
@@ -46,7 +46,9 @@ class KernelLibrary:
             self._key = (str(path.resolve()), stat.st_ino, stat.st_mtime_ns)
             idle = _idle.setdefault(self._key, [])
             self._library = idle.pop() if idle else _load_copy(path)
-            self._open, self._close, self._command = (self._library[f"dsodenet_{name}"] for name in ("open", "close", "command"))
+            self._open, self._close, self._command = (
+                self._library[f"dsodenet_{name}"] for name in ("open", "close", "command")
+            )
         except (OSError, AttributeError) as error:
             raise ToolError(f"{path}: not the library of a simulated dsODENet kernel ({error})") from None
         self._open.restype, self._open.argtypes = ctypes.c_void_p, []
@@ -56,7 +58,9 @@ class KernelLibrary:
         self._command.argtypes = [ctypes.c_void_p, _U32, _U8, u64, _U8, u64, ctypes.POINTER(u64), u64]
         self._handle: int | None = None
 
-    def command(self, registers: NDArray[np.uint32], data: NDArray[np.uint8], out: NDArray[np.uint8], max_cycles: int) -> int:
+    def command(
+        self, registers: NDArray[np.uint32], data: NDArray[np.uint8], out: NDArray[np.uint8], max_cycles: int
+    ) -> int:
         """Run what `registers` says on `data`, put the results into `registers` and `out`; the number of bytes written."""
         if self._handle is None:
             self._handle = self._open()
@@ -64,7 +68,9 @@ class KernelLibrary:
                 self._handle = None
                 raise DeviceError(f"{self.path}: the simulated kernel could not be opened")
         written = ctypes.c_uint64()
-        result = self._command(self._handle, registers, data, data.size, out, out.size, ctypes.byref(written), max_cycles)
+        result = self._command(
+            self._handle, registers, data, data.size, out, out.size, ctypes.byref(written), max_cycles
+        )
         if result:
             self._end()
             raise DeviceError(f"{self.path}: the simulated kernel did not end in {max_cycles} cycles")
@@ -119,7 +125,9 @@ class LibraryTransport:
         self.stages.lap("compute")
         status = int(self._registers[STATUS_WORD])
         if status == 0 and written != out_bytes:
-            raise DeviceError(f"{self.library.path}: the simulated kernel sent {written} bytes, but {out_bytes} were expected")
+            raise DeviceError(
+                f"{self.library.path}: the simulated kernel sent {written} bytes, but {out_bytes} were expected"
+            )
         return status, out
 
     def close(self) -> None:

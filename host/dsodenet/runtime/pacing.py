@@ -13,7 +13,9 @@ class Pace:
     """What is known of the time of equal commands. In steady state every second command is asked once, and the others twice."""
 
     sleep_s: float = 0.0  # before the first question; 0: nothing is known
-    _shrink: float = SHRINK  # of the next sleep; smaller with each command in a row that was done at once, to leave a stall behind
+    _shrink: float = (
+        SHRINK  # of the next sleep; smaller with each command in a row that was done at once, to leave a stall behind
+    )
     _held_up: bool = False
 
     @property

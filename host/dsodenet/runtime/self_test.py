@@ -12,19 +12,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsodenet.contract import (
+    BEAT_BYTES,
+    COEFF,
+    REGISTERS,
+    Command,
+    Kind,
+    Status,
+    image_bytes,
+    logits_bytes,
+    pack_images,
+)
 from dsodenet.errors import DeviceError, DsodenetError, InputError, SpecError
 from dsodenet.reference import Reference
-from dsodenet.registers import BEAT_BYTES, COEFF, REGISTERS, Command, Kind, Status
 from dsodenet.runtime import golden
 from dsodenet.runtime.accelerator import Accelerator
 from dsodenet.runtime.driver import MAX_BATCH_BYTES, STARTUP_CYCLES, KernelDriver
-from dsodenet.runtime.images import PIXEL_MAX
-from dsodenet.runtime.packing import image_bytes, logits_bytes, pack_images
-from dsodenet.solvers import TABLEAUS
-from dsodenet.spec import Spec
-from dsodenet.synthetic import random_images, random_params
+from dsodenet.runtime.pixels import PIXEL_MAX
+from dsodenet.spec import TABLEAUS, Spec, random_images, random_params
 
-BACKENDS = {"sim": "zcu104-sim", "zcu104": "zcu104"}  # by board
+BOARDS = {"sim": "zcu104-sim", "zcu104": "zcu104"}  # by board
 MEMORY_BYTES = MAX_BATCH_BYTES
 SIMULATED_LOOPS = 1024  # images of the long loop where a simulation counts every cycle
 GOLDEN_IMAGES = 3
@@ -62,7 +69,10 @@ class Report:
         return dataclasses.asdict(self) | {"ok": self.ok}
 
     def __str__(self) -> str:
-        lines = [f"{'-   ' if item.left_out else 'ok  ' if item.ok else 'FAIL'} {item.name}: {item.detail}" for item in self.items]
+        lines = [
+            f"{'-   ' if item.left_out else 'ok  ' if item.ok else 'FAIL'} {item.name}: {item.detail}"
+            for item in self.items
+        ]
         return "\n".join([f"self-test of {self.backend} ({self.label})", *lines])
 
 
@@ -76,21 +86,21 @@ def selftest(
 
     options: of the backend. A check that fails is in the report; InputError or DeviceError when the board cannot be opened.
     """
-    if board not in BACKENDS:
-        raise InputError(f"board is {board!r}, but it must be one of {', '.join(BACKENDS)}")
+    if board not in BOARDS:
+        raise InputError(f"board is {board!r}, but it must be one of {', '.join(BOARDS)}")
     if board == "zcu104" and overlay is None:
         raise InputError("board zcu104 needs the .bit of an overlay, with its .hwh and .json beside it")
     run = random_params(dataclasses.replace(Spec.named("xs"), name="selftest"), 1) if overlay is None else overlay
     if board == "sim":
         options = {"kernel": "reference"} | options
-    with Accelerator(run, BACKENDS[board], **options) as accelerator:
+    with Accelerator(run, BOARDS[board], **options) as accelerator:
         return check(accelerator, progress)
 
 
 def check(accelerator: Accelerator, progress: Callable[[str], None] = lambda name: None) -> Report:
     """Test the board behind an open accelerator; InputError when its backend has none."""
-    if accelerator.backend not in BACKENDS.values():
-        raise InputError(f"backend is {accelerator.backend}, but a self-test needs {' or '.join(BACKENDS.values())}")
+    if accelerator.backend not in BOARDS.values():
+        raise InputError(f"backend is {accelerator.backend}, but a self-test needs {' or '.join(BOARDS.values())}")
     items = []
     for name, work in CHECKS.items():
         progress(name)
@@ -138,7 +148,9 @@ def _registers(accelerator: Accelerator) -> str:
 
 def _arguments() -> Iterator[Any]:
     return (
-        register for register in REGISTERS.values() if register.access == "rw" and register.offset >= REGISTERS["COMMAND"].offset
+        register
+        for register in REGISTERS.values()
+        if register.access == "rw" and register.offset >= REGISTERS["COMMAND"].offset
     )
 
 
@@ -148,7 +160,7 @@ def _memory(accelerator: Accelerator) -> str:
 
     with accelerator.driver() as driver:
         transport = driver.transport
-        assert isinstance(transport, Zcu104Transport), "BACKENDS has boards only"
+        assert isinstance(transport, Zcu104Transport), "BOARDS has boards only"
         size = min(MEMORY_BYTES, transport.max_bytes) // BEAT_BYTES * BEAT_BYTES
         index = np.arange(size // 4, dtype="<u4")
         line = np.eye(8 * BEAT_BYTES, dtype=np.uint8)  # one bit of a beat at a time
@@ -157,7 +169,9 @@ def _memory(accelerator: Accelerator) -> str:
             data = pattern.view(np.uint8)
             wrong = np.flatnonzero(transport.memory_round_trip(data) != data)
             if wrong.size:
-                raise DeviceError(f"{wrong.size} of {size} bytes of memory came back wrong, the first at offset {int(wrong[0])}")
+                raise DeviceError(
+                    f"{wrong.size} of {size} bytes of memory came back wrong, the first at offset {int(wrong[0])}"
+                )
     return f"addresses and walking bits, plain and inverted, through {size} bytes"
 
 
@@ -165,7 +179,9 @@ def _loop(accelerator: Accelerator) -> str:
     """Memory, DMA, engine, DMA, memory: every bit of an image alone, then a command as long as fits, each image different."""
     with accelerator.driver() as driver:
         if driver.kind() is Kind.HLS:
-            raise NotPossible("the hls kernel has its weights in the bitstream and returns no pixels; transfers use its own model")
+            raise NotPossible(
+                "the hls kernel has its weights in the bitstream and returns no pixels; transfers use its own model"
+            )
         kernel, moved, longest = accelerator.params.spec.kernel, 0, 0
         for high in (False, True):
             looped = KernelDriver(driver.transport, golden.loop(kernel, high))
@@ -186,7 +202,9 @@ def _layers(accelerator: Accelerator) -> str:
             for name, case in golden.CASES.items():
                 params = case.params(accelerator.params.spec.kernel, 1)
                 images = random_images(params.spec, GOLDEN_IMAGES, 6)
-                _compare(KernelDriver(driver.transport, params).predict(images), Reference(params).predict(images), name)
+                _compare(
+                    KernelDriver(driver.transport, params).predict(images), Reference(params).predict(images), name
+                )
             return "; ".join(golden.CASES)
         params = accelerator.params
         spec = dataclasses.replace(
@@ -221,7 +239,9 @@ def _errors(accelerator: Accelerator) -> str:
         with accelerator.driver() as driver:
             found = _raw_command(driver, values, image, size)
         if found != status:
-            raise DeviceError(f"a faulty command ended with status {found}, but {status.value} ({status.name}) was expected")
+            raise DeviceError(
+                f"a faulty command ended with status {found}, but {status.value} ({status.name}) was expected"
+            )
         _compare(accelerator.predict(image), expected, f"after {status.name}")
     return "a short input and an unknown command are refused, and the next call is right"
 

@@ -19,9 +19,18 @@ import pynq
 from numpy.typing import NDArray
 from pynq.pl_server.embedded_device import parse_bit_header
 
+from dsodenet.contract import (
+    AP_DONE,
+    AP_IDLE,
+    AP_START,
+    BEAT_BYTES,
+    CTRL_FIELDS,
+    DMA_VLNV,
+    KERNEL_VLNVS,
+    REGISTERS,
+    Status,
+)
 from dsodenet.errors import DeviceError, DsodenetError
-from dsodenet.registers import AP_DONE, AP_IDLE, AP_START, BEAT_BYTES, CTRL_FIELDS, REGISTERS, Status
-from dsodenet.runtime.design import DMA_VLNV, KERNEL_VLNVS
 from dsodenet.runtime.pacing import Pace
 from dsodenet.runtime.stages import Stages
 from dsodenet.spec import PART
@@ -101,7 +110,9 @@ class Zcu104Transport:
         self._broken = True  # until the first command resets the DMA and sets it running
 
     def input(self, num_bytes: int) -> NDArray[np.uint8]:
-        view: NDArray[np.uint8] = self._inputs.get(num_bytes)[:num_bytes].view(np.ndarray)  # a slice of PynqBuffer is slow
+        view: NDArray[np.uint8] = self._inputs.get(num_bytes)[:num_bytes].view(
+            np.ndarray
+        )  # a slice of PynqBuffer is slow
         return view
 
     def write(self, offset: int, value: int) -> None:
@@ -168,7 +179,9 @@ class Zcu104Transport:
             if (count := int(self._dma.read(S2MM + LENGTH))) != out_bytes:
                 raise DeviceError(f"the kernel sent {count} bytes, but {out_bytes} were expected")
             self.stages.lap("finish")
-            self._outputs.get(out_bytes).invalidate()  # the whole buffer: through PYNQ.remote a part of one cannot be read
+            self._outputs.get(
+                out_bytes
+            ).invalidate()  # the whole buffer: through PYNQ.remote a part of one cannot be read
             self.stages.lap("invalidate")
         elif in_bytes:
             self._wait_idle(start, MM2S)
@@ -256,7 +269,9 @@ class Zcu104Transport:
         names = [name for name, ip in self._overlay.ip_dict.items() if ip["type"] in vlnvs]
         if len(names) != 1:
             found = ", ".join(f"{name} ({ip['type']})" for name, ip in self._overlay.ip_dict.items())
-            raise DeviceError(f"{self.bitfile} has {len(names)} {what}s ({' or '.join(vlnvs)}), but needs one; it has {found}")
+            raise DeviceError(
+                f"{self.bitfile} has {len(names)} {what}s ({' or '.join(vlnvs)}), but needs one; it has {found}"
+            )
         return getattr(self._overlay, names[0])
 
 

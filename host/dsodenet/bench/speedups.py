@@ -1,0 +1,74 @@
+"""How many times as fast: the accelerator as software, and our integer reference as onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dsodenet.bench.modelled import FINN_CALL, OUR_HOST, RTL
+from dsodenet.bench.rows import END_TO_END, KERNEL, LABELS, Row
+
+SOFTWARE = ("cpu", "torch", "torch-compile", "onnxruntime", "onnxruntime-int8")  # on this processor
+HERE, ON_A53 = "measured here", "estimated for the A53"
+ACCELERATORS = {KERNEL: (RTL, "zcu104"), END_TO_END: ("zcu104", OUR_HOST, FINN_CALL)}  # scope -> paths
+
+
+def ratios(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """How many times as fast the accelerator is as the best and the weakest software path, here and on the A53; rows of one batch.
+
+    A library stands in them at the thread count that suits it: threads that hinder it make no baseline.
+    """
+    groups = {
+        HERE: [row for row in rows if row.path in SOFTWARE],
+        ON_A53: [row for row in rows if row.path == "a53"],
+    }
+    found = []
+    for accelerator in _accelerators(rows):
+        for where, paths in groups.items():
+            fastest: dict[tuple[str, str], Row] = {}
+            for row in sorted(paths, key=lambda row: row.median_us):
+                fastest.setdefault((row.path, row.numbers), row)
+            if fastest:
+                best, *_, weakest = *fastest.values(), *fastest.values()
+                found.append(
+                    {
+                        "batch": best.batch,
+                        "scope": accelerator.scope,
+                        "accelerator": accelerator.path,
+                        "accelerator_is": accelerator.label,
+                        "software_is": where,
+                        "best": best.title,
+                        "ratio_to_best": best.median_us / accelerator.median_us,
+                        "weakest": weakest.title,
+                        "ratio_to_weakest": weakest.median_us / accelerator.median_us,
+                    }
+                )
+    return found
+
+
+def _accelerators(rows: Sequence[Row]) -> list[Row]:
+    """The kernel by the figure that is nearest to a measurement; end to end every figure that there is, each made of other parts."""
+    kernel = sorted(
+        (row for row in rows if row.path in ACCELERATORS[KERNEL] and row.scope == KERNEL),
+        key=lambda r: LABELS.index(r.label),
+    )
+    whole = [row for path in ACCELERATORS[END_TO_END] for row in rows if row.path == path and row.scope == END_TO_END]
+    return [*kernel[:1], *whole]
+
+
+def reference_ratios(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """How many times as fast our integer reference is as onnxruntime, float and int8, with as many threads; rows of one batch."""
+    ours = {row.threads: row for row in rows if row.path == "cpu"}
+    return [
+        {
+            "batch": row.batch,
+            "threads": row.threads,
+            "against": row.path,
+            "numbers": row.numbers,
+            "reference_us": ours[row.threads].median_us,
+            "against_us": row.median_us,
+            "ratio": row.median_us / ours[row.threads].median_us,
+        }
+        for row in rows
+        if row.path.startswith("onnxruntime") and row.threads in ours
+    ]

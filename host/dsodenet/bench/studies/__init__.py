@@ -1,0 +1,1 @@
+"""Studies: each prints one table or figure of the documents."""

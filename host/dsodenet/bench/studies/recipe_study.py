@@ -1,0 +1,242 @@
+"""What each training recipe buys: one table and one figure, every figure measured in this run.
+
+Each row is trained once per seed; a finished cell is a line of OUT/cells.jsonl and is not run again, and a cell that was cut short
+goes on where it stood. Integer accuracies are those of the exported integers in the reference. example: make recipes
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import multiprocessing
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import dsodenet
+from dsodenet.bench.machine import cpu_name, origin
+from dsodenet.bench.studies.recipe_report import figure, summary, text
+from dsodenet.bench.studies.recipe_rows import DEFAULT, FULL, SOURCE, Row, Scale, chosen
+from dsodenet.data import load_dataset
+from dsodenet.errors import DsodenetError, InputError
+from dsodenet.files import atomic_file, check_output
+from dsodenet.runs import Run
+from dsodenet.spec import Spec, canonical_json
+from dsodenet.text import progress_bar
+
+CELLS_FILE = "cells.jsonl"
+SHARED_NORM = "batch_shared"  # takes the statistics of all evaluations of f for the same
+VERIFIED = ("torch", "cpu", "csim", "rtl")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A row at one seed."""
+
+    row: Row
+    seed: int
+    scale: Scale
+    out: Path
+
+    @property
+    def key(self) -> str:
+        """What the result depends on; a changed setting is another cell."""
+        settings = [dataclasses.asdict(part) for part in (self.row, self.scale)] + [self.seed, dsodenet.__version__]
+        return hashlib.sha256(canonical_json(settings)).hexdigest()[:16]
+
+    @property
+    def run(self) -> Path:
+        return self.out / f"{'-'.join(self.row.name.replace(',', '').split())}-{self.seed}-{self.key}"
+
+    @property
+    def spec(self) -> Spec:
+        network = dataclasses.replace(self.scale.spec.network, norm=self.row.norm)
+        return dataclasses.replace(self.scale.spec, network=network)
+
+
+def run_cell(cell: Cell, teacher: Path | None) -> dict[str, Any]:
+    """Train and measure one cell. teacher: the run folder of this seed's teacher."""
+    from dsodenet.bench.studies.solver_grid import drift
+    from dsodenet.exporting import extract
+    from dsodenet.reference import Reference
+    from dsodenet.spec import macs, parameter_comparison, parameters
+    from dsodenet.training import load_checkpoint, load_float_model, train
+
+    row, scale = cell.row, cell.scale
+    data = load_dataset(row.data, scale.spec.network)
+    target = None if row.target is None else load_dataset(row.target, scale.spec.network)
+    options = dataclasses.replace(scale.options if target is None else scale.adaptation, seed=cell.seed)
+    teachers = [scale.teacher] if row.new_teacher else [str(teacher)] if row.teacher else []
+    metrics = train(cell.spec, data, cell.run, options, row.recipe, target=target, teachers=teachers, resume=True)
+    integer = None
+    measured = data if target is None else target
+    if metrics["qat_accuracy"] is not None:
+        logits = Reference(extract(load_checkpoint(cell.run)[0])).predict(measured.test_images)
+        integer = float(np.mean(logits.argmax(axis=1) == measured.test_labels))
+    model, spec, _ = load_float_model(cell.run)  # a compressed network has another spec
+    seconds = {name: stage["seconds"] for name, stage in metrics["stages"].items()}
+    return {
+        "key": cell.key,
+        "row": row.name,
+        "seed": cell.seed,
+        "float_accuracy": metrics["float_accuracy"] if target is None else metrics["target_float_accuracy"],
+        "integer_accuracy": integer,
+        "source_float_accuracy": metrics["float_accuracy"] if row.data == SOURCE else None,
+        "moved": max(block["mean"] for block in drift(model, data)) if row.norm == SHARED_NORM else None,
+        "parameters": sum(parameters(spec).values()),
+        "parameters_compared": parameter_comparison(spec),
+        "macs": sum(macs(spec).values()),
+        "student_seconds": sum(s for name, s in seconds.items() if not name.startswith("teacher")),
+        "teacher_seconds": sum(s for name, s in seconds.items() if name.startswith("teacher")),
+        "teachers": metrics["teachers"],
+    }
+
+
+def train_teacher(scale: Scale, seed: int, out: Path) -> Path:
+    """The run folder of the teacher that all students of a seed share."""
+    from dsodenet.training import train
+
+    digest = hashlib.sha256(canonical_json([dataclasses.asdict(scale), seed, dsodenet.__version__])).hexdigest()[:16]
+    run = out / f"teacher-{seed}-{digest}"
+    if not Run(run).metrics.exists():
+        options = dataclasses.replace(scale.options, seed=seed)
+        train(
+            scale.spec,
+            load_dataset(SOURCE, scale.spec.network),
+            run,
+            options,
+            "teacher",
+            teachers=[scale.teacher],
+            resume=True,
+        )
+    return run
+
+
+def finished_cells(path: Path) -> dict[str, dict[str, Any]]:
+    """The cells of earlier runs by key; a line that was cut short is no cell."""
+    found = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            cell = json.loads(line)
+            found[str(cell["key"])] = cell
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def measure(
+    table_rows: Sequence[Row], scale: Scale, seeds: int, workers: int, out: Path, quiet: bool
+) -> list[dict[str, Any]]:
+    """One result per row and seed, from earlier runs or new."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / CELLS_FILE
+    known = finished_cells(path)
+    cells = [Cell(row, seed, scale, out) for seed in range(seeds) for row in table_rows]
+    todo = [cell for cell in cells if cell.key not in known]
+    with (
+        ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool,
+        progress_bar("recipes", len(todo), quiet) as step,
+    ):
+        needed = sorted({cell.seed for cell in todo if cell.row.teacher})
+        teachers = dict(zip(needed, pool.map(train_teacher, [scale] * len(needed), needed, [out] * len(needed))))
+        futures = {pool.submit(run_cell, cell, teachers.get(cell.seed)): cell for cell in todo}
+        try:
+            for future in as_completed(futures):
+                result = future.result()
+                known[result["key"]] = result
+                with open(path, "a", encoding="utf-8") as file:
+                    file.write(json.dumps(result) + "\n")
+                step(f"{result['row']}, seed {result['seed']}")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [known[cell.key] for cell in cells]
+
+
+def about(workers: int) -> dict[str, Any]:
+    """What heads the result."""
+    kinds = {"accuracies, seconds, moved": "measured", "parameters, macs": "counted"}
+    head = origin("python -m dsodenet.bench.recipes", kinds, "torch", "brevitas")
+    return head | {"processor": cpu_name(), "workers": workers}
+
+
+def verify_all(scale: Scale, out: Path) -> list[dict[str, Any]]:
+    """Train every recipe for one epoch, export, lower, and compare each rung with the reference: differing words."""
+    from dsodenet.exporting import export
+    from dsodenet.hls import lower
+    from dsodenet.ladder import verify
+    from dsodenet.training import RECIPES, train
+
+    data, target = (load_dataset(name, scale.spec.network) for name in (SOURCE, scale.targets[0]))
+    options = dataclasses.replace(scale.options, epochs=1, qat_epochs=1, teacher_epochs=1)
+    result = []
+    for name, recipe in RECIPES.items():
+        if not recipe.quantises:
+            continue
+        run = out / f"verify-{name}"
+        teachers = [scale.teacher] if recipe.needs_teacher else []
+        train(scale.spec, data, run, options, name, target=target if recipe.needs_target else None, teachers=teachers)
+        export(run)
+        lower(run)
+        rungs = verify(run, VERIFIED, data.test_images[:16])
+        result.append({"recipe": name, "words": rungs[0].words} | {rung.backend: rung.differing for rung in rungs})
+        print(
+            f"{name}: {', '.join(f'{r.backend} {r.differing}' for r in rungs)} words differ of {rungs[0].words}",
+            flush=True,
+        )
+    return result
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m dsodenet.bench.recipes", description=__doc__)
+    parser.add_argument(
+        "--full", action="store_true", help="the xs network at its own size, longer, three target domains (hours)"
+    )
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of each row (default 3)")
+    parser.add_argument("--only", metavar="A,B", help="groups or recipes, such as distillation,dann")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: one per core)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("build/recipes"), metavar="DIR", help="run folders (default %(default)s)"
+    )
+    parser.add_argument("--json", type=Path, metavar="OUT.json", help="file to write")
+    parser.add_argument("--plot", type=Path, metavar="OUT.png", help="picture to write")
+    parser.add_argument(
+        "--verify", action="store_true", help="instead: one epoch of every recipe through torch, cpu, csim and rtl"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    args = parser.parse_args()
+    try:
+        for path, suffix in ((args.json, ".json"), (args.plot, ".png")):
+            if path is not None:
+                check_output(path, suffix)
+        if min(args.seeds, args.workers) < 1:
+            raise InputError(f"seeds is {args.seeds} and workers is {args.workers}, but both must be 1 or more")
+        scale = FULL if args.full else DEFAULT
+        if args.verify:
+            return int(any(row[rung] for row in verify_all(scale, args.out) for rung in VERIFIED))
+        table_rows = chosen(scale, args.only)
+        cells = measure(table_rows, scale, args.seeds, args.workers, args.out, args.quiet)
+    except DsodenetError as error:
+        print(f"recipes: {error}", file=sys.stderr)
+        return 2
+    result = about(args.workers) | summary(table_rows, scale, cells) | {"cells": cells}
+    if args.json is not None:
+        with atomic_file(args.json) as beside:
+            beside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(text(result))
+    if args.plot is not None:
+        print(f"figure: {figure(result, args.plot)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,195 @@
+"""Accuracy of one trained model against solver and steps at test time: the (S, n) test of arXiv 2004.09222, measured here.
+
+A model that solved its equation keeps its accuracy under more steps or a better solver; one that learned its steps loses it.
+float is the float model, integer the exported one's arithmetic. Below the table: how far the statistics that a BatchNorm shares
+move from one evaluation of f to the next, which is what decides whether sharing them harms. example: python -m dsodenet.bench.solver_grid build/digits
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dsodenet.data import Dataset, load_dataset
+from dsodenet.errors import DsodenetError, InputError
+from dsodenet.files import check_output
+from dsodenet.rtl import of_spec
+from dsodenet.spec import MAX_STEPS, TABLEAUS, Spec, tableau
+from dsodenet.text import table
+
+if TYPE_CHECKING:
+    from dsodenet.nets import DsODENet
+
+STEPS = (1, 2, 4, 8, 16, 32)
+
+Accuracy = Callable[[Spec], float]
+
+
+def accuracies(run: Path, data: Dataset) -> tuple[Spec, dict[str, Accuracy]]:
+    """The spec of a run, and what measures each of its number formats under another solver of that spec."""
+    from dsodenet.exporting import extract
+    from dsodenet.reference import Reference
+    from dsodenet.training import accuracy, load_checkpoint, load_float_model
+
+    model, spec, _ = load_float_model(run)
+
+    def in_float(other: Spec) -> float:
+        model.spec = other
+        return accuracy(model, data.test_images, data.test_labels)
+
+    result: dict[str, Accuracy] = {"float": in_float}
+    if not spec.network.float_only:
+        params = extract(load_checkpoint(run)[0])
+
+        def in_integers(other: Spec) -> float:
+            reference = Reference(params.with_solver(other.solver.method, other.solver.n_steps))
+            return float(np.mean(reference.predict(data.test_images).argmax(axis=1) == data.test_labels))
+
+        result["integer"] = in_integers
+    return spec, result
+
+
+def drift(model: DsODENet, data: Dataset) -> list[dict[str, float]]:
+    """For each ODE block of a float model, over the evaluations of f, mean of channels: the standard deviation of the mean of
+    what f normalises, in units of its standard deviation; and the largest by the smallest of its standard deviations."""
+    import torch
+
+    seen: dict[int, list[torch.Tensor]] = {}
+    hooks = []
+
+    def note(block: int, result: torch.Tensor) -> None:
+        std, mean = torch.std_mean(result, dim=(0, 2, 3))
+        seen.setdefault(block, []).append(torch.stack([mean, std]))
+
+    for block in model.blocks():
+        convolution = block.f.get_submodule(block.f.biased.part)
+        hooks.append(
+            convolution.register_forward_hook(lambda module, inputs, result, number=block.block: note(number, result))
+        )
+    with torch.no_grad():
+        model.eval()(torch.from_numpy(data.test_images))
+    found = []
+    for hook in hooks:
+        hook.remove()
+    for values in seen.values():
+        mean, std = torch.stack(values, dim=1)
+        spread = mean.std(dim=0) / std.mean(dim=0) if len(mean) > 1 else torch.zeros(1)
+        found.append({"mean": float(spread.mean()), "std_ratio": float((std.amax(0) / std.amin(0)).mean())})
+    return found
+
+
+def measure(
+    run: Path, data: Dataset, solvers: tuple[str, ...], steps: tuple[int, ...], progress: bool = True
+) -> dict[str, Any]:
+    """Accuracy in [0, 1] of every number format, solver and n_steps (the same for all ODE blocks).
+
+    Rows of integers also have the rtl kernel's cycles per image on the spec's lanes, estimated.
+    """
+    from tqdm import tqdm
+
+    from dsodenet.training import load_float_model
+
+    spec, measured = accuracies(run, data)
+    cases = [(numbers, solver, n) for numbers in measured for solver in solvers for n in steps]
+    rows = []
+    for numbers, solver, n_steps in tqdm(
+        cases, desc="solver grid", unit="setting", leave=False, disable=None if progress else True
+    ):
+        other = spec.with_solver(solver, n_steps)
+        row = {"numbers": numbers, "solver": solver, "n_steps": n_steps, "accuracy": measured[numbers](other)}
+        if numbers == "integer":
+            row |= {"cycles": of_spec(other).cycles, "assumed_clock_mhz": spec.kernel.clock_mhz}
+        rows.append(row)
+    trained = {"solver": spec.solver.method, "n_steps": list(spec.solver.n_steps)}
+    return {
+        "model": spec.name,
+        "norm": spec.network.norm,
+        "trained": trained,
+        "images": len(data.test_images),
+        "drift": drift(load_float_model(run)[0], data),
+        "rows": rows,
+    }
+
+
+def text(result: dict[str, Any]) -> str:
+    steps = list(dict.fromkeys(row["n_steps"] for row in result["rows"]))
+    lines: dict[tuple[str, str], list[str]] = {}
+    for row in result["rows"]:
+        lines.setdefault((row["numbers"], row["solver"]), []).append(f"{100 * row['accuracy']:.1f}")
+    trained = f"{result['trained']['solver']}, n_steps {','.join(map(str, result['trained']['n_steps']))}"
+    title = f"{result['model']}, norm {result['norm']}, trained with {trained}; accuracy % on {result['images']} test images, measured"
+    moved = ", ".join(f"{block['mean']:.2f}" for block in result["drift"])
+    ratios = ", ".join(f"{block['std_ratio']:.2f}" for block in result["drift"])
+    shared = (
+        f"over the evaluations of f, what is normalised moves its mean by {moved} standard deviations (one figure an ODE block)\n"
+        f"and its standard deviation by factors up to {ratios}: what a shared BatchNorm ignores"
+    )
+    return f"{title}\n{table(('numbers', 'solver', *(f'n={n}' for n in steps)), [(*key, *cells) for key, cells in lines.items()])}\n{shared}"
+
+
+def panels(result: dict[str, Any]) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """What to draw: accuracy over n_steps, a curve for each solver."""
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for row in result["rows"]:
+        curves = found.setdefault(f"{result['norm']}, {row['numbers']}", {})
+        curves.setdefault(row["solver"], []).append((row["n_steps"], row["accuracy"]))
+    return found
+
+
+def latency_panels(result: dict[str, Any]) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """What to draw: accuracy of the integers over microseconds per image of the rtl kernel at its assumed clock."""
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for row in result["rows"]:
+        if "cycles" in row:
+            curves.setdefault(row["solver"], []).append((row["cycles"] / row["assumed_clock_mhz"], row["accuracy"]))
+    return {"integers on the rtl kernel, estimated": curves}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m dsodenet.bench.solver_grid",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder of a trained model")
+    parser.add_argument(
+        "--data", default="digits", metavar="NAME|DIR", help="digits, or a folder of images (default digits)"
+    )
+    parser.add_argument("--solvers", default=",".join(TABLEAUS), metavar="A,B", help="some of %(default)s")
+    parser.add_argument("--n-steps", default=",".join(map(str, STEPS)), metavar="N,N", help="(default %(default)s)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
+    parser.add_argument("--plot", type=Path, metavar="OUT.png", help="picture to write")
+    args = parser.parse_args(arguments)
+    try:
+        solvers = tuple(args.solvers.split(","))
+        for solver in solvers:
+            tableau(solver)
+        if not all(word.isdecimal() and 1 <= int(word) <= MAX_STEPS for word in args.n_steps.split(",")):
+            raise InputError(f"n-steps is {args.n_steps!r}, but it must be numbers from 1 to {MAX_STEPS}, such as 4,16")
+        steps = tuple(map(int, args.n_steps.split(",")))
+        if args.plot:
+            check_output(args.plot, ".png")
+        from dsodenet.training import load_float_model
+
+        data = load_dataset(args.data, load_float_model(args.run)[1].network)
+        result = measure(args.run, data, solvers, steps, not args.quiet)
+    except DsodenetError as error:
+        print(f"solver_grid: {error}", file=sys.stderr)
+        return 2
+    if args.plot:
+        from dsodenet.plots import lines_figure, save
+
+        save(lines_figure(panels(result), "n_steps"), args.plot)
+    print(json.dumps(result, indent=2) if args.json else text(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

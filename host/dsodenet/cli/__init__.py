@@ -1,0 +1,5 @@
+"""The command line."""
+
+from dsodenet.cli.entry import main
+
+__all__ = ["main"]

@@ -1,0 +1,170 @@
+"""Images and labels as uint8 NumPy arrays, at the size and channel count that a network takes.
+
+A data set is an entry of DATASETS, or a folder: the standard files of CIFAR-10, MNIST, USPS, SVHN or STL-10, or images
+in one subfolder per class (as Office-31 and most others come).
+A folder is data from outside: its sizes are checked before memory is taken, nothing in it is executed, and no link leads out of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsodenet.data.domains import DOMAINS
+from dsodenet.data.images import Images, check_memory, class_names, fit, read_classes, to_pillow
+from dsodenet.data.limits import Part, inside
+from dsodenet.data.readers import STANDARD_FILES
+from dsodenet.errors import InputError, ToolError
+from dsodenet.spec import Network
+
+Labels = NDArray[np.int64]  # (count,)
+
+SPLIT_SEED = 2024
+TEST_SHARE = 0.2
+GENERATED = " (generated)"  # ends the name of a data set that was made here
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A training and a test split. Images are uint8 (count, channels, height, width), labels int64 (count,) from 0."""
+
+    name: str
+    train_images: Images
+    train_labels: Labels
+    test_images: Images
+    test_labels: Labels
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for split, images, labels in (
+            ("train", self.train_images, self.train_labels),
+            ("test", self.test_images, self.test_labels),
+        ):
+            if images.dtype != np.uint8 or images.ndim != 4 or labels.shape != images.shape[:1]:
+                raise InputError(
+                    f"{self.name}: {split} images {images.dtype}{images.shape} do not fit labels {labels.shape}"
+                )
+            if not len(images):
+                raise InputError(f"{self.name}: the {split} split has no images")
+            if labels.min() < 0 or labels.max() >= len(self.class_names):
+                raise InputError(
+                    f"{self.name}: {split} labels are {labels.min()} to {labels.max()}, but there are {len(self.class_names)} classes"
+                )
+        if self.train_images.shape[1:] != self.test_images.shape[1:]:
+            raise InputError(
+                f"{self.name}: train images {self.train_images.shape} do not fit test images {self.test_images.shape}"
+            )
+
+
+def load_dataset(name_or_folder: str | Path, network: Network) -> Dataset:
+    """A data set of DATASETS by name, or a folder by path, at the network's size; InputError when it does not fit."""
+    name = str(name_or_folder)
+    if name.removesuffix(GENERATED) in DATASETS:
+        data = DATASETS[name.removesuffix(GENERATED)](network)
+    elif Path(name).is_dir():
+        data = _load_folder(Path(name), network)
+    else:
+        raise InputError(f"data is {name!r}, but it must be one of {', '.join(DATASETS)}, or a folder that is there")
+    if len(data.class_names) != network.num_classes:
+        raise InputError(
+            f"{name} has {len(data.class_names)} classes, but the spec's network.num_classes is {network.num_classes}"
+        )
+    return data
+
+
+def load_digits(network: Network) -> Dataset:
+    """The 1,797 real 8x8 digits that come with scikit-learn; a fixed fifth of each class is the test split."""
+    try:
+        from sklearn import datasets
+    except ImportError:
+        raise ToolError("the digits data set needs scikit-learn; install dsodenet[train]") from None
+    grey, labels = datasets.load_digits(return_X_y=True)
+    images = np.rint(grey.reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
+    test = stratified_test_mask(labels.astype(np.int64))
+    parts = [(images[mask], labels[mask].astype(np.int64)) for mask in (~test, test)]
+    return _from_parts("digits", parts[0], parts[1], tuple("0123456789"), network)
+
+
+def _generated(change: Callable[[Images, int], Images], name: str) -> Callable[[Network], Dataset]:
+    """A data set whose images `change(images, seed)` makes from the digits; its name says that it is generated."""
+
+    def load(network: Network) -> Dataset:
+        digits = load_digits(network)
+        images = {
+            split: change(getattr(digits, f"{split}_images"), seed) for seed, split in enumerate(("train", "test"))
+        }
+        return Dataset(
+            name + GENERATED,
+            images["train"],
+            digits.train_labels,
+            images["test"],
+            digits.test_labels,
+            digits.class_names,
+        )
+
+    return load
+
+
+DATASETS: dict[str, Callable[[Network], Dataset]] = {"digits": load_digits}
+DATASETS |= {f"digits-{kind}": _generated(change, f"digits-{kind}") for kind, change in DOMAINS.items()}
+
+
+def stratified_test_mask(labels: Labels, share: float = TEST_SHARE, seed: int = SPLIT_SEED) -> NDArray[np.bool_]:
+    """True for the images of the test split: `share` of every class, at least one, always the same ones."""
+    random = np.random.RandomState(seed)  # its stream is frozen: the split is the same under every NumPy
+    mask = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        members = random.permutation(np.flatnonzero(labels == label))
+        mask[members[: max(1, round(share * len(members)))]] = True
+    return mask
+
+
+def fit_images(images: Images, network: Network) -> Images:
+    """Resize (bilinear, area-weighted when shrinking) and convert channels: uint8 (count, 1 or 3, h, w) -> the network's shape."""
+    shape = (len(images), *network.image_shape)
+    if images.shape == shape:
+        return images
+    check_memory("the data set", shape)
+    out = np.empty(shape, np.uint8)
+    for i, image in enumerate(images):
+        out[i] = fit(to_pillow(image), network)
+    return out
+
+
+def _from_parts(name: str, train: Part, test: Part, classes: tuple[str, ...], network: Network) -> Dataset:
+    return Dataset(name, fit_images(train[0], network), train[1], fit_images(test[0], network), test[1], classes)
+
+
+def _load_folder(folder: Path, network: Network) -> Dataset:
+    for recognises, read in STANDARD_FILES:
+        found = recognises(folder)
+        if found is not None:
+            return _from_parts(folder.name, *read(found), network)
+    return _load_image_folder(folder, network)
+
+
+def _load_image_folder(folder: Path, network: Network) -> Dataset:
+    """One subfolder of png or jpg files per class, either in `train` and `test` or split by us."""
+    splits = [inside(folder, split) for split in ("train", "test")]
+    if all(split.is_dir() for split in splits):
+        classes = class_names(splits[0])
+        if class_names(splits[1]) != classes:
+            raise InputError(
+                f"{folder}: train has the classes {', '.join(classes)}, but test has {', '.join(class_names(splits[1]))}"
+            )
+        train, test = (read_classes(split, classes, network) for split in splits)
+        return Dataset(folder.name, *train, *test, classes)
+    classes = class_names(folder)
+    images, labels = read_classes(folder, classes, network)
+    for name, count in zip(classes, np.bincount(labels)):
+        if count < 2:
+            raise InputError(
+                f"{folder / name}: {count} image, but a class needs at least 2, one to train and one to test, where no folders "
+                f"train and test divide them"
+            )
+    mask = stratified_test_mask(labels)
+    return Dataset(folder.name, images[~mask], labels[~mask], images[mask], labels[mask], classes)

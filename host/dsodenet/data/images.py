@@ -1,0 +1,133 @@
+"""Images from files: any png or jpg becomes uint8 at the size and channel count of a network, or is refused by name.
+
+The size is known before memory is taken, and nothing but a file is opened: a pipe would be waited for without end.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsodenet.data.limits import MAX_IMAGE_BYTES, Part, inside
+from dsodenet.errors import InputError
+from dsodenet.spec import Network
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Images = NDArray[np.uint8]  # (count, channels, height, width)
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+GREY_MODES = ("1", "L", "LA", "I")  # of Pillow, and those that begin with WIDE_MODE
+WIDE_MODE = "I;16"
+MAX_SIDE = 16384  # pixels of one side of an image file
+MAX_PIXELS = 1 << 26  # of one image file
+
+
+def check_memory(what: str, shape: tuple[int, ...]) -> None:
+    size = int(np.prod(shape, dtype=np.int64))
+    if size > MAX_IMAGE_BYTES:
+        raise InputError(f"{what}: images of shape {shape} take {size} bytes, but at most {MAX_IMAGE_BYTES} are read")
+
+
+def to_pillow(image: Images) -> Image:
+    """uint8 (1 or 3, height, width) -> a Pillow image."""
+    from PIL import Image as pillow
+
+    return pillow.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
+
+
+def fit(image: Image, network: Network) -> Images:
+    """A Pillow image -> uint8 (channels, height, width). Grey is repeated over as many channels as the network has; what is
+    transparent shows the colour that its pixel has."""
+    from PIL.Image import Resampling
+
+    grey = image.mode in GREY_MODES or image.mode.startswith(WIDE_MODE)
+    image = _of_8_bits(image)
+    image.info.pop("transparency", None)
+    if network.in_channels == 3:
+        image = image.convert("RGB")
+    elif network.in_channels == 1 or grey:
+        image = image.convert("L")
+    else:
+        raise InputError(
+            f"the spec's network.in_channels is {network.in_channels}, but colour images have 1 or 3 channels"
+        )
+    pixels = np.asarray(image.resize((network.width, network.height), Resampling.BILINEAR))
+    planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    return np.broadcast_to(planes, network.image_shape)
+
+
+def _of_8_bits(image: Image) -> Image:
+    """Grey of 16 bits scaled to 8, which Pillow itself would cut off at 255."""
+    from PIL import Image as pillow
+
+    if image.mode != "I" and not image.mode.startswith(WIDE_MODE):
+        return image
+    return pillow.fromarray(np.rint(np.asarray(image).clip(0, 65535) / 257).astype(np.uint8))
+
+
+def class_names(folder: Path) -> tuple[str, ...]:
+    """The subfolders that are not hidden, in order."""
+    names = tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")))
+    if len(names) < 2:
+        raise InputError(
+            f"{folder}: not a data set: it needs the files of CIFAR-10, MNIST, USPS, SVHN or STL-10, or a subfolder of images per class (found {len(names)})"
+        )
+    return names
+
+
+def read_classes(folder: Path, classes: tuple[str, ...], network: Network) -> Part:
+    """The images in one subfolder for each class."""
+    files: list[Path] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        found = sorted(path for path in inside(folder, name).iterdir() if _is_named_image(path.name))
+        if not found:
+            raise InputError(f"{folder / name}: no {', '.join(IMAGE_SUFFIXES)} file in this class")
+        files += found
+        labels += [label] * len(found)
+    shape = (len(files), *network.image_shape)
+    check_memory(str(folder), shape)
+    images = np.empty(shape, np.uint8)
+    for i, file in enumerate(files):
+        images[i] = read_image(inside(folder, file.relative_to(folder)), network)
+    return images, np.array(labels, np.int64)
+
+
+def _is_named_image(name: str) -> bool:
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")  # ._0.png is what macOS adds to 0.png
+
+
+def read_image(path: Path, network: Network) -> Images:
+    """uint8 (channels, height, width) of one file, turned as its EXIF data says; InputError names the file."""
+    from PIL import Image as pillow
+
+    if not path.is_file():
+        raise InputError(f"{path}: no file that can be read, though it is named like an image")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what Pillow warns, too many pixels, is refused here
+            with pillow.open(path, formats=("PNG", "JPEG")) as image:
+                if max(image.size) > MAX_SIDE or image.width * image.height > MAX_PIXELS:
+                    raise InputError(f"{path}: {image.width} x {image.height} pixels are more than an image may have")
+                image.load()
+                return fit(_upright(image), network)
+    except InputError:
+        raise
+    except Exception as error:  # Pillow raises whatever a damaged file leads it to
+        raise InputError(f"{path}: not a readable image ({' '.join(str(error).split())[:200]})") from None
+
+
+def _upright(image: Image) -> Image:
+    """As the camera was held, where its EXIF data can be read and says it."""
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # of damaged EXIF data; the pixels are good
+        return image

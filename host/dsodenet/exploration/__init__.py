@@ -1,0 +1,22 @@
+"""Search for the model to build: estimates first, a short training where they fit, and a Pareto front of what was found."""
+
+from dsodenet.exploration.choice import choose
+from dsodenet.exploration.explorer import explore
+from dsodenet.exploration.findings import search_text
+from dsodenet.exploration.goal import LIMITS, OBJECTIVES, Goal
+from dsodenet.exploration.plan import BASE, Plan, Point, check_plan
+from dsodenet.exploration.space import Space
+
+__all__ = [
+    "BASE",
+    "LIMITS",
+    "OBJECTIVES",
+    "Goal",
+    "Plan",
+    "Point",
+    "Space",
+    "check_plan",
+    "choose",
+    "explore",
+    "search_text",
+]

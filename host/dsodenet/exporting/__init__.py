@@ -1,0 +1,11 @@
+"""A trained run as integers and as QONNX graphs. Imports torch."""
+
+from dsodenet.exporting.integers import export, extract, float_model, torch_logits, write_float_onnx
+
+__all__ = [
+    "export",
+    "extract",
+    "float_model",
+    "torch_logits",
+    "write_float_onnx",
+]

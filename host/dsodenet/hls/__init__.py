@@ -1,0 +1,17 @@
+"""The hls kernel: C++ of one model through hls4ml, its C simulation, and what it costs."""
+
+from dsodenet.hls.costs import hls_cycles, hls_resources
+from dsodenet.hls.lowering import csim_library, find_compiler, lower, lowered_folder
+from dsodenet.lazy import lazy_names
+
+__all__ = [
+    "convert_network",
+    "csim_library",
+    "find_compiler",
+    "hls_cycles",
+    "hls_resources",
+    "lower",
+    "lowered_folder",
+]
+
+__getattr__, __dir__ = lazy_names(__name__, {"convert_network": "dsodenet.hls.ode_layer"})

@@ -1,0 +1,127 @@
+"""Exported run -> RUN/hls: HLS C++ of the whole kernel, and its C simulation as a shared library.
+
+RUN/hls/<section>/          hls4ml's projects of stem, each f, downs and head, each in its own namespace
+RUN/hls/include/            headers that the projects share, and the written half of the kernel (hls/*.h)
+RUN/hls/kernel.h kernel.cpp types, chain and top function of this model
+RUN/hls/manifest.json       the fingerprint of the model in it
+RUN/hls/libdsodenet_csim.so
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from dsodenet.contract import cpp_header
+from dsodenet.errors import RunError, ToolError
+from dsodenet.files import atomic_folder, source_folder
+from dsodenet.runs import Run, read_manifest, write_manifest
+from dsodenet.spec import Params, sections
+
+SHARED_HEADERS = ("nnet_utils", "ap_types")
+COMPILE_TIMEOUT_S = 1800
+# -O1 compiles twice as fast as -O2 and simulates nearly as fast; hls4ml's headers draw warnings that are not ours to mend.
+CXX_FLAGS = ("-O1", "-std=c++14", "-fPIC", "-w", "-fno-gnu-unique")
+
+
+def lower(run: str | Path, progress: Callable[[str], None] = lambda step: None) -> Path:
+    """Lower an exported run and compile its C simulation; returns RUN/hls, which appears whole or not at all."""
+    run = Path(run)
+    params = Params.load(run)
+    compiler = find_compiler()
+    from dsodenet.qonnx_graph import check_pieces
+
+    pieces = check_pieces(params, run)
+    with atomic_folder(Run(run).hls) as folder:
+        write_sources(params, pieces, folder, progress)
+        compile_csim(params, compiler, folder, progress)
+        write_manifest(folder, {"model": params.spec.name, "fingerprint": params.model_fingerprint})
+    return Run(run).hls
+
+
+def lowered_folder(run: str | Path) -> Path:
+    """RUN/hls of a lowered run; RunError when it is missing or was made from other integers."""
+    if name := Run(Path(run)).zoo_name:
+        raise RunError(
+            f"{name} comes without an HLS kernel, so it has no C simulation; run it on cpu, rtl or zcu104-sim"
+        )
+    folder = Run(Path(run)).hls
+    read_manifest(
+        folder, Params.load(run).model_fingerprint, "lowered kernel and no C simulation", f"dsodenet lower {run}"
+    )
+    return folder
+
+
+def csim_library(run: str | Path) -> Path:
+    """The C simulation of a lowered run; RunError when it is missing or was made from other integers."""
+    lowered_folder(run)
+    library = Run(Path(run)).csim
+    if not library.is_file():
+        raise RunError(f"{library.parent}: no C simulation here; run `dsodenet lower {run}`")
+    return library
+
+
+def find_compiler() -> str:
+    """The C++ compiler: $CXX, or g++."""
+    name = os.environ.get("CXX", "g++")
+    compiler = shutil.which(name)
+    if compiler is None:
+        raise ToolError(f"the C simulation needs a C++ compiler, but {name} is not on the PATH; install g++ or set CXX")
+    return compiler
+
+
+def write_sources(params: Params, qonnx: Path, folder: Path, progress: Callable[[str], None]) -> None:
+    """Write every C++ file of the kernel into `folder`."""
+    from dsodenet.hls.graph import project, quiet, streaming_graph
+    from dsodenet.hls.kernel import kernel_header, kernel_source
+
+    include = folder / "include"
+    include.mkdir()
+    for section in sections(params.spec.network):
+        progress(f"hls4ml {section.name}")
+        with quiet():
+            model = streaming_graph(qonnx / f"{section.name}.onnx")
+            project(params, section, model, folder / section.name).write()
+        firmware = folder / section.name / "firmware"
+        for name in SHARED_HEADERS:  # the same in every project: kept once
+            if not (include / name).exists():
+                shutil.move(firmware / name, include / name)
+            else:
+                shutil.rmtree(firmware / name)
+    shutil.copytree(source_folder("hls"), include, dirs_exist_ok=True)
+    (include / "contract.h").write_text(cpp_header(), encoding="utf-8")
+    (folder / "kernel.h").write_text(kernel_header(params), encoding="utf-8")
+    (folder / "kernel.cpp").write_text(kernel_source(params), encoding="utf-8")
+
+
+def compile_csim(params: Params, compiler: str, folder: Path, progress: Callable[[str], None]) -> None:
+    """Compile the sources in `folder`, several at a time, into the C-simulation library."""
+    names = [f"{s.name}/firmware/{s.name}.cpp" for s in sections(params.spec.network)]
+    sources = [Path(name) for name in ("kernel.cpp", "include/csim/csim.cpp", *names)]
+    includes = [f"-I{path}" for path in (".", "include", "include/csim", "include/ap_types")]
+
+    def compile_one(source: Path) -> str:
+        target = source.with_suffix(".o")
+        _run([compiler, *CXX_FLAGS, *includes, "-c", str(source), "-o", str(target)], folder)
+        progress(f"g++ {source.stem}")
+        return str(target)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = list(pool.map(compile_one, sources))
+    _run([compiler, "-shared", *objects, "-o", Run(folder).csim.name], folder)
+    for item in objects:
+        (folder / item).unlink()
+
+
+def _run(command: list[str], folder: Path) -> None:
+    """Run a compiler; ToolError with the first lines of what it said when it fails."""
+    try:
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=COMPILE_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        raise ToolError(f"{command[0]} did not finish {command[-3]} within {COMPILE_TIMEOUT_S} s") from None
+    if result.returncode:
+        raise ToolError(f"{' '.join(command)} failed: {' / '.join(result.stderr.strip().splitlines()[:5])}")

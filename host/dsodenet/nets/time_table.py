@@ -1,0 +1,86 @@
+"""What makes f depend on time: a learned bias table, and the statistics of its BatchNorm."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from dsodenet.spec import TIME_FRAC_BITS, Spec, knot_positions
+
+
+class TimeTable(nn.Module):
+    """b(t) per channel, piecewise linear between uniform knots. knots: (time_knots, channels)."""
+
+    def __init__(self, knots: int, channels: int) -> None:
+        super().__init__()
+        self.knots = nn.Parameter(torch.zeros(knots, channels))
+
+    def forward(self, spec: Spec, block: int, scale: Tensor | None) -> Tensor:
+        """The bias at every evaluation, (evaluations, channels); with a scale, in the integers of Params.bias_table times it."""
+        index, fraction = (torch.from_numpy(v).to(self.knots.device) for v in knot_positions(spec, block))
+        weight = (fraction.to(torch.float64) / 2**TIME_FRAC_BITS)[:, None]
+        if scale is None:
+            return torch.lerp(self.knots[index], self.knots[index + 1], weight.to(self.knots.dtype))
+        from dsodenet.nets.quantisers import round_half_even
+
+        bound = 2 ** (spec.quantisation.bias_bit_width - 1)
+        knots = round_half_even(self.knots.double() / scale.double()).clamp(-bound, bound - 1)
+        return (round_half_even(torch.lerp(knots[index], knots[index + 1], weight)) * scale.double()).to(
+            self.knots.dtype
+        )
+
+    def at(self, position: float) -> Tensor:
+        """The bias at any time, (channels,); position: 0 at the first knot to 1 at the last."""
+        where = position * (len(self.knots) - 1)
+        index = min(int(where), len(self.knots) - 2)
+        return torch.lerp(self.knots[index], self.knots[index + 1], where - index)
+
+
+class EvaluationNorm(nn.Module):
+    """BatchNorm for a layer that f evaluates many times: running means of `mean_knots` knots of time, variances of `var_knots`.
+
+    One knot is shared by all evaluations: 1, 1 is torch's BatchNorm2d, which ruins a neural ODE (arXiv 2004.09222). With one
+    variance it folds, the scale into the weights and the means into the bias or the time table.
+    """
+
+    running_mean: Tensor  # (mean_knots, channels)
+    running_var: Tensor  # (var_knots, channels)
+
+    def __init__(
+        self, channels: int, mean_knots: int, var_knots: int, momentum: float = 0.1, eps: float = 1e-5
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(mean_knots, channels))
+        self.register_buffer("running_var", torch.ones(var_knots, channels))
+        self.momentum, self.eps = momentum, eps
+
+    def gain(self, var: Tensor) -> Tensor:
+        return self.weight * torch.rsqrt(var + self.eps)
+
+    def forward(self, x: Tensor, index: int, fraction: float) -> Tensor:
+        """x: (batch, channels, height, width) at the time `fraction` of the way from knot `index` to the next."""
+        if self.training:
+            var, mean = torch.var_mean(x, dim=(0, 2, 3), unbiased=False)
+            with torch.no_grad():
+                count = x.numel() // x.shape[1]
+                self._move(self.running_mean, mean, index, fraction)
+                self._move(self.running_var, var * (count / max(1, count - 1)), index, fraction)
+        else:
+            mean, var = (_between(rows, index, fraction) for rows in (self.running_mean, self.running_var))
+        gain = self.gain(var)
+        return x * gain[:, None, None] + (self.bias - mean * gain)[:, None, None]
+
+    def _move(self, rows: Tensor, value: Tensor, index: int, fraction: float) -> None:
+        """Take the knots on both sides a step towards what was seen between them."""
+        step = self.momentum * (value - _between(rows, index, fraction))
+        if len(rows) == 1:
+            rows[0] += step
+        else:
+            rows[index] += (1 - fraction) * step
+            rows[index + 1] += fraction * step
+
+
+def _between(rows: Tensor, index: int, fraction: float) -> Tensor:
+    return rows[0] if len(rows) == 1 else torch.lerp(rows[index], rows[index + 1], fraction)

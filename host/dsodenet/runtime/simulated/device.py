@@ -1,0 +1,105 @@
+"""A simulated ZCU104 as a pynq.Device: the unpatched Overlay, DefaultIP, MMIO, DMA and allocate of pynq run on it.
+
+It is no probed device: pynq never picks it by itself, only code that makes one and passes it on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pynq.buffer import PynqBuffer
+from pynq.pl_server.device import Device
+from pynq.pl_server.embedded_device import DEFAULT_XCLBIN, BitfileHandler, EmbeddedDevice, parse_bit_header
+from pynq.pmbus import Rail, SysFSSensor
+
+from dsodenet.errors import DeviceError
+from dsodenet.runtime.simulated.board import Board
+from dsodenet.runtime.simulated.kernels import Engine
+from dsodenet.spec import PART
+
+MEMORY_BYTES = 64 << 20
+WATTS = {
+    "12V (simulated)": 10.0,
+    "INT (simulated)": 2.5,
+}  # readings to try the software with; they follow nothing that runs
+
+
+class _Handler(BitfileHandler):
+    def get_xclbin_data(self) -> bytes:
+        """pynq would call a Xilinx tool to describe the memories; its own default says what a ZCU104 has."""
+        return DEFAULT_XCLBIN
+
+
+def rail(folder: Path, name: str, watts: float | None) -> Rail:
+    """A rail with a power sensor on a file of microwatts, FOLDER/<name>; without watts, with no sensor at all."""
+    result = Rail(name)
+    if watts is not None:
+        (folder / name).write_text(str(round(1e6 * watts)))
+        result.power = SysFSSensor(str(folder / name), "W", f"{name}_power", 1e-6)
+    return result
+
+
+class SimulatedZcu104(Device):
+    """One board with one kernel, which computes in `engine`. `board.faults` and `board.accesses` are for tests.
+
+    `rails` are pynq's own, on files as the kernel's hwmon shows regulators; a test may change or remove the files and the rails.
+    """
+
+    def __init__(self, engine: Engine, memory_bytes: int = MEMORY_BYTES, part: str = PART) -> None:
+        super().__init__("simulated_zcu104")
+        self.name, self.arch, self.part = "ZCU104 (simulated)", "aarch64", part
+        self.capabilities = {"REGISTER_RW": True}
+        self.timestamp = ""
+        self.board = Board(engine, memory_bytes)
+        self._hwmon = tempfile.TemporaryDirectory(prefix="dsodenet-")
+        self.rails = {name: rail(Path(self._hwmon.name), name, watts) for name, watts in WATTS.items()}
+
+    def close(self) -> None:
+        self.board.engine.close()
+        self._hwmon.cleanup()
+
+    def read_registers(self, address: int, length: int) -> bytes:
+        return b"".join(self.board.read(address + i).to_bytes(4, "little") for i in range(0, length, 4))
+
+    def write_registers(self, address: int, data: Any) -> None:
+        for i, word in enumerate(np.frombuffer(bytes(data), "<u4")):
+            self.board.write(address + 4 * i, int(word))
+
+    def allocate(self, shape: Any, dtype: Any = "u4", cacheable: int = 0) -> PynqBuffer:
+        """Memory of the host whose twin in DDR only flush and invalidate copy; a non-cacheable one would need neither."""
+        if not cacheable:
+            raise DeviceError(
+                "the simulated board allocates cacheable buffers only: pass cacheable=1, flush and invalidate"
+            )
+        faults = self.board.faults
+        if faults.allocations:
+            faults.allocations -= 1
+            raise MemoryError("allocation failure injected by a test")
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        address = self.board.ddr.allocate(size)
+        buffer = PynqBuffer(shape, dtype, device=self, device_address=address, bo=address, coherent=False)
+        buffer[...] = 0
+        # The fields by which PynqBuffer frees itself, explicitly or when it is collected; `freed` keeps it from munmap.
+        buffer.memory, buffer.pointer, buffer.return_to, buffer.freed = self, address, self.board.ddr, True
+        return buffer
+
+    def flush(self, bo: int, offset: int, vaddr: int, nbytes: int) -> None:
+        self.board.ddr.view(bo + offset, nbytes)[:] = np.frombuffer(ctypes.string_at(vaddr, nbytes), np.uint8)
+
+    def invalidate(self, bo: int, offset: int, vaddr: int, nbytes: int) -> None:
+        ctypes.memmove(vaddr, self.board.ddr.view(bo + offset, nbytes).tobytes(), nbytes)
+
+    def get_bitfile_metadata(self, bitfile_name: str, partial: bool = False) -> Any:
+        return _Handler(bitfile_name).get_parser(partial=partial)
+
+    def download(self, bitstream: Any, parser: Any = None) -> None:
+        part = parse_bit_header(Path(bitstream.bitfile_name).read_bytes())["part"]
+        if part != self.part:
+            raise DeviceError(f"{bitstream.bitfile_name} is for {part}, but the board has {self.part}")
+        EmbeddedDevice.set_axi_port_width(self, parser)
+        self.board.configure(parser.ip_dict)
+        self.post_download(bitstream, parser, self.name)

@@ -1,0 +1,66 @@
+"""Where training runs: a device, and the processes that torchrun started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+from torch import Tensor, distributed
+
+from dsodenet.errors import InputError, ToolError
+from dsodenet.training.options import Options
+
+TIMEOUT = timedelta(minutes=10)  # of one exchange between processes
+
+
+@dataclass(frozen=True)
+class Place:
+    """This process among `world` ones that share each batch equally."""
+
+    device: torch.device
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process prints and writes."""
+        return self.rank == 0
+
+    def share(self, batch: Tensor) -> Tensor:
+        """This process's part of a batch that all processes drew alike, on its device."""
+        return batch[self.rank :: self.world].to(self.device)
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean of a tensor over the processes."""
+        if self.world > 1:
+            distributed.all_reduce(value)
+        return value / self.world
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.world > 1:
+            distributed.barrier()
+
+
+@contextmanager
+def place(options: Options) -> Iterator[Place]:
+    """The place of this process; under torchrun, connected to the others."""
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise ToolError("device is cuda, but torch finds no GPU; use --device cpu")
+    cuda = options.device != "cpu" and torch.cuda.is_available()
+    world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
+    if world == 1:
+        yield Place(device)
+        return
+    if options.batch_size % world:
+        raise InputError(f"batch_size is {options.batch_size}, but it must be a multiple of the {world} processes")
+    distributed.init_process_group("nccl" if cuda else "gloo", timeout=TIMEOUT)
+    try:
+        yield Place(device, rank, world)
+    finally:
+        distributed.destroy_process_group()

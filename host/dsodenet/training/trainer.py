@@ -1,0 +1,178 @@
+"""Training: recipes as data, one loop, and the run folder that they leave. Imports torch.
+
+    train("supervised" | ..., spec, data, out)  ->  OUT/checkpoint.pt, metrics.json, metrics.csv; load_checkpoint(out) reads back
+
+How it fits together, and where to add what:
+
+  recipes.py    RECIPES: every recipe by name, as data
+  recipe.py     Recipe = description + Stages. Stage = (name, model, losses, schedule, share, mixup): one call of the loop.
+                `model` is a function Training -> network that makes what is trained: a new DsODENet, the folded and calibrated
+                quantised model, a compressed copy of an earlier stage's network, a teacher. Training holds spec, data, target,
+                options, teachers, and the networks of finished stages by name.
+                `schedule` names the options that give epochs and learning rate (SCHEDULES: float, qat, teacher), `share` scales
+                the epochs. The last float stage and the last qat stage leave what is saved: DsODENets, whose own `spec` is saved
+                with them, so that a stage may change it. Stages of schedule "teacher" run once per teacher.
+  objective.py  Loss = (Term class, weight, settings). A Term is an nn.Module: forward(Seen) -> mean loss of the batch. Seen
+                holds the Batch (augmented images, labels, unlabelled target images, the teachers' outputs on the very same images,
+                progress) and the student's Outputs (embedding, logits) on source and target. Parameters of a Term are
+                trained, checkpointed and shared between processes like the student's, and dropped at the end.
+                needs_teacher and needs_target of its Terms decide what a recipe demands and what a Batch holds.
+  task.py       Training: what a stage may read
+  losses.py     terms to labels and teachers; adaptation.py: to a target domain
+  compression.py  a smaller copy of a float network, its ranks chosen by EVBMF; factors.py: the decompositions
+  gradients.py  how an ODE block computes its gradient (Options.gradient)
+  loop.py       fit(stage, student, training, place, journal): AdamW under a one-cycle schedule, the only loop
+  teaching.py   TEACHERS: networks by name, TEACHERS[name](spec); the networks themselves are in nets/teachers.py
+  journal.py    what a killed training resumes from, bit for bit, and its log; places.py: device, processes of torchrun
+  checkpoint.py the finished run
+
+A network (student or teacher) is an nn.Module with
+    outputs(images)  uint8 (batch, channels, height, width) -> model.Outputs(embedding (batch, width), logits (batch, classes))
+    forward(images)  -> logits
+    classifier       its last linear layer, embedding -> logits
+A student is a DsODENet: how its block is normalised is spec.network.norm; another gradient of the same integral replaces
+solvers.integrate inside it; a compressed one has another spec. So each ends as one that export, lower and verify take.
+To add a recipe: write a Term or a model function, add a Recipe to RECIPES. Random numbers: draw from torch's global generator only,
+on the CPU, alike in every process; then seeds, resuming and torchrun work.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dsodenet.data import Dataset
+from dsodenet.errors import InputError
+from dsodenet.nets import DsODENet, threads_for
+from dsodenet.spec import Spec
+from dsodenet.training.checkpoint import Trained, load_checkpoint, load_float_model, save_checkpoint
+from dsodenet.training.journal import Journal
+from dsodenet.training.loop import History, fit
+from dsodenet.training.options import Options
+from dsodenet.training.places import Place, place
+from dsodenet.training.recipe import Recipe, Stage
+from dsodenet.training.recipes import RECIPES
+from dsodenet.training.task import Teacher, Training
+from dsodenet.training.teaching import TEACHERS, make_teachers
+
+__all__ = [
+    "RECIPES",
+    "TEACHERS",
+    "Options",
+    "Recipe",
+    "Teacher",
+    "load_checkpoint",
+    "load_float_model",
+    "make_teachers",
+    "train",
+]
+
+OPTION_NAMES = tuple(field.name for field in dataclasses.fields(Options) if field.name != "progress")
+NO_RESULT = {"device", "progress"}  # options that do not decide the result
+
+
+def train(
+    spec: Spec,
+    data: Dataset,
+    out: str | Path,
+    options: Options | None = None,
+    recipe: str = "supervised",
+    *,
+    target: Dataset | None = None,
+    teachers: Sequence[str | Teacher] = (),
+    resume: bool = False,
+) -> dict[str, Any]:
+    """Train `spec` on `data`, write the run folder `out` and return its metrics (the content of metrics.json).
+
+    target: the domain to adapt to; a recipe that does not adapt is only measured on it. teachers: names of TEACHERS, run folders,
+    or ready ones. resume: go on with the training that `out` holds unfinished, if it does.
+    The result depends on spec, data, options and library versions, and for networks of threads.SMALL_MACS and more on the number of
+    torch's threads. torch's global random state and thread count are left as they were.
+    An earlier run in `out` stays as it is until training has ended. InputError when the data does not fit the spec.
+    """
+    options = options or Options()
+    if recipe not in RECIPES:
+        raise InputError(f"recipe is {recipe!r}, but it must be one of {', '.join(RECIPES)}")
+    _check_fit(spec, data, target)
+    plan = RECIPES[recipe]
+    with torch.random.fork_rng(devices=[]), threads_for(spec), place(options) as where:
+        torch.manual_seed(options.seed)
+        training = Training(spec, data, options, target, device=where.device)
+        for teacher in teachers:
+            training.teachers += [teacher] if isinstance(teacher, Teacher) else make_teachers(teacher, spec)
+        plan.check(recipe, training)
+        stages = plan.plan(training)
+        journal = Journal(Path(out), _task(recipe, training), resume, where.leads)
+        histories = {stage.name: dataclasses.asdict(_run(stage, training, where, journal)) for stage in stages}
+        trained = _trained(stages, training, histories, not plan.retrains_teachers)
+        metrics = save_checkpoint(Path(out), recipe, training, trained, where.leads)
+        journal.close()
+        where.wait()
+        return metrics
+
+
+def _run(stage: Stage, training: Training, where: Place, journal: Journal) -> History:
+    """Run a stage, or read it from the journal."""
+    student = stage.model(training)
+    done = journal.finished(stage.name)
+    if done is None:
+        history = fit(stage, student, training, where, journal)
+        journal.end_stage(stage.name, student.cpu().state_dict(), dataclasses.asdict(history))
+    else:
+        with journal.trusted():
+            student.load_state_dict(done["student"])
+            history = History(**done["history"])
+    training.models[stage.name] = student.eval()
+    if stage.schedule == "float":
+        assert isinstance(student, DsODENet)
+        training.float_model = student
+    return history
+
+
+def _trained(
+    stages: tuple[Stage, ...], training: Training, histories: dict[str, dict[str, Any]], saves_teachers: bool
+) -> Trained:
+    quantised: Any = [training.models[stage.name] for stage in stages if stage.schedule == "qat"]
+    teachers = {
+        f"{n}-{t.name}": t.network for n, t in enumerate(training.teachers, 1) if not t.trained and saves_teachers
+    }
+    return Trained(training.float_model, quantised[-1] if quantised else None, teachers, histories)
+
+
+def _check_fit(spec: Spec, data: Dataset, target: Dataset | None) -> None:
+    network = spec.network
+    for domain in (data,) if target is None else (data, target):
+        if domain.train_images.shape[1:] != network.image_shape or len(domain.class_names) != network.num_classes:
+            raise InputError(
+                f"{domain.name} has images of {domain.train_images.shape[1:]} in {len(domain.class_names)} classes, "
+                f"but the spec's network takes {network.image_shape} in {network.num_classes}"
+            )
+    if target is not None and target.class_names != data.class_names:
+        raise InputError(
+            f"target {target.name} has the classes {', '.join(target.class_names)}, but {data.name} has {', '.join(data.class_names)}"
+        )
+
+
+def _task(recipe: str, training: Training) -> dict[str, Any]:
+    """What decides the result, to be compared when it is resumed."""
+    options = {key: value for key, value in dataclasses.asdict(training.options).items() if key not in NO_RESULT}
+    domains = {"data": training.data, "target": training.target}
+    names = {
+        key: None if domain is None else f"{domain.name} {_digest(domain.train_images, domain.train_labels)}"
+        for key, domain in domains.items()
+    }
+    teachers = [f"{t.name} {_digest(*t.network.state_dict().values()) if t.trained else ''}" for t in training.teachers]
+    return {"recipe": recipe, "spec": training.spec.fingerprint(), "teachers": teachers} | names | options
+
+
+def _digest(*arrays: Any) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]

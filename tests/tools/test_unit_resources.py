@@ -1,0 +1,26 @@
+"""The resources of some units of the rtl kernel stay what they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from tools.rtl import unit_resources as resources
+
+pytest.importorskip("pyosys", reason="pyosys is not installed")
+
+
+def test_units_take_what_is_committed() -> None:
+    """A change that is meant: `make resources-rtl` writes the figures anew."""
+    assert resources.complaints(resources.measure(), resources.committed()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "plus", "complains"),
+    [("DSP", 1, 1, True), ("BRAM36", 1, 0.5, True), ("URAM", 1, -1, True), ("LUT", 1.02, 0, False), ("LUT", 1.05, 0, True), ("FF", 0.5, 0, False)],
+)  # fmt: skip
+def test_what_is_complained_about(name: str, factor: float, plus: float, complains: bool) -> None:
+    committed = resources.committed()
+    unit = next(unit for unit, row in committed.items() if row[name] or plus)
+    found = {key: dict(row) for key, row in committed.items()}
+    found[unit][name] = found[unit][name] * factor + plus
+    assert bool(resources.complaints(found, committed)) == complains

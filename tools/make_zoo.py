@@ -1,0 +1,195 @@
+"""Train the models of the zoo and write their cards: every figure of a card is computed in the run that writes it.
+
+example: python -m dsodenet.zoo.make digits-xs digits-w4
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dsodenet import __version__
+from dsodenet.data.datasets import load_dataset
+from dsodenet.data.domains import ANGLE
+from dsodenet.errors import DsodenetError, InputError
+from dsodenet.exporting.integers import export
+from dsodenet.files import atomic_file, atomic_folder, read_text
+from dsodenet.reference import Reference
+from dsodenet.rtl.cycles import estimate
+from dsodenet.runs import PREFIX, ZOO, Run
+from dsodenet.spec.layers import macs, parameters
+from dsodenet.spec.params import Params
+from dsodenet.spec.specification import Spec
+from dsodenet.text import table
+from dsodenet.training.options import Options
+from dsodenet.training.trainer import train
+
+CARD = "README.md"
+SOURCE = "digits"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What to train: a ready size with some fields of its parts replaced, and the options of the training."""
+
+    purpose: str
+    size: str = "xs"
+    network: tuple[tuple[str, Any], ...] = ()
+    quantisation: tuple[tuple[str, Any], ...] = ()
+    solver: tuple[str, int] = ("euler", 4)
+    options: tuple[tuple[str, Any], ...] = ()
+    recipe: str = "supervised"
+    target: str | None = None  # the domain to adapt to
+
+    def spec(self, name: str) -> Spec:
+        base = Spec.named(self.size)
+        changed = replace(
+            base,
+            name=name,
+            network=replace(base.network, **dict(self.network)),
+            quantisation=replace(base.quantisation, **dict(self.quantisation)),
+            kernel=replace(base.kernel, name="rtl"),  # which runs any model: nothing has to be lowered first
+        )
+        return changed.with_solver(*self.solver)
+
+
+ENTRIES = {
+    "digits-xs": Entry("the model of `make demo`"),
+    "digits-s": Entry(
+        "a larger map and ten Euler steps", "s", solver=("euler", 10), options=(("epochs", 10), ("qat_epochs", 3))
+    ),
+    "digits-rk4": Entry(
+        "the classic fourth-order method and a bias that depends on time",
+        network=(("time", "bias"),),
+        solver=("rk4", 2),
+    ),
+    "digits-w4": Entry("4-bit weights", quantisation=(("weight_bit_width", 4),)),
+    "digits-turned": Entry(
+        f"adapted from upright digits to digits turned by {ANGLE} degrees, whose labels it never saw",
+        recipe="cdan",
+        target="digits-rotated",
+    ),
+}
+
+
+def make(name: str, folder: Path = ZOO) -> Path:
+    """Train, export and describe one model; its folder takes the place of an earlier one only when all is done."""
+    entry = ENTRIES[name]
+    spec = entry.spec(name)
+    data = load_dataset(SOURCE, spec.network)
+    domain = None if entry.target is None else load_dataset(entry.target, spec.network)
+    with tempfile.TemporaryDirectory(prefix="dsodenet-") as run, atomic_folder(folder / name) as target:
+        train(spec, data, run, replace(Options(), **dict(entry.options)), entry.recipe, target=domain)
+        export(run)
+        made = Run(Path(run))
+        for file in (made.params, made.spec, made.metrics):
+            shutil.copyfile(file, target / file.name)
+        write_card(name, target)
+    return folder / name
+
+
+def write_card(name: str, folder: Path) -> Path:
+    """Write the card of a trained model beside it, its figures computed now."""
+    params, metrics = Params.load(folder), json.loads(read_text(Run(folder).metrics))
+    with atomic_file(folder / CARD) as path:
+        path.write_text(card(name, params, metrics, integer_accuracies(params, metrics)), encoding="utf-8")
+    return folder
+
+
+def integer_accuracies(params: Params, metrics: dict[str, Any]) -> dict[str, float]:
+    """data set -> share of its test images that the integers classify rightly, for each one that the model was trained on."""
+    result = {}
+    for name in (domain["name"] for domain in (metrics["data"], metrics["target"]) if domain is not None):
+        data = load_dataset(name, params.spec.network)
+        result[name] = float(np.mean(Reference(params).predict(data.test_images).argmax(axis=1) == data.test_labels))
+    return result
+
+
+def card(name: str, params: Params, metrics: dict[str, Any], integers: dict[str, float]) -> str:
+    """The model card in Markdown. integers: of `integer_accuracies`."""
+    spec, cycles = params.spec, estimate(params)
+    network, solver, widths = spec.network, spec.solver, spec.quantisation
+    lanes = cycles.to_dict()["lanes"]
+    numbers = f"w{widths.weight_bit_width}a{widths.act_bit_width}"
+    rows: list[tuple[str, str]] = []
+    for (data, integer), prefix in zip(integers.items(), ("", "target_")):
+        on = f" on {data}" if len(integers) > 1 else ""
+        rows += [
+            (f"accuracy{on}, float", f"{100 * metrics[f'{prefix}float_accuracy']:.2f} %"),
+            (f"accuracy{on}, {numbers} in Brevitas", f"{100 * metrics[f'{prefix}qat_accuracy']:.2f} %"),
+            (f"accuracy{on}, integers", f"{100 * integer:.2f} %"),
+        ]
+    rows += [
+        ("parameters", f"{sum(parameters(spec).values()):,}"),
+        ("multiply-accumulates per image", f"{sum(macs(spec).values()):,}"),
+        (
+            f"cycles per image, rtl kernel of {lanes} lanes (estimated; the form equals its simulation)",
+            f"{cycles.cycles:,}",
+        ),
+    ]
+    steps = ",".join(map(str, solver.n_steps))
+    adapted = (
+        ""
+        if metrics["target"] is None
+        else f" Recipe {metrics['recipe']}, to {metrics['target']['name']}, without its labels."
+    )
+    packages = ", ".join(f"{package} {number}" for package, number in metrics["versions"].items())
+    return "\n".join(
+        (
+            f"# {name}",
+            "",
+            f"For: {ENTRIES[name].purpose}. `dsodenet run {PREFIX}{name} --backend rtl --input X.npy --output Y.npy`",
+            "",
+            f"Images: {network.in_channels} x {network.height} x {network.width}, uint8 or float in [0, 1]. Channels "
+            f"{'/'.join(map(str, network.channels))}, {solver.method} with n_steps {steps}.",
+            "",
+            f"Trained and measured on scikit-learn's digits: {metrics['data']['train_images']} training images, "
+            f"{metrics['data']['test_images']} test images. One training, seed {metrics['options']['seed']}; "
+            f"{metrics['options']['epochs']} epochs in float, {metrics['options']['qat_epochs']} quantisation-aware.{adapted}",
+            "",
+            "| figure | value |",
+            "|---|---|",
+            *(f"| {what} | {value} |" for what, value in rows),
+            "",
+            f"Made by `python -m dsodenet.zoo.make {name}` with {packages}. Fingerprint {params.fingerprint[:16]}.",
+            "",
+            "Not for anything but trying the tools: digits of 8 x 8 pixels from 43 writers are no measure of handwriting at large.",
+            "",
+        )
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m dsodenet.zoo.make", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(ENTRIES)} (default: all)")
+    parser.add_argument(
+        "--out", type=Path, default=ZOO, metavar="DIR", help="folder of the zoo (default: the package's)"
+    )
+    parser.add_argument(
+        "--cards", action="store_true", help="train nothing: write the cards of the models that are there anew"
+    )
+    args = parser.parse_args(arguments)
+    try:
+        unknown = [name for name in args.names if name not in ENTRIES]
+        if unknown:
+            raise InputError(f"model is {unknown[0]!r}, but it must be one of {', '.join(ENTRIES)}")
+        names = args.names or ENTRIES
+        made = [write_card(name, args.out / name) if args.cards else make(name, args.out) for name in names]
+    except DsodenetError as error:
+        print(f"zoo: {error}", file=sys.stderr)
+        return 2
+    files = [(path.name, sum(file.stat().st_size for file in path.iterdir())) for path in made]
+    print(f"dsodenet {__version__}\n{table(('model', 'bytes'), files)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

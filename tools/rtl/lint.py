@@ -1,0 +1,86 @@
+"""Lint the engine with Verilator (-Wall) and with slang (all warnings but HABITS), as a small build and as the full ones.
+
+python -m tools.rtl.lint --lanes 1x4x8 1x32x64 3x16x64
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from dsodenet.errors import DsodenetError, ToolError
+from dsodenet.rtl import build as rtl
+from dsodenet.rtl.engine import Engine
+from dsodenet.spec.lanes import with_lanes
+from dsodenet.spec.specification import Spec
+
+# What the sources do on purpose: signed and packed values meet plain ones at their own width, `unused` collects what Verilator would
+# call unused, packages hold the whole contract, and casts give the width for every set of parameters.
+HABITS = (
+    *("sign-conversion", "packed-array-conv", "arith-op-mismatch", "bitwise-op-mismatch", "useless-cast"),
+    *("case-enum-explicit", "unused-but-set-variable", "unused-package-parameter"),
+)
+TIMEOUT_S = 300
+
+
+def by_verilator(sources: list[Path], parameters: dict[str, int]) -> bool:
+    values = [f"-G{name}={value}" for name, value in parameters.items()]
+    command = [
+        rtl.verilator(),
+        "--lint-only",
+        "--quiet",
+        "-Wall",
+        "--top-module",
+        rtl.ENGINE_TOP,
+        *values,
+        str(rtl.engine_folder() / "sim" / "lint.vlt"),
+    ]
+    return (
+        subprocess.run([*command, *map(str, sources)], env=rtl.environment(), timeout=TIMEOUT_S, check=False).returncode
+        == 0
+    )
+
+
+def by_slang(sources: list[Path], parameters: dict[str, int]) -> bool:
+    try:
+        from pyslang import driver as slang
+    except ImportError as error:
+        raise ToolError(f"pyslang is not installed ({error}); `pip install 'dsodenet[rtl]'` brings it") from None
+    driver = slang.Driver()
+    driver.addStandardArgs()
+    values = " ".join(f"-G {name}={value}" for name, value in parameters.items())
+    warnings = " ".join(["-Weverything", "-Werror", *(f"-Wno-{name}" for name in HABITS)])
+    files = " ".join(map(str, sources))
+    options = slang.CommandLineOptions()
+    ready = (
+        driver.parseCommandLine(f"slang --top {rtl.ENGINE_TOP} {values} {warnings} {files}", options)
+        and driver.processOptions()
+    )
+    return bool(ready and driver.parseAllSources() and driver.runFullCompilation(True))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lanes", nargs="+", default=["1x4x8", "1x32x64", "3x16x64"])
+    options = parser.parse_args()
+    clean = True
+    try:
+        with tempfile.TemporaryDirectory(prefix="dsodenet-lint-") as folder:
+            sources = [*rtl.generated_sources(Path(folder)), *rtl.engine_sources()]
+            for lanes in options.lanes:
+                parameters = rtl.engine_parameters(Engine.of(with_lanes(Spec.named("l"), lanes, "rtl").kernel))
+                for lint in (by_verilator, by_slang):
+                    passed = lint(sources, parameters)
+                    print(f"{lanes} lanes {lint.__name__}: {'clean' if passed else 'WARNINGS'}")
+                    clean = clean and passed
+    except DsodenetError as error:
+        print(f"lint: {error}", file=sys.stderr)
+        return 2
+    return int(not clean)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

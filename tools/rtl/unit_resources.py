@@ -1,0 +1,78 @@
+"""Resources of some units of the engine against committed figures (unit_resources.json), by Yosys: estimates, no placement.
+
+The units stand for the whole engine, whose synthesis takes minutes. Hard blocks must not change at all, LUTs and FFs not grow by more
+than TOLERANCE. A change that is meant is committed with the figures of
+
+python -m tools.rtl.resources --write
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from dsodenet.files import atomic_file, read_text
+from dsodenet.text import table
+from tools.rtl.synth import FAMILY, LOGIC_FAMILY, Synthesis, resources
+
+FIGURES = Path(__file__).with_name("unit_resources.json")
+TOLERANCE = 0.03
+EXACT = ("DSP", "BRAM36", "URAM")
+UNITS = {
+    "pointwise_pair": {"PIXEL_LANES": 1, "CHAINS": 1, "LENGTH": 4, "SUM_BITS": 26},
+    "depthwise_lane": {},
+    "ram": {"LANES": 4, "LANE_BITS": 8, "DEPTH": 8192, "READ_LATENCY": 2, "STYLE": '"ultra"'},
+}
+
+
+def measure() -> dict[str, dict[str, float]]:
+    """unit -> LUT, FF, DSP, BRAM36, URAM. About half a minute."""
+    synthesis = Synthesis()
+    return {
+        module: resources(
+            synthesis.cells((module, tuple(sorted((name, str(value)) for name, value in parameters.items()))))
+        )
+        for module, parameters in UNITS.items()
+    }
+
+
+def complaints(found: dict[str, dict[str, float]], committed: dict[str, dict[str, float]]) -> list[str]:
+    """What changed more than it may, in words."""
+    if found.keys() != committed.keys():
+        return [f"the figures are of {', '.join(committed)}, but the units are {', '.join(found)}"]
+    return [
+        f"{unit} takes {used:g} {name}, but {committed[unit][name]:g} are committed"
+        for unit, row in found.items()
+        for name, used in row.items()
+        if (used != committed[unit][name] if name in EXACT else used > committed[unit][name] * (1 + TOLERANCE))
+    ]
+
+
+def committed() -> dict[str, dict[str, float]]:
+    units: dict[str, dict[str, float]] = json.loads(read_text(FIGURES))["units"]
+    return units
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="commit to what is found")
+    options = parser.parse_args()
+    found = measure()
+    if options.write:
+        facts = {
+            "kind": "estimated",
+            "tool": f"yosys synth_xilinx, {FAMILY}, LUT and FF {LOGIC_FAMILY}",
+            "units": found,
+        }
+        with atomic_file(FIGURES) as path:
+            path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    print(table(("unit", *next(iter(found.values()))), [(unit, *row.values()) for unit, row in found.items()]))
+    wrong = complaints(found, committed())
+    print("\n".join(wrong), file=sys.stderr)
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
