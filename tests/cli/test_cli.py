@@ -234,7 +234,7 @@ def test_scale_that_is_no_power_of_two_is_not_exported(
         model.activation("f1.d1").act_quant.scale = lambda: 0.3
         return model, spec, metrics
 
-    monkeypatch.setattr(checkpoint, "load_checkpoint", scaled)
+    monkeypatch.setattr("dsodenet.training.load_checkpoint", scaled)
     monkeypatch.setattr(export_module.copy, "deepcopy", lambda model: model)
     assert "0.3" in refused(capsys, "export", run)
     assert Params.load(run).fingerprint == before

@@ -177,7 +177,7 @@ def test_edited_graph_and_stale_kernel_are_refused(odd: tuple[Path, NDArray[np.u
     Params(params.spec, params.formats, arrays).save(run)
     with pytest.raises(RunError, match="was made from model"):
         csim_library(run)
-    with pytest.raises(RunError, match="is of model"):
+    with pytest.raises(RunError, match="was made from model"):
         lower(run)
     with pytest.raises(RunError, match="trained again"):
         verify(run, ("torch",))
