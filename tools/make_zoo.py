@@ -21,7 +21,8 @@ from dsodenet.data.datasets import load_dataset
 from dsodenet.data.domains import ANGLE
 from dsodenet.errors import DsodenetError, InputError
 from dsodenet.exporting.integers import export
-from dsodenet.files import atomic_file, atomic_folder, read_text
+from dsodenet.files import atomic_file, atomic_folder
+from dsodenet.outside import read_text
 from dsodenet.reference import Reference
 from dsodenet.rtl.cycles import estimate
 from dsodenet.runs import PREFIX, ZOO, Run

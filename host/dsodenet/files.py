@@ -7,13 +7,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from dsodenet.errors import InputError, RunError, ToolError
-
-MAX_TEXT_BYTES = 16 << 20
 
 
 @contextmanager
@@ -75,30 +73,29 @@ def write_json(data: Any, path: Path) -> None:
         beside.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
 
 
-def read_text(path: Path) -> str:
-    """The text of a small file from outside."""
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path}: no file that can be read")
-    if path.stat().st_size > MAX_TEXT_BYTES:
-        raise InputError(f"{path}: {path.stat().st_size} bytes, but at most {MAX_TEXT_BYTES} are read")
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not UTF-8 text") from None
-
-
 @contextmanager
 def only_one(folder: Path, what: str) -> Iterator[None]:
-    """Hold a folder by a lock file in it; RunError while another process holds it. what: the other's work, in words."""
+    """Hold a folder by a lock file in it; RunError while another process holds it.
+
+    what: the other's work, in words. The lock file goes at the end, and the folder too where nothing else is in it.
+    """
     import fcntl
 
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
+    path = folder / ".lock"
+    with open(path, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not path.exists() or not os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                raise BlockingIOError  # its holder has just ended and taken the file away
         except BlockingIOError:
             raise RunError(f"{folder}: another {what} is running here") from None
-        yield
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def source_folder(name: str) -> Path:

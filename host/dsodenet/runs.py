@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from dsodenet.errors import InputError, RunError
-from dsodenet.files import check_writable, read_text
+from dsodenet.files import check_writable
+from dsodenet.outside import read_json
 
 ZOO = Path(__file__).resolve().parent / "zoo"
 PREFIX = "zoo:"
@@ -123,8 +124,8 @@ class Run:
     def data_name(self) -> str | None:
         """The data set that the model was trained on; None where the run does not say."""
         try:
-            return str(json.loads(read_text(self.metrics))["data"]["name"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return str(read_json(self.metrics, "the metrics of a run")["data"]["name"])
+        except (InputError, LookupError, TypeError):
             return None
 
 
@@ -142,15 +143,15 @@ def read_manifest(folder: Path, fingerprint: str, made: str, again: str) -> dict
     if not path.is_file():
         raise RunError(f"{folder}: no {made} here; run `{again}`")
     try:
-        content = json.loads(read_text(path))
+        content = dict(read_json(path, "a manifest"))
         found = content["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (InputError, LookupError, TypeError, ValueError):
         raise RunError(f"{path}: not a manifest; run `{again}` again") from None
     if found != fingerprint:
         raise RunError(
             f"{folder}: was made from model {str(found)[:16]}, but the run holds {fingerprint[:16]}; run `{again}` again"
         )
-    return dict(content)
+    return content
 
 
 def check_folder(path: Path) -> None:

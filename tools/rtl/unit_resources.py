@@ -13,7 +13,8 @@ import json
 import sys
 from pathlib import Path
 
-from dsodenet.files import atomic_file, read_text
+from dsodenet.files import atomic_file
+from dsodenet.outside import read_text
 from dsodenet.text import table
 from tools.rtl.synth import FAMILY, LOGIC_FAMILY, Synthesis, resources
 

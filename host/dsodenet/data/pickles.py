@@ -20,9 +20,45 @@ from dsodenet.errors import InputError
 
 # What a dictionary of strings, lists, numbers and one NumPy array consists of.
 OPCODES = frozenset(
-    "PROTO FRAME STOP MARK GLOBAL STACK_GLOBAL REDUCE BUILD NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 EMPTY_DICT "
-    "SETITEM SETITEMS EMPTY_LIST APPEND APPENDS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 SHORT_BINSTRING BINSTRING "
-    "SHORT_BINBYTES BINBYTES SHORT_BINUNICODE BINUNICODE BINPUT LONG_BINPUT BINGET LONG_BINGET MEMOIZE".split()
+    [
+        "PROTO",
+        "FRAME",
+        "STOP",
+        "MARK",
+        "GLOBAL",
+        "STACK_GLOBAL",
+        "REDUCE",
+        "BUILD",
+        "NONE",
+        "NEWTRUE",
+        "NEWFALSE",
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "LONG1",
+        "EMPTY_DICT",
+        "SETITEM",
+        "SETITEMS",
+        "EMPTY_LIST",
+        "APPEND",
+        "APPENDS",
+        "EMPTY_TUPLE",
+        "TUPLE",
+        "TUPLE1",
+        "TUPLE2",
+        "TUPLE3",
+        "SHORT_BINSTRING",
+        "BINSTRING",
+        "SHORT_BINBYTES",
+        "BINBYTES",
+        "SHORT_BINUNICODE",
+        "BINUNICODE",
+        "BINPUT",
+        "LONG_BINPUT",
+        "BINGET",
+        "LONG_BINGET",
+        "MEMOIZE",
+    ]
 )
 MAX_TUPLES = 16  # an array takes seven; to hash a tuple of shared tuples takes a time of two to this power
 MAX_MEMO = 1 << 20

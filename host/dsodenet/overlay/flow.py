@@ -18,7 +18,8 @@ from typing import Any
 
 from dsodenet.contract import ARGUMENTS, Kind
 from dsodenet.errors import InputError, ToolError
-from dsodenet.files import atomic_file, only_one, read_text
+from dsodenet.files import atomic_file, only_one
+from dsodenet.outside import read_text
 from dsodenet.overlay.project import KERNEL_SCRIPTS, digest, kernel_kind, write_inputs
 from dsodenet.overlay.reports import hls_offsets, read_reports
 from dsodenet.overlay.tools import Tools, find_tools, run_tool

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dsodenet.errors import ToolError
-from dsodenet.files import read_text
+from dsodenet.outside import read_text
 
 SITES = {"lut": "CLB LUTs", "ff": "CLB Registers", "bram36": "Block RAM Tile", "uram": "URAM", "dsp": "DSPs"}
 POWER = {"total_w": "Total On-Chip Power (W)", "dynamic_w": "Dynamic (W)", "static_w": "Device Static (W)"}

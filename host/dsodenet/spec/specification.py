@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from dsodenet.errors import SpecError
+from dsodenet.outside import guard, read_json
 from dsodenet.spec.formats import Format
 from dsodenet.spec.solvers import evaluation_times, step_coefficients, tableau
 from dsodenet.spec.strict import canonical_json, check_choice, check_range, strict_from_json
 
 MAX_BLOCKS = 3
+MAX_SPEC_BYTES = 1 << 20
 MAX_STEPS = 64
 MAX_SIDE = 256
 MAX_TIME = 1_000_000
@@ -226,25 +228,20 @@ class Spec:
         if text in SIZES:
             return SIZES[text]
         path = Path(name_or_file)
-        if path.suffix != ".json":
+        if path.suffix.lower() != ".json":
             return cls.named(text)
-        if path.exists() and not path.is_file():
-            raise SpecError(f"{path}: cannot be read as a spec JSON file (it is no file)")
+        if path.is_file() and path.stat().st_size > MAX_SPEC_BYTES:
+            raise SpecError(f"{path}: a spec JSON file is at most 1 MiB")
+        data = read_json(path, "a spec JSON file", SpecError)
         try:
-            if path.stat().st_size > 1 << 20:
-                raise SpecError(f"{path}: a spec JSON file is at most 1 MiB")
-            return cls.from_json(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise SpecError(f"{path}: cannot be read as a spec JSON file ({error})") from None
+            return cls.from_dict(data)
         except SpecError as error:
             raise SpecError(f"{path}: {error}") from None
 
     @classmethod
     def from_json(cls, text: str) -> Spec:
-        try:
+        with guard("spec", "JSON", SpecError):
             return cls.from_dict(json.loads(text))
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise SpecError(f"not JSON: {error}") from None
 
     @classmethod
     def from_dict(cls, data: Any) -> Spec:

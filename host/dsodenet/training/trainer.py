@@ -41,6 +41,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,9 @@ import torch
 
 from dsodenet.data import Dataset
 from dsodenet.errors import InputError
+from dsodenet.files import only_one
 from dsodenet.nets import DsODENet, threads_for
+from dsodenet.runs import Run
 from dsodenet.spec import Spec
 from dsodenet.training.checkpoint import Trained, load_checkpoint, load_float_model, save_checkpoint
 from dsodenet.training.journal import Journal
@@ -58,6 +61,7 @@ from dsodenet.training.options import Options
 from dsodenet.training.places import Place, place
 from dsodenet.training.recipe import Recipe, Stage
 from dsodenet.training.recipes import RECIPES
+from dsodenet.training.result import TrainingResult
 from dsodenet.training.task import Teacher, Training
 from dsodenet.training.teaching import TEACHERS, make_teachers
 
@@ -87,7 +91,7 @@ def train(
     target: Dataset | None = None,
     teachers: Sequence[str | Teacher] = (),
     resume: bool = False,
-) -> dict[str, Any]:
+) -> TrainingResult:
     """Train `spec` on `data`, write the run folder `out` and return its metrics (the content of metrics.json).
 
     target: the domain to adapt to; a recipe that does not adapt is only measured on it. teachers: names of TEACHERS, run folders,
@@ -95,6 +99,7 @@ def train(
     The result depends on spec, data, options and library versions, and for networks of threads.SMALL_MACS and more on the number of
     torch's threads. torch's global random state and thread count are left as they were.
     An earlier run in `out` stays as it is until training has ended. InputError when the data does not fit the spec.
+    RunError, before any work, while another process trains into `out`.
     """
     options = options or Options()
     if recipe not in RECIPES:
@@ -108,13 +113,14 @@ def train(
             training.teachers += [teacher] if isinstance(teacher, Teacher) else make_teachers(teacher, spec)
         plan.check(recipe, training)
         stages = plan.plan(training)
-        journal = Journal(Path(out), _task(recipe, training), resume, where.leads)
-        histories = {stage.name: dataclasses.asdict(_run(stage, training, where, journal)) for stage in stages}
-        trained = _trained(stages, training, histories, not plan.retrains_teachers)
-        metrics = save_checkpoint(Path(out), recipe, training, trained, where.leads)
-        journal.close()
+        with only_one(Run(Path(out)).unfinished, "training") if where.leads else nullcontext():
+            journal = Journal(Path(out), _task(recipe, training), resume, where.leads)
+            histories = {stage.name: dataclasses.asdict(_run(stage, training, where, journal)) for stage in stages}
+            trained = _trained(stages, training, histories, not plan.retrains_teachers)
+            metrics = save_checkpoint(Path(out), recipe, training, trained, where.leads)
+            journal.close()
         where.wait()
-        return metrics
+        return TrainingResult(Path(out), metrics)
 
 
 def _run(stage: Stage, training: Training, where: Place, journal: Journal) -> History:
