@@ -21,6 +21,7 @@ from dsodenet.outside import read_json
 
 ZOO = Path(__file__).resolve().parent / "zoo"
 PREFIX = "zoo:"
+OWN_FILES = ("spec.json", "metrics.json", "metrics.csv")  # of a run, under names that results could have
 
 
 def zoo_names() -> list[str]:
@@ -161,3 +162,15 @@ def check_folder(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file, but --out must name a folder")
     check_writable(path / "x" if path.is_dir() else path, f"--out is {path}")
+
+
+def check_output(path: Path, suffix: str) -> None:
+    """InputError for a path that no file of this kind can be written to, before there is work to lose.
+
+    The files of a run are such: who writes a result over RUN/spec.json has lost the run.
+    """
+    if path.suffix.lower() != suffix or (path.exists() and not path.is_file()):
+        raise InputError(f"output is {path}, but it must be a {suffix} file")
+    if path.name in OWN_FILES and Run(path.parent).spec.exists():
+        raise InputError(f"output is {path}, but that is a file of the run {path.parent}")
+    check_writable(path, f"output is {path}")

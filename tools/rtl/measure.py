@@ -18,10 +18,11 @@ from dsodenet.bench.machine import origin
 from dsodenet.bench.output import exit_status
 from dsodenet.cli.arguments import checked_lanes
 from dsodenet.errors import DeviceError
-from dsodenet.files import check_output, write_json
+from dsodenet.files import write_json
 from dsodenet.reference import Reference
 from dsodenet.rtl import build as rtl
 from dsodenet.rtl.cycles import DEVICE_MACS, estimate
+from dsodenet.runs import check_output
 from dsodenet.runtime.driver import KernelDriver
 from dsodenet.runtime.library import LibraryTransport
 from dsodenet.spec.lanes import with_lanes

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dsodenet.errors import DsodenetError, InputError
-from dsodenet.files import check_output, write_json
+from dsodenet.files import write_json
+from dsodenet.runs import check_output
 
 
 class Parser(argparse.ArgumentParser):

@@ -15,8 +15,8 @@ from dsodenet.bench import DEFAULT, compare, comparison_text
 from dsodenet.contract import DEVICE
 from dsodenet.errors import InputError
 from dsodenet.exploration import search_text
-from dsodenet.files import atomic_file, check_output, write_json
-from dsodenet.runs import Run, check_folder
+from dsodenet.files import atomic_file, write_json
+from dsodenet.runs import Run, check_folder, check_output
 from dsodenet.spec import Params, Spec, with_lanes
 from dsodenet.text import progress_bar, table
 

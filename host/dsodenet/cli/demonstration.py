@@ -16,11 +16,12 @@ from dsodenet.bench import Parser, exit_status, origin
 from dsodenet.cli.commands import EXPORT_STEPS, LOWER_STEPS
 from dsodenet.data import load_dataset
 from dsodenet.exporting import export
-from dsodenet.files import check_output, write_json
+from dsodenet.files import write_json
 from dsodenet.hls import find_compiler, lower
 from dsodenet.ladder import LADDER, as_dict, show_rungs, verify
 from dsodenet.plots import save, trajectory_figure
 from dsodenet.rtl import verilator
+from dsodenet.runs import check_output
 from dsodenet.runtime import Accelerator
 from dsodenet.spec import Spec, macs, parameter_comparison, parameters
 from dsodenet.text import progress_bar, table

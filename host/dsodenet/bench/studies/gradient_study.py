@@ -27,8 +27,8 @@ from torch.profiler import ProfilerActivity, profile
 from dsodenet.bench.machine import origin
 from dsodenet.bench.output import Parser, check_json, exit_status, give, json_argument
 from dsodenet.errors import InputError
-from dsodenet.files import check_output
 from dsodenet.nets import DsODENet, Gradient
+from dsodenet.runs import check_output
 from dsodenet.spec import Problem, Spec
 from dsodenet.text import table
 from dsodenet.training import GRADIENTS, TORCHDIFFEQ_METHODS, backprop, checkpointed

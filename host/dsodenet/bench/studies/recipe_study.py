@@ -26,8 +26,8 @@ from dsodenet.bench.studies.recipe_report import figure, summary, text
 from dsodenet.bench.studies.recipe_rows import DEFAULT, FULL, SOURCE, Row, Scale, chosen
 from dsodenet.data import load_dataset
 from dsodenet.errors import DsodenetError, InputError
-from dsodenet.files import atomic_file, check_output
-from dsodenet.runs import Run
+from dsodenet.files import atomic_file
+from dsodenet.runs import Run, check_output
 from dsodenet.spec import Spec, canonical_json
 from dsodenet.text import progress_bar
 

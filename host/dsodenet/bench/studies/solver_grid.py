@@ -18,8 +18,8 @@ import numpy as np
 
 from dsodenet.data import Dataset, load_dataset
 from dsodenet.errors import DsodenetError, InputError
-from dsodenet.files import check_output
 from dsodenet.rtl import of_spec
+from dsodenet.runs import check_output
 from dsodenet.spec import MAX_STEPS, TABLEAUS, Spec, tableau
 from dsodenet.text import table
 
