@@ -90,9 +90,14 @@ def test_a_symbolic_link_is_followed(tmp_path: Path) -> None:
 def test_a_pair_is_written_both_or_none(tmp_path: Path) -> None:
     first, second = tmp_path / "y.npy", tmp_path / "y.json"
     first.write_text("old")
-    with pytest.raises(OSError, match=r"y\.npy") as found, atomic_files(first, second) as (one, two):
-        one.write_text("new")
-        raise OSError(errno.ENOSPC, "No space left on device", str(two))
+
+    def fill() -> None:
+        with atomic_files(first, second) as (one, two):
+            one.write_text("new")
+            raise OSError(errno.ENOSPC, "No space left on device", str(two))
+
+    with pytest.raises(OSError, match=r"y\.npy") as found:
+        fill()
     assert found.value.errno == errno.ENOSPC
     assert names(tmp_path) == ["y.npy"]
     assert first.read_text() == "old"

@@ -23,8 +23,8 @@ HIDDEN = re.compile(r"\.[0-9a-f]{8}(\.\w+)?")  # what follows the name of a file
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; it takes the place of `path` only if the block ends well.
 
-    A symbolic link is followed, so that the file it names is replaced. The file keeps its mode; a new one has the umask's.
-    An OSError of the block names `path`. What a killed process left beside `path` is removed first.
+    A symbolic link is followed, so that the file it names is replaced. The file keeps its mode; a new one has the
+    umask's. An OSError of the block names `path`. What a killed process left beside `path` is removed first.
     """
     with atomic_files(path) as (beside,):
         yield beside
@@ -52,7 +52,10 @@ def atomic_files(*paths: Path) -> Iterator[tuple[Path, ...]]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a new folder beside `path`; it takes the place of `path`, and the old one goes, only if the block ends well."""
+    """Yield a new folder beside `path`.
+
+    It takes the place of `path`, and the old one goes, only if the block ends well.
+    """
     path = Path(os.path.realpath(path))
     with _held(path, folder=True) as beside:
         yield beside
@@ -118,7 +121,10 @@ def _flush(path: Path) -> None:
 
 
 def check_writable(path: Path, what: str) -> None:
-    """Make what `atomic_file` makes, and take it away. Permissions alone say little: of a full disk, or of /proc to root."""
+    """Make what `atomic_file` makes, and take it away.
+
+    Permissions alone say little: of a full disk, or of /proc to root.
+    """
     folder = next(folder for folder in path.absolute().parents if folder.exists())
     try:
         handle, name = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.", suffix=path.suffix)

@@ -66,9 +66,10 @@ def _text(path: Path) -> str:
 
 
 def check_npy(file: IO[bytes], held: int) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-    """Shape, dtype and place of the data of a .npy file; ValueError where its header promises another size than it holds.
+    """Shape, dtype and place of the data of a .npy file.
 
-    NumPy takes memory by the header. held: bytes of the file.
+    ValueError where its header promises another size than it holds: NumPy takes memory by the header.
+    held: bytes of the file.
     """
     version = np.lib.format.read_magic(file)
     if version not in NPY_HEADERS:

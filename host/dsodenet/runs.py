@@ -1,6 +1,7 @@
 """Run folders: where each file of a run lies, the models of the zoo, and which runs are read only.
 
-RUN/checkpoint.pt  metrics.json  metrics.csv  tensorboard/   what training leaves (teachers.pt: of a recipe for teachers)
+RUN/checkpoint.pt  metrics.json  metrics.csv  tensorboard/   what training leaves (teachers.pt: of a recipe for
+teachers)
 RUN/unfinished/                                              a training that can be resumed
 RUN/spec.json  params.npz                                    the exported model: spec and formats, integers
 RUN/model.qonnx.onnx  qonnx/                                 the exported graphs: the whole network, and its pieces
@@ -21,11 +22,14 @@ from dsodenet.outside import read_json
 
 ZOO = Path(__file__).resolve().parent / "zoo"
 PREFIX = "zoo:"
-OWN_FILES = ("spec.json", "metrics.json", "metrics.csv")  # of a run, under names that results could have
+OWN_FILES = ("spec.json", "metrics.json", "metrics.csv")  # names of a run that results could have, too
 
 
 def zoo_names() -> list[str]:
-    """The models that come with the package, each a folder with params.npz, spec.json, metrics.json and a model card, README.md."""
+    """The models that come with the package.
+
+    Each is a folder with params.npz, spec.json, metrics.json and a model card, README.md.
+    """
     return sorted(path.parent.name for path in ZOO.glob("*/params.npz"))
 
 
@@ -150,7 +154,8 @@ def read_manifest(folder: Path, fingerprint: str, made: str, again: str) -> dict
         raise RunError(f"{path}: not a manifest; run `{again}` again") from None
     if found != fingerprint:
         raise RunError(
-            f"{folder}: was made from model {str(found)[:16]}, but the run holds {fingerprint[:16]}; run `{again}` again"
+            f"{folder}: was made from model {str(found)[:16]}, but the run holds {fingerprint[:16]}; "
+            f"run `{again}` again"
         )
     return content
 

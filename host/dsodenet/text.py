@@ -1,4 +1,4 @@
-"""Text for people: tables and paragraphs that fit a terminal, progress bars, and figures with their spread over seeds."""
+"""Text for people: tables and paragraphs that fit a terminal, progress bars, figures with their spread over seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gradients of an ODE block: exact where they claim to be, of the solver's order where they follow the continuous equation."""
+"""Gradients of an ODE block: exact where they claim to be, else of the solver's order."""
 
 from __future__ import annotations
 

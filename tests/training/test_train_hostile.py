@@ -1,4 +1,7 @@
-"""Training that is stopped at any write, on a full disk, or resumed from an edited state: the same bits, or one sentence."""
+"""Training that is stopped at any write, on a full disk, or resumed from an edited state.
+
+The same bits, or one sentence.
+"""
 
 from __future__ import annotations
 

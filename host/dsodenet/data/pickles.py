@@ -1,7 +1,7 @@
 """Pickles of plain data from outside, as CIFAR-10 comes in. Nothing in the file is executed.
 
-A restricted unpickler (the documentation of `pickle`, "Restricting Globals"): NumPy's names mean stand-ins of this module.
-The opcodes are looked through first, so that a small file can neither swell nor keep the reader busy.
+A restricted unpickler (the documentation of `pickle`, "Restricting Globals"): NumPy's names mean stand-ins of this
+module. The opcodes are looked through first, so that a small file can neither swell nor keep the reader busy.
 """
 
 from __future__ import annotations

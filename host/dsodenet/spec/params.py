@@ -26,15 +26,17 @@ from dsodenet.spec.layers import IMAGE_FORMAT, Layer, Section, all_layers, tenso
 from dsodenet.spec.specification import TIME_FRAC_BITS, Spec
 from dsodenet.spec.strict import canonical_json, strict_from_json
 
-ACCUMULATOR_BITS = 32  # of every kernel
-UPDATE_BITS = 48  # of the state update: the width of a DSP48E2 accumulator
+ACCUMULATOR_BITS = 32  # every kernel has this accumulator
+UPDATE_BITS = 48  # the state update has the width of a DSP48E2 accumulator
 
 
 @dataclass(frozen=True)
 class Params:
-    """Integer weights with their formats. arrays: `<layer>.weight` int8 (shape of Layer.weight_shape), `<layer>.bias` int32
-    (out_channels,) or, for a layer with a time table, `<layer>.knots` int32 (time_knots, out_channels); biases and knots are
-    in LSBs of the layer's accumulator. Construction checks shapes, ranges and that no accumulator can overflow."""
+    """Integer weights with their formats.
+
+    arrays: `<layer>.weight` int8 (shape of Layer.weight_shape), `<layer>.bias` int32 (out_channels,) or, for a layer
+    with a time table, `<layer>.knots` int32 (time_knots, out_channels); biases and knots are in LSBs of the layer's
+    accumulator. Construction checks shapes, ranges and that no accumulator can overflow."""
 
     spec: Spec
     formats: dict[str, Format]
@@ -46,7 +48,8 @@ class Params:
         for layer in all_layers(self.spec.network):
             if self.accumulator_bound(layer) >= 1 << (ACCUMULATOR_BITS - 1):
                 raise SpecError(
-                    f"{layer.name}: its accumulator can reach {self.accumulator_bound(layer)}, over {ACCUMULATOR_BITS} bits"
+                    f"{layer.name}: its accumulator can reach {self.accumulator_bound(layer)}, "
+                    f"over {ACCUMULATOR_BITS} bits"
                 )
         self.check_solver(self.spec)
 
@@ -132,8 +135,9 @@ class Params:
     def bias_table(self, spec: Spec, section: Section) -> NDArray[np.int32]:
         """The bias of f's layer in front of ReLU at each evaluation of this solver: int32 (evaluations, channels).
 
-        Piecewise linear between the knots in integers: the position of t between two knots is rounded to TIME_FRAC_BITS
-        bits, the interpolated bias to one accumulator LSB, both half to even. Without a time table every row is the bias.
+        Piecewise linear between the knots in integers: the position of t between two knots is rounded to
+        TIME_FRAC_BITS bits, the interpolated bias to one accumulator LSB, both half to even. Without a time table
+        every row is the bias.
         """
         layer = section.biased
         times = spec.solver.times(section.block)
@@ -188,7 +192,10 @@ class Params:
 
     @classmethod
     def load(cls, run: str | Path | Run) -> Params:
-        """Read and check an exported run, a folder or `zoo:NAME`; RunError when a file is missing, malformed or edited."""
+        """Read and check an exported run, a folder or `zoo:NAME`.
+
+        RunError when a file is missing, malformed or edited.
+        """
         run = Run.of(run)
         if not run.folder.is_dir():
             raise RunError(f"{run}: no such run folder; `dsodenet train --out {run}` makes one")
@@ -200,7 +207,9 @@ class Params:
 
     @classmethod
     def from_parts(cls, data: Any, archive: Path | IO[bytes], source: str, where: str) -> Params:
-        """data: decoded JSON as to_dict returns it; archive: the npz. RunError names `source`, where the JSON is from, or `where`
+        """data: decoded JSON as to_dict returns it; archive: the npz.
+
+        RunError names `source`, where the JSON is from, or `where`
         both are from."""
         with guard(source, "the JSON of an exported run", RunError):
             rest = dict(data)
@@ -214,7 +223,8 @@ class Params:
                 raise RunError(f"{where}: {error}") from None
         if params.fingerprint != fingerprint:
             raise RunError(
-                f"{where}: the files were edited or mixed: their fingerprint is {params.fingerprint[:16]}, but the JSON says "
+                f"{where}: the files were edited or mixed: their fingerprint is {params.fingerprint[:16]}, "
+                f"but the JSON says "
                 f"{str(fingerprint)[:16]}; run `dsodenet export` again"
             )
         return params
@@ -235,7 +245,10 @@ def array_shapes(spec: Spec) -> dict[str, tuple[tuple[int, ...], type]]:
 
 
 def knot_positions(spec: Spec, block: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where each evaluation falls between the knots: (index of the knot before it, position after it in 2**-TIME_FRAC_BITS)."""
+    """Where each evaluation falls between the knots.
+
+    (index of the knot before it, position after it in 2**-TIME_FRAC_BITS).
+    """
     solver, intervals = spec.solver, spec.network.time_knots - 1
     span = Fraction(solver.t1) - Fraction(solver.t0)
     positions = [round((t - Fraction(solver.t0)) / span * intervals * 2**TIME_FRAC_BITS) for t in solver.times(block)]

@@ -29,8 +29,9 @@ MAX_CHANNELS = 1024
 PIXEL_BITS = 8  # an image enters as uint8; a float image in [0, 1] is first rounded to uint8
 TIME_FRAC_BITS = 12  # position of t between two knots of a time table
 
-# Of f, over all its evaluations. The three BatchNorms (arXiv 2004.09222) differ in what each evaluation has for itself: batch_shared
-# nothing, batch_mean_per_evaluation its running mean, batch_per_evaluation its running mean and variance.
+# Of f, over all its evaluations. The three BatchNorms (arXiv 2004.09222) differ in what each evaluation has for
+# itself: batch_shared nothing, batch_mean_per_evaluation its running mean, batch_per_evaluation its running mean and
+# variance.
 NORMS = ("none", "weight", "spectral", "batch_shared", "batch_mean_per_evaluation", "batch_per_evaluation", "layer")
 FLOAT_ONLY_NORMS = (
     "batch_per_evaluation",
@@ -287,8 +288,10 @@ class Spec:
         for value in (v for row in rows for v in row):
             if not fmt.min_int <= value <= fmt.max_int:
                 raise SpecError(
-                    f"solver {solver.method} with n_steps {solver.n_steps[block]} over [{solver.t0}, {solver.t1}] needs the "
-                    f"step coefficient {value * fmt.scale:g}, but {fmt.bits} bits with {fmt.frac_bits} fraction bits reach "
+                    f"solver {solver.method} with n_steps {solver.n_steps[block]} over [{solver.t0}, {solver.t1}] "
+                    f"needs the "
+                    f"step coefficient {value * fmt.scale:g}, but {fmt.bits} bits with {fmt.frac_bits} fraction bits "
+                    f"reach "
                     f"{fmt.max_int * fmt.scale:g}"
                 )
         return rows
