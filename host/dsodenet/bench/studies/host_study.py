@@ -14,21 +14,19 @@ import time
 import tracemalloc
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pynq
-from numpy.typing import NDArray
 
+from dsodenet.bench.host_share import InstantEngine, host_share, open_instant
 from dsodenet.bench.machine import origin
 from dsodenet.bench.output import Parser, check_json, exit_status, give, json_argument
 from dsodenet.bench.published import ACCESS_SOURCE, ACCESS_US, FINN_CALL_US, FINN_SOURCE
-from dsodenet.contract import Kind, Status, block_design, pack_logits
+from dsodenet.contract import Kind, block_design
 from dsodenet.errors import InputError
-from dsodenet.runtime import Accelerator, Throughput, throughput_test
-from dsodenet.runtime.simulated import FAULTS, ReferenceEngine, SimulatedZcu104, Words, get, put, trial, write_overlay
+from dsodenet.runtime.simulated import FAULTS, SimulatedZcu104, trial, write_overlay
 from dsodenet.spec import Params, Spec, random_images, random_params
 from dsodenet.text import paragraph, table
 
@@ -36,53 +34,6 @@ SPEC = "s"  # 32 x 32 x 3 pixels, 10 classes
 BATCHES = (1, 256)
 WARM_CALLS = 50  # after which memory must not grow
 FAULT_TIMEOUT_S = 0.25
-
-
-class InstantEngine(ReferenceEngine):
-    """Answers at once, with the number of each frame: what is left of a call is the host's share, and the simulated board's."""
-
-    def _run(self, words: Words, steps: object, stages: int, data: bytes) -> tuple[Status, bytes]:
-        frames = get(words, "FRAMES")
-        put(words, "FRAMES_DONE", frames)
-        return Status.OK, pack_logits(
-            np.repeat(np.arange(frames, dtype=np.int32)[:, None], self.network.num_classes, axis=1)
-        )
-
-
-def open_instant(params: Params) -> tuple[SimulatedZcu104, Accelerator]:
-    device = SimulatedZcu104(InstantEngine(params))
-    return device, Accelerator(params, "zcu104-sim", device=device)
-
-
-def accesses(params: Params, images: NDArray[np.uint8]) -> int:
-    """Register accesses of one call in steady state."""
-    device, accelerator = open_instant(params)
-    with accelerator:
-        for _ in range(2):
-            accelerator.predict(images)
-        counted: list[tuple[str, int, int]] = []
-        device.board.accesses = counted
-        accelerator.predict(images)
-        return len(counted)
-
-
-@dataclass(frozen=True)
-class HostShare:
-    """What a call costs outside the kernel."""
-
-    accesses: int  # of registers, in steady state
-    timing: Throughput  # with a kernel that answers at once, on the simulated board
-
-    @property
-    def median_us(self) -> float:
-        return self.timing.latency_us["p50"]
-
-
-def host_share(params: Params, images: NDArray[np.uint8], repeats: int) -> HostShare:
-    """Of `repeats` calls with these images, on this processor."""
-    with open_instant(params)[1] as accelerator:
-        timing = throughput_test(accelerator, images, calls=repeats)
-    return HostShare(accesses(params, images), timing)
 
 
 def calls(params: Params, repeats: int) -> list[dict[str, Any]]:
