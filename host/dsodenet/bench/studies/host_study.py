@@ -1,14 +1,14 @@
 """What the host library costs and how it fails, on the simulated board: register accesses and microseconds of a call outside the
 kernel, an estimate of the same on a ZCU104, many calls, every fault, and what pynq reads of the hand-off file.
 
-example: python -m dsodenet.bench.host --json
+example: dsodenet study host --json
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import mmap
-import sys
 import tempfile
 import time
 import tracemalloc
@@ -22,8 +22,8 @@ import pynq
 
 from dsodenet.bench.host_share import InstantEngine, host_share, open_instant
 from dsodenet.bench.machine import origin
-from dsodenet.bench.output import Parser, check_json, exit_status, give, json_argument
 from dsodenet.bench.published import ACCESS_SOURCE, ACCESS_US, FINN_CALL_US, FINN_SOURCE
+from dsodenet.command import Values
 from dsodenet.contract import Kind, block_design
 from dsodenet.errors import InputError
 from dsodenet.runtime.simulated import FAULTS, SimulatedZcu104, trial, write_overlay
@@ -165,7 +165,7 @@ def measure(repeats: int, many: int) -> dict[str, Any]:
         "register accesses, calls, buffers": "counted",
         "board_estimate": "estimated",
     }
-    return origin("python -m dsodenet.bench.host", kinds, "numpy", "pynq") | {
+    return origin("dsodenet study host", kinds, "numpy", "pynq") | {
         "label": "simulated board, times measured on this host",
         "spec": SPEC,
         "calls": rows,
@@ -228,25 +228,11 @@ def _table(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> str:
     return table([*columns], cells)
 
 
-def work(arguments: list[str] | None) -> int:
-    parser = Parser(prog="python -m dsodenet.bench.host", description=__doc__)
-    parser.add_argument("--repeats", type=int, default=500, help="timed calls of each batch size (default 500)")
-    parser.add_argument("--many", type=int, default=10_000, help="calls that must leave nothing behind (default 10000)")
-    json_argument(parser)
-    args = parser.parse_args(arguments)
-    check_json(args.json)
+def run(args: argparse.Namespace) -> Values:
+    """`dsodenet study host`."""
     if args.repeats < 1 or args.many < 1:
         raise InputError(f"repeats is {args.repeats} and many {args.many}, but both must be at least 1")
     warnings.filterwarnings("ignore", message="Unsupported register size", module="pynq")
     result = measure(args.repeats, args.many)
-    give(result, text, args.json)
-    wrong = result["endurance"]["different"] or not all(r["next_call_right"] for r in result["faults"])
-    return 1 if wrong else 0
-
-
-def main(arguments: list[str] | None = None) -> int:
-    return exit_status("host", lambda: work(arguments))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    ok = not result["endurance"]["different"] and all(row["next_call_right"] for row in result["faults"])
+    return Values(result | {"ok": ok}, text)
