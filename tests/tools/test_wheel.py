@@ -146,7 +146,7 @@ def test_the_wheel_in_a_clean_environment(wheel: Path, runs: Path, tmp_path: Pat
     assert same_integers(runs)
     output = pythons.run([str(python.parent / "dsodenet"), "run", str(runs / "plain"), "--backend", "cpu",
                           "--input", str(runs / "plain/x.npy"), "--output", str(tmp_path / "y.npy"), "--json"])  # fmt: skip
-    assert json.loads(output)["label"] == "measured"
+    assert json.loads(output)["kind"] == "measured"
     expected = Reference(MODELS["plain"]).predict(np.load(runs / "plain/x.npy"))
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected)
 

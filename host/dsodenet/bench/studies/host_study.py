@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pynq
 
-from dsodenet.bench.host_share import InstantEngine, host_share, open_instant
+from dsodenet.bench.host_share import InstantKernel, host_share, open_instant
 from dsodenet.bench.machine import origin
 from dsodenet.bench.published import ACCESS_SOURCE, ACCESS_US, FINN_CALL_US, FINN_SOURCE
 from dsodenet.command import Values
@@ -131,7 +131,7 @@ def hand_off(folder: Path) -> list[dict[str, Any]]:
     found = []
     for kind in Kind:
         bit = write_overlay(block_design(f"host_{kind.name.lower()}", kind, 200.0), "kernel_0", folder)
-        engine = InstantEngine(random_params(Spec.named("xs"), 0))
+        engine = InstantKernel(random_params(Spec.named("xs"), 0))
         engine.kind = kind  # nothing is run
         overlay = pynq.Overlay(str(bit), device=SimulatedZcu104(engine))
         found += [

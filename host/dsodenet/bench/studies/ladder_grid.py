@@ -124,7 +124,7 @@ def climb(name: str, run: Path, seed: int) -> list[dict[str, Any]]:
     images = make_run(case.spec(name), run, seed)
     rows = []
     for method, n_steps in case.solvers:
-        rungs = verify(run, images=images, method=method, n_steps=n_steps)
+        rungs = verify(run, images=images, method=method, n_steps=n_steps).rungs
         params = Params.load(run).with_solver(method, n_steps)
         with Accelerator(run, "csim") as accelerator:
             accelerator.set_solver(method, n_steps)
