@@ -17,6 +17,7 @@ from dsodenet.data.datasets import load_dataset
 from dsodenet.errors import InputError
 from dsodenet.spec.specification import FLOAT_ONLY_NORMS, NORMS
 from dsodenet.training.recipes import RECIPES
+from tests.command_line import call
 
 
 def tiny() -> recipe_rows.Scale:
@@ -157,8 +158,7 @@ def test_float_only_rows_are_compared_in_float():
         (["--json", "x.txt"], "it must be a .json file"),
     ],
 )
-def test_bad_words_are_refused(words, message, capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr("sys.argv", ["recipes", "--out", str(tmp_path / "out"), *words])
-    assert recipes.main() == 2
+def test_bad_words_are_refused(words, message, capsys, tmp_path):
+    assert call("study", "recipes", "--out", tmp_path / "out", *words) == 2
     assert message in capsys.readouterr().err
     assert not Path(tmp_path / "out").exists()

@@ -25,7 +25,7 @@ from dsodenet.contract.streams import (
 from dsodenet.errors import DeviceError, InputError, RunError, SpecError, ToolError
 from dsodenet.reference import Reference
 from dsodenet.runtime.accelerator import Accelerator
-from dsodenet.runtime.backends import BACKENDS, CpuBackend, open_backend
+from dsodenet.runtime.backends import BACKENDS, SoftwareBackend, open_backend
 from dsodenet.runtime.pixels import as_pixels
 from dsodenet.spec.layers import sections
 from dsodenet.spec.synthetic import random_images
@@ -208,7 +208,7 @@ def test_a_run_folder_works_and_a_broken_one_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("backend", "options", "error", "message"),
     [
-        ("gpu", {}, InputError, "backend is 'gpu', but it must be one of cpu, csim, rtl, zcu104-sim, zcu104"),
+        ("gpu", {}, InputError, "backend is 'gpu', but it must be one of torch, cpu, csim, rtl, zcu104-sim, zcu104"),
         ("cpu", {"bitfile": "x.bit"}, InputError, "backend cpu has no option bitfile; it takes threads"),
         ("csim", {}, InputError, "needs a run folder, or library="),
         ("zcu104", {}, InputError, "needs bitfile="),
@@ -242,11 +242,15 @@ def test_bad_backends_are_refused_in_words(backend: str, options: dict[str, obje
 def test_a_backend_is_an_entry_and_is_closed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[int] = []
 
-    class Counting(CpuBackend):
+    class Counting(SoftwareBackend):
         def close(self) -> None:
             closed.append(1)
 
-    monkeypatch.setitem(BACKENDS, "counting", lambda params, run, *, threads=1: Counting(params, threads))
+    monkeypatch.setitem(
+        BACKENDS,
+        "counting",
+        lambda params, run, *, threads=1: Counting(params, lambda params: Reference(params, threads).predict),
+    )
     with Accelerator(PLAIN, "counting", threads=2) as accelerator:
         accelerator.close()
     accelerator.close()
