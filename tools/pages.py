@@ -51,7 +51,7 @@ def _command(title: str, sub: argparse.ArgumentParser, command: Any) -> str:
 def registers() -> str:
     rows = [
         (f"`{register.offset:#05x}`", register.name + (f"[{register.words}]" if register.words > 1 else ""),
-         register.access, register.meaning)
+         register.access, register.description)
         for register in REGISTERS.values()
     ]  # fmt: skip
     return _table(("offset", "register", "access", "meaning"), rows)
