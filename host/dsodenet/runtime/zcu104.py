@@ -31,6 +31,7 @@ from dsodenet.contract import (
     Status,
 )
 from dsodenet.errors import DeviceError, DsodenetError
+from dsodenet.outside import guard
 from dsodenet.runtime.pacing import Pace
 from dsodenet.runtime.stages import Stages
 from dsodenet.spec import PART
@@ -93,17 +94,14 @@ class Zcu104Transport:
     def __init__(self, bitfile: Path, device: pynq.Device, kind: str, timeout_s: float) -> None:
         self.kind, self.timeout_s, self.bitfile, self.stages = kind, timeout_s, bitfile, Stages()
         check_files(bitfile)
-        try:
+        # pynq parses the .hwh as it loads the overlay, and its drivers read parameters of their IPs from it.
+        with guard(f"{bitfile} and its .hwh", "an overlay that pynq can load", DeviceError):
             self._overlay = pynq.Overlay(str(bitfile.resolve()), device=device)
-        except DeviceError:
-            raise
-        except (RuntimeError, OSError, ValueError) as error:
-            raise DeviceError(f"pynq could not load {bitfile} ({error})") from error
-        self._kernel = self._one_ip("dsODENet kernel", tuple(KERNEL_VLNVS.values())).mmio
-        dma = self._one_ip("AXI DMA", (DMA_VLNV,))
-        self._dma = dma.mmio
-        self.max_bytes = dma.buffer_max_size // BEAT_BYTES * BEAT_BYTES
-        self.clock_mhz: float | None = float(pynq.Clocks.fclk0_mhz)  # as the processor's registers have it now
+            self._kernel = self._one_ip("dsODENet kernel", tuple(KERNEL_VLNVS.values())).mmio
+            dma = self._one_ip("AXI DMA", (DMA_VLNV,))
+            self._dma = dma.mmio
+            self.max_bytes = int(dma.buffer_max_size) // BEAT_BYTES * BEAT_BYTES
+            self.clock_mhz: float | None = float(pynq.Clocks.fclk0_mhz)  # as the processor's registers have it now
         self._inputs, self._outputs = BufferPool(device), BufferPool(device)
         self._addresses: dict[int, int] = {}  # what each channel of the DMA holds
         self._paces: defaultdict[tuple[int, int], Pace] = defaultdict(Pace)  # of commands by their size
@@ -149,11 +147,13 @@ class Zcu104Transport:
         return np.array(buffer[: data.size])
 
     def close(self) -> None:
-        with contextlib.suppress(*LOST):  # of a board that is gone there is nothing to give back
+        """Stop the DMA, then free its buffers. A board that is gone holds nothing that could be given back."""
+        with contextlib.suppress(*LOST):
             if self._overlay.is_loaded():
-                self._reset_dma()  # before its buffers go
-            self._inputs.close()
-            self._outputs.close()
+                self._reset_dma()
+        for pool in (self._inputs, self._outputs):
+            with contextlib.suppress(*LOST):
+                pool.close()
 
     def _command(self, in_bytes: int, out_bytes: int) -> tuple[int, NDArray[np.uint8]]:
         start = time.monotonic()
@@ -291,14 +291,10 @@ def check_files(bitfile: Path) -> None:
     """DeviceError unless the .bit has its .hwh and is for this board's part; the speed grade does not matter for loading."""
     if not bitfile.with_suffix(".hwh").is_file():
         raise DeviceError(f"{bitfile.with_suffix('.hwh')}: no such file; pynq needs it beside {bitfile.name}")
-    try:
+    with guard(bitfile, "a .bit file", DeviceError):  # pynq's parser does not check what it indexes
         part = parse_bit_header(bitfile.read_bytes())["part"]
-    except OSError as error:
-        raise DeviceError(f"{bitfile}: cannot be read ({error})") from None
-    except Exception as error:  # of any kind: pynq's parser does not check what it indexes
-        raise DeviceError(f"{bitfile}: not a .bit file ({error})") from None
-    if part.removeprefix("xc").split("-")[:2] != PART.removeprefix("xc").split("-")[:2]:
-        raise DeviceError(f"{bitfile} is for {part}, but the ZCU104 has {PART}")
+        if part.removeprefix("xc").split("-")[:2] != PART.removeprefix("xc").split("-")[:2]:
+            raise DeviceError(f"{bitfile} is for {part}, but the ZCU104 has {PART}")
 
 
 def _decode(value: int, bits: dict[int, str]) -> str:
