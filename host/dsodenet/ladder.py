@@ -114,8 +114,8 @@ def verify(
     with ExitStack() as stack:
         opened = {}
         for name in backends:
-            options = {"simulate_with": simulate_with} if "simulate_with" in backend_options(name) else {}
-            opened[name] = stack.enter_context(Accelerator(run, name, **options))
+            simulated = simulate_with if "simulate_with" in backend_options(name) else None
+            opened[name] = stack.enter_context(Accelerator(run, name, simulate_with=simulated))
             opened[name].set_solver(solver.method, solver.n_steps)
         truth = Reference(params).predict(images)
         rungs = []

@@ -157,6 +157,8 @@ class KernelDriver:
     Registers are written only when their value changes; large batches are split.
     """
 
+    survives_fork = False  # two processes would write the registers of one kernel
+
     def __init__(
         self,
         transport: Transport,

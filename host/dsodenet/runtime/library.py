@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from dsodenet.contract import ADDRESS_BITS, REGISTERS
 from dsodenet.errors import DeviceError, ToolError
+from dsodenet.outside import guard
 from dsodenet.runtime.stages import Stages
 
 REGISTER_WORDS = (1 << ADDRESS_BITS) // 4
@@ -41,7 +42,7 @@ class KernelLibrary:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
+        with guard(path, "the library of a simulated dsODENet kernel", ToolError):
             stat = path.stat()
             self._key = (str(path.resolve()), stat.st_ino, stat.st_mtime_ns)
             idle = _idle.setdefault(self._key, [])
@@ -49,8 +50,6 @@ class KernelLibrary:
             self._open, self._close, self._command = (
                 self._library[f"dsodenet_{name}"] for name in ("open", "close", "command")
             )
-        except (OSError, AttributeError) as error:
-            raise ToolError(f"{path}: not the library of a simulated dsODENet kernel ({error})") from None
         self._open.restype, self._open.argtypes = ctypes.c_void_p, []
         self._close.restype, self._close.argtypes = None, [ctypes.c_void_p]
         u64 = ctypes.c_uint64
