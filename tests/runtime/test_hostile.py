@@ -24,6 +24,7 @@ from dsodenet.reference import Reference
 from dsodenet.runtime.accelerator import Accelerator
 from dsodenet.runtime.artefacts import write_manifest
 from dsodenet.runtime.backends import BACKENDS, backend_options
+from dsodenet.runtime.driver import KernelDriver
 from dsodenet.spec import PART
 from dsodenet.spec.synthetic import random_images
 from tests.models import MODELS
@@ -331,6 +332,21 @@ def test_buffers_are_freed_when_the_board_is_gone() -> None:
     device.board.faults.lost_accesses = 1000
     accelerator.close()
     assert not device.board.ddr.live
+
+
+def test_a_driver_that_fails_leaves_the_transport_to_its_owner() -> None:
+    """The self-test opens drivers of its own on the transport of an Accelerator."""
+    device = SimulatedZcu104(ReferenceKernel(PARAMS))
+    with Accelerator(PARAMS, "zcu104-sim", device=device) as accelerator:
+        accelerator.predict(IMAGES)
+        kept = set(device.board.ddr.live)
+        with accelerator.driver() as driver:
+            device.board.faults.results["STATUS"] = 5
+            with pytest.raises(DeviceError, match="refused IDENTIFY with status 5"):
+                KernelDriver(driver.transport, PARAMS)
+            device.board.faults.results.clear()
+        assert kept == set(device.board.ddr.live) != set()
+        np.testing.assert_array_equal(accelerator.predict(IMAGES), EXPECTED)
 
 
 def test_close_in_a_callback_closes() -> None:

@@ -69,8 +69,8 @@ class Accelerator:
         run: a folder that `dsodenet export` wrote, `zoo:NAME`, loaded Params, or the .bit of a built overlay with its
             .hwh and .json beside it.
         backend: torch, cpu, csim, rtl, zcu104-sim or zcu104; by default zcu104 for a .bit, and cpu for anything else.
-        simulate_with: what computes inside the board of zcu104-sim: csim, rtl, or reference, which needs no compiler. By
-            default it is the kernel of the spec.
+        simulate_with: what computes inside the board of zcu104-sim: csim, rtl, or reference, which needs no compiler.
+            By default it is the kernel of the spec.
         library: the compiled kernel that csim, rtl or zcu104-sim uses. By default csim takes the one that `dsodenet
             lower` made, and rtl builds one for the lanes of the spec.
         bitfile: the overlay of zcu104 or zcu104-sim. By default zcu104 takes RUN/<name>.bit, and zcu104-sim makes one.
@@ -131,7 +131,8 @@ class Accelerator:
     def predict(self, images: ArrayLike) -> NDArray[np.int32]:
         """images: uint8, or float in [0, 1], (N, channels, height, width) -> int32 logits (N, num_classes).
 
-        InputError for images that do not fit; DeviceError when the device fails (the next call starts it afresh) or is closed.
+        InputError for images that do not fit. DeviceError when the device fails or is closed; after a failure the next
+        call starts it afresh.
         """
         start = time.perf_counter()
         pixels = as_pixels(images, self._params.spec.network)

@@ -1,4 +1,7 @@
-"""The files of a built overlay, <name>.bit, .hwh and .json: the JSON holds the model, so the three are all that a board needs."""
+"""The files of a built overlay: <name>.bit, .hwh and .json.
+
+The JSON holds the model, so these three are all that a board needs.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,10 @@ def publish(params: Params, kernel: str, bit: Path, hwh: Path, build: dict[str, 
 
 
 def write_manifest(params: Params, kernel: str, bitfile: Path, build: dict[str, Any]) -> None:
-    """Write the JSON beside a .bit and its .hwh. build: what is known of how they were made, with units in the names."""
+    """Write the JSON beside a .bit and its .hwh.
+
+    build: what is known of how they were made, with units in the names.
+    """
     packed = io.BytesIO()
     np.savez_compressed(packed, **params.arrays)
     manifest = {
@@ -54,8 +60,8 @@ def write_manifest(params: Params, kernel: str, bitfile: Path, build: dict[str, 
 def read_manifest(bitfile: Path) -> tuple[Params, dict[str, Any]]:
     """The model of a built overlay, and the rest of its JSON.
 
-    RunError when the JSON is missing or malformed, or the files are edited or from two builds. DeviceError when the .bit
-    or the .hwh is missing.
+    RunError when the JSON is missing or malformed, or the files are edited or from two builds. DeviceError when the
+    .bit or the .hwh is missing.
     """
     path = bitfile.with_suffix(".json")
     if not path.is_file():

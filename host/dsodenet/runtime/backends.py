@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dsodenet.errors import DeviceError, InputError, ToolError, shown
 from dsodenet.reference import Reference
-from dsodenet.runtime.driver import MAX_BATCH_BYTES, KernelDriver
+from dsodenet.runtime.driver import MAX_BATCH_BYTES, KernelDriver, Transport
 from dsodenet.runtime.power import board_rails
 from dsodenet.runtime.simulated.kernels import SIMULATED_KERNELS, csim_library, rtl_library
 from dsodenet.runtime.stages import Stages
@@ -179,7 +179,7 @@ def open_zcu104_sim(
             device.close()
             folder.cleanup()
 
-        return KernelDriver(transport, params, max_batch_bytes, clean_up, lambda: device.rails)
+        return _open_driver(transport, params, max_batch_bytes, clean_up, lambda: device.rails)
     except BaseException:
         device.close()
         folder.cleanup()
@@ -214,7 +214,7 @@ def open_zcu104(
     if pynq.Clocks.device not in (None, device):
         raise DeviceError("this process has used a simulated board, whose clocks pynq would set: start another process")
     transport = Zcu104Transport(Path(bitfile), device, "measured", timeout_s)
-    return KernelDriver(transport, params, max_batch_bytes, rails=lambda: _rails(device))
+    return _open_driver(transport, params, max_batch_bytes, rails=lambda: _rails(device))
 
 
 def _rails(device: Any) -> Mapping[str, Any]:
@@ -277,4 +277,19 @@ def import_pynq() -> Any:
 def _open_library(path: Path, params: Params, max_batch_bytes: int) -> Backend:
     from dsodenet.runtime.library import LibraryTransport
 
-    return KernelDriver(LibraryTransport(path), params, max_batch_bytes)
+    return _open_driver(LibraryTransport(path), params, max_batch_bytes)
+
+
+def _open_driver(
+    transport: Transport,
+    params: Params,
+    max_batch_bytes: int,
+    clean_up: Callable[[], None] = lambda: None,
+    rails: Callable[[], Mapping[str, Any]] = dict,
+) -> Backend:
+    """The driver of a transport, which is closed where the kernel behind it cannot be opened."""
+    try:
+        return KernelDriver(transport, params, max_batch_bytes, clean_up, rails)
+    except BaseException:
+        transport.close()
+        raise

@@ -1,4 +1,7 @@
-"""The one driver of every kernel, whatever carries its registers and streams: identify, load, run, and errors in words."""
+"""The one driver of every kernel, whatever carries its registers and streams.
+
+It identifies the kernel, loads its program, runs it, and puts its errors into words.
+"""
 
 from __future__ import annotations
 
@@ -47,12 +50,15 @@ STATUS_TEXT = {
 
 
 class Transport(Protocol):
-    """What carries registers and streams to a kernel. After an error the next command starts afresh, or raises DeviceError."""
+    """What carries registers and streams to a kernel.
 
-    kind: str  # of its times: "simulated" or "measured"
-    max_bytes: int  # in each direction of one command
-    clock_mhz: float | None  # of the fabric, where there is one
-    stages: Stages  # of the last predict: `command` laps what it knows apart, the driver the rest
+    After an error the next command starts afresh, or raises DeviceError.
+    """
+
+    kind: str  # whether its times are "simulated" or "measured"
+    max_bytes: int  # the most that one command moves in each direction
+    clock_mhz: float | None  # the fabric's clock, where there is one
+    stages: Stages  # where the last predict spent its time: `command` laps what it knows apart, the driver the rest
 
     def input(self, num_bytes: int) -> NDArray[np.uint8]:
         """The memory (num_bytes,) from which the next command sends; fill it before `command`."""
@@ -112,7 +118,10 @@ class Identity:
         )
 
     def check(self, params: Params) -> None:
-        """DeviceError unless this kernel can run this model. (An rtl kernel takes any model that fits: no fingerprint.)"""
+        """DeviceError unless this kernel can run this model.
+
+        An hls kernel has one model built in. An rtl kernel takes any model that fits, so its fingerprint says nothing.
+        """
         low, high = fingerprint_words(params.model_fingerprint)
         if self.kind is Kind.HLS and self.fingerprint != (low, high):
             raise DeviceError(
@@ -167,19 +176,14 @@ class KernelDriver:
         clean_up: Callable[[], None] = lambda: None,
         rails: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
-        """clean_up runs after the transport has closed; rails looks for the power rails of the board.
+        """Open the kernel behind a transport. A transport whose kernel cannot be opened stays open: it is the caller's.
 
-        The transport is closed where the kernel cannot be opened.
+        max_batch_bytes: bytes of the images or logits of one command.
+        clean_up: what `close` calls after the transport has closed.
+        rails: looks for the power rails of the board.
         """
-        try:
-            self._open(transport, params, max_batch_bytes)
-        except BaseException:
-            transport.close()
-            raise
-        self._clean_up, self.power_rails = clean_up, rails
-
-    def _open(self, transport: Transport, params: Params, max_batch_bytes: int) -> None:
         self.transport, self.params, self.kind = transport, params, transport.kind
+        self._clean_up, self.power_rails = clean_up, rails
         network = params.spec.network
         largest = max(image_bytes(network), logits_bytes(network))
         self.frames_per_batch = min(max_batch_bytes, transport.max_bytes) // largest
@@ -189,8 +193,8 @@ class KernelDriver:
                 f"and the device moves at most {transport.max_bytes} at once"
             )
         self.max_cycles = sum(macs(params.spec).values())
-        self.batches = 0  # of the last predict
-        self.cycles: int | None = None  # of the last predict, where the kernel counts them
+        self.batches = 0  # commands of the last predict
+        self.cycles: int | None = None  # cycles of the last predict, where the kernel counts them
         self.identity: Identity | None = None
         self._written: dict[int, int] = {}  # argument registers that the kernel is known to hold
         self._ready = False
@@ -222,7 +226,10 @@ class KernelDriver:
         return self._guarded(self._identify).kind
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """images: uint8 (N, channels, height, width) -> int32 logits (N, num_classes). DeviceError when the kernel fails."""
+        """images: uint8 (N, channels, height, width) -> int32 logits (N, num_classes).
+
+        DeviceError when the kernel fails.
+        """
         return self._guarded(lambda: self._predict(images))
 
     def close(self) -> None:

@@ -14,9 +14,9 @@ PIXEL_MAX = (1 << PIXEL_BITS) - 1
 
 
 def as_pixels(images: ArrayLike, network: Network) -> NDArray[np.uint8]:
-    """uint8, or float in [0, 1], (N, channels, height, width) -> uint8 of that shape; floats round half to even, as in training.
+    """uint8, or float in [0, 1], (N, channels, height, width) -> uint8 of that shape.
 
-    InputError says what was given and what is allowed.
+    Floats round half to even, as in training. InputError says what was given and what is allowed.
     """
     try:
         array: NDArray[Any] = np.asarray(images)

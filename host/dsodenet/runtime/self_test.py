@@ -31,11 +31,11 @@ from dsodenet.runtime.driver import MAX_BATCH_BYTES, STARTUP_CYCLES, KernelDrive
 from dsodenet.runtime.pixels import PIXEL_MAX
 from dsodenet.spec import TABLEAUS, Spec, random_images, random_params
 
-BOARDS = {"sim": "zcu104-sim", "zcu104": "zcu104"}  # by board
+BOARDS = {"sim": "zcu104-sim", "zcu104": "zcu104"}  # board -> backend
 MEMORY_BYTES = MAX_BATCH_BYTES
 SIMULATED_LOOPS = 1024  # images of the long loop where a simulation counts every cycle
 GOLDEN_IMAGES = 3
-TINY_SPAN = 1e-9  # of time: every step coefficient rounds to 0
+TINY_SPAN = 1e-9  # a time so short that every step coefficient rounds to 0
 BATCHES = (1, 2, 3, 7, 16, 33)
 ARGUMENT_BITS = {"COEFF": 17}  # a coefficient has 18 bits with its sign; every other argument takes 32
 
@@ -82,9 +82,14 @@ def selftest(
     progress: Callable[[str], None] = lambda name: None,
     **options: Any,
 ) -> Report:
-    """Open a board and test it. overlay: the .bit of a built overlay, needed on a zcu104; sim runs a small random model without.
+    """Open a board and test it.
 
-    options: of the backend. A check that fails is in the report; InputError or DeviceError when the board cannot be opened.
+    board: sim or zcu104.
+    overlay: the .bit of a built overlay. zcu104 needs one; without one, sim runs a small random model.
+    progress: called with the name of each check before it.
+    options: as Accelerator takes them.
+
+    A check that fails is in the report. InputError or DeviceError when the board cannot be opened.
     """
     if board not in BOARDS:
         raise InputError(f"board is {board!r}, but it must be one of {', '.join(BOARDS)}")
@@ -122,8 +127,8 @@ def _identity(accelerator: Accelerator) -> str:
         identity = driver.identity
     assert identity is not None, "a call that returned has identified the kernel"
     return (
-        f"{identity.kind.name.lower()} kernel, up to {identity.max_channels} channels, {identity.max_pixels} pixels and "
-        f"{identity.max_steps} steps"
+        f"{identity.kind.name.lower()} kernel, up to {identity.max_channels} channels, "
+        f"{identity.max_pixels} pixels and {identity.max_steps} steps"
     )
 
 
@@ -155,7 +160,10 @@ def _arguments() -> Iterator[Any]:
 
 
 def _memory(accelerator: Accelerator) -> str:
-    """What the processor writes reaches memory and comes back from there, cache left out: every address apart, every data line."""
+    """What the processor writes reaches memory and comes back from there, past the cache.
+
+    The patterns tell every address apart and move every data line.
+    """
     from dsodenet.runtime.zcu104 import Zcu104Transport  # imports pynq
 
     with accelerator.driver() as driver:
@@ -176,7 +184,10 @@ def _memory(accelerator: Accelerator) -> str:
 
 
 def _loop(accelerator: Accelerator) -> str:
-    """Memory, DMA, engine, DMA, memory: every bit of an image alone, then a command as long as fits, each image different."""
+    """Pixels go from memory through DMA, engine and DMA back to memory.
+
+    First each bit of an image is set alone. Then comes a command as long as fits, in which each image is different.
+    """
     with accelerator.driver() as driver:
         if driver.kernel_kind() is Kind.HLS:
             raise NotPossible(
@@ -196,7 +207,10 @@ def _loop(accelerator: Accelerator) -> str:
 
 
 def _layers(accelerator: Accelerator) -> str:
-    """One kind of layer at a time, the rest passing on what it gets; on the hls kernel, its own model without its ODE blocks."""
+    """One kind of layer computes at a time, and the rest pass on what they get.
+
+    The hls kernel has its weights built in. It runs its own model with ODE blocks that do nothing.
+    """
     with accelerator.driver() as driver:
         if driver.kernel_kind() is Kind.RTL:
             for name, case in golden.CASES.items():
@@ -258,7 +272,10 @@ def _raw_command(driver: KernelDriver, values: dict[str, int], image: NDArray[np
 
 
 def _golden(accelerator: Accelerator) -> str:
-    """Images that show a fault in one kind of layer: flat ones (biases), a single pixel (each tap), an edge (padding), noise."""
+    """Images that each show a fault in one kind of layer.
+
+    Flat images show biases, a single pixel shows each tap of a kernel, and an edge shows the padding.
+    """
     network = accelerator.params.spec.network
     shape = network.image_shape
     images = np.zeros((6, *shape), np.uint8)
@@ -298,7 +315,8 @@ def _compare(received: NDArray[np.int32], expected: NDArray[np.int32], what: str
     if len(wrong):
         image, logit = (int(i) for i in wrong[0])
         raise DeviceError(
-            f"{what}: logit {logit} of image {image} is {received[image, logit]}, but the reference has {expected[image, logit]}"
+            f"{what}: logit {logit} of image {image} is {received[image, logit]}, "
+            f"but the reference has {expected[image, logit]}"
         )
 
 

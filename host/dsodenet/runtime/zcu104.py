@@ -1,8 +1,7 @@
-"""The ZCU104 through pynq, on the board or over PYNQ.remote: Overlay, allocate, and a DefaultIP for the kernel; the DMA is started
-through its registers.
+"""The ZCU104 through pynq, on the board or over PYNQ.remote: Overlay, allocate, and a DefaultIP for the kernel.
 
-pynq's own transfer and wait take at least 20 register accesses for a round trip, and wait has no time-out.
-A batch here takes three writes (two lengths, AP_START) and four reads (CTRL, STATUS, DMA status, bytes received).
+The DMA is started through its registers. pynq's own transfer and wait take at least 20 register accesses for a round
+trip, and wait has no time-out. A batch here takes three writes (two lengths, AP_START) and four reads (CTRL, STATUS, DMA status, bytes received).
 """
 
 from __future__ import annotations
@@ -63,8 +62,10 @@ class DsodenetKernel(pynq.DefaultIP):
 
 
 class BufferPool:
-    """Cacheable buffers in sizes of a power of two, kept: a flush on the board takes the whole buffer, so small calls get small
-    ones, and all together are under twice the largest."""
+    """Cacheable buffers in sizes of a power of two, which are kept.
+
+    A flush on the board takes the whole buffer, so small calls get small ones. All together are under twice the largest.
+    """
 
     def __init__(self, device: pynq.Device) -> None:
         self._device = device
@@ -104,7 +105,7 @@ class Zcu104Transport:
             self.clock_mhz: float | None = float(pynq.Clocks.fclk0_mhz)  # as the processor's registers have it now
         self._inputs, self._outputs = BufferPool(device), BufferPool(device)
         self._addresses: dict[int, int] = {}  # what each channel of the DMA holds
-        self._paces: defaultdict[tuple[int, int], Pace] = defaultdict(Pace)  # of commands by their size
+        self._paces: defaultdict[tuple[int, int], Pace] = defaultdict(Pace)  # by the size of a command
         self._broken = True  # until the first command resets the DMA and sets it running
 
     def input(self, num_bytes: int) -> NDArray[np.uint8]:
@@ -139,7 +140,7 @@ class Zcu104Transport:
                 raise
 
     def memory_round_trip(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """uint8 (N,) -> the same as it comes back from the memory that the fabric sees, the processor's cache left out."""
+        """uint8 (N,) -> the same as it comes back from the memory that the fabric sees, past the processor's cache."""
         buffer = self._inputs.get(data.size)
         buffer[: data.size] = data
         buffer.flush()
@@ -197,7 +198,10 @@ class Zcu104Transport:
         self._dma.write(channel + LENGTH, buffer.nbytes)
 
     def _wait_done(self, start: float, size: tuple[int, int]) -> None:
-        """Sleep as long as a command of this size takes, then poll; a read costs microseconds, and the budget is small."""
+        """Sleep as long as a command of this size takes, then poll.
+
+        A read costs microseconds, and the budget is small.
+        """
         pace = self._paces[size]
         pause = max(FIRST_POLL_S, pace.pause_s)
         if pace.sleep_s > SHORTEST_SLEEP_S:
@@ -288,7 +292,10 @@ def _lost_board_in_words() -> Iterator[None]:
 
 
 def check_files(bitfile: Path) -> None:
-    """DeviceError unless the .bit has its .hwh and is for this board's part; the speed grade does not matter for loading."""
+    """DeviceError unless the .bit has its .hwh and is for this board's part.
+
+    The speed grade does not matter for loading.
+    """
     if not bitfile.with_suffix(".hwh").is_file():
         raise DeviceError(f"{bitfile.with_suffix('.hwh')}: no such file; pynq needs it beside {bitfile.name}")
     with guard(bitfile, "a .bit file", DeviceError):  # pynq's parser does not check what it indexes

@@ -70,7 +70,10 @@ class Fabric(Protocol):
 
 
 class AxiDma:
-    """PG021 direct register mode: DMACR run/stop 0, reset 2; DMASR halted 0, idle 1, errors 6:4, IOC 12 (write 1 to clear)."""
+    """The AXI DMA in direct register mode, as PG021 describes it.
+
+    Bits of DMACR: run/stop 0, reset 2. Bits of DMASR: halted 0, idle 1, errors 6:4, IOC 12, which a written 1 clears.
+    """
 
     MM2S, S2MM = 0x00, 0x30
     CONTROL, STATUS, ADDRESS, ADDRESS_MSB, LENGTH = 0x00, 0x04, 0x18, 0x1C, 0x28
@@ -82,7 +85,7 @@ class AxiDma:
         self.reset()
 
     def reset(self) -> None:
-        """Of both channels, whichever asked for it."""
+        """Reset both channels, whichever asked for it."""
         self.words = {channel + self.STATUS: self.HALTED for channel in (self.MM2S, self.S2MM)}
         self.to_kernel: deque[bytes] = deque()
         self.from_kernel: deque[bytes] = deque()
