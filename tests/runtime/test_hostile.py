@@ -24,6 +24,7 @@ from dsodenet.reference import Reference
 from dsodenet.runtime.accelerator import Accelerator
 from dsodenet.runtime.artefacts import write_manifest
 from dsodenet.runtime.backends import BACKENDS, backend_options
+from dsodenet.runtime.checks import throughput_test, validate
 from dsodenet.runtime.driver import KernelDriver
 from dsodenet.spec import PART
 from dsodenet.spec.synthetic import random_images
@@ -204,6 +205,23 @@ def test_numbers_of_numpy_are_numbers() -> None:
 def test_a_depth_that_is_no_number_is_refused_before_the_first_batch(depth: Any) -> None:
     with Accelerator(PARAMS) as accelerator, pytest.raises(InputError, match=r"^depth is .*, but it must be a whole"):
         accelerator.stream([], depth)  # not consumed: the call itself refuses
+
+
+@pytest.mark.parametrize(
+    ("work", "options", "message"),
+    [
+        (validate, {"count": 1.5}, "count is 1.5, but it must be a whole number from 1 to 1048576"),
+        (validate, {"batch": None}, "batch is None"),
+        (throughput_test, {"batch": "3"}, "batch is '3'"),
+        (throughput_test, {"calls": True}, "calls is True"),
+        (throughput_test, {"max_s": float("nan")}, "max_s is nan, but it must be a number from 0.001 to 86400"),
+    ],
+)
+def test_counts_of_the_wrong_kind_are_refused_in_words(
+    work: Callable[..., Any], options: dict[str, Any], message: str
+) -> None:
+    with Accelerator(PARAMS) as accelerator, pytest.raises(InputError, match=f"^{message}"):
+        work(accelerator, **options)
 
 
 def test_every_option_of_a_backend_is_a_keyword_of_accelerator() -> None:

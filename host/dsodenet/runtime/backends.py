@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from dsodenet.errors import DeviceError, InputError, ToolError, shown
 from dsodenet.reference import Reference
-from dsodenet.runtime.driver import MAX_BATCH_BYTES, KernelDriver, Transport
+from dsodenet.runtime.driver import MAX_BATCH_BYTES, KernelDriver
 from dsodenet.runtime.power import board_rails
 from dsodenet.runtime.simulated.kernels import SIMULATED_KERNELS, csim_library, rtl_library
 from dsodenet.runtime.stages import Stages
+from dsodenet.runtime.transport import Transport
 from dsodenet.spec import Params
 
 TIMEOUT_S = 10.0
@@ -261,9 +262,9 @@ def open_backend(name: str, params: Params, run: Path | None, options: dict[str,
 def check_number(name: str, value: Any, kind: type[int] | type[float], low: float, high: float) -> None:
     """InputError unless the value of an option is a number of this kind from low to high. NumPy's numbers are, too."""
     allowed = (int, np.integer) if kind is int else (int, float, np.integer, np.floating)
-    what = "a whole number" if kind is int else "a number"
+    what = f"a whole number from {low} to {high}" if kind is int else f"a number from {low:g} to {high:g}"
     if not isinstance(value, allowed) or isinstance(value, bool) or not low <= value <= high:
-        raise InputError(f"{name} is {shown(value)}, but it must be {what} from {low:g} to {high:g}")
+        raise InputError(f"{name} is {shown(value)}, but it must be {what}")
 
 
 def import_pynq() -> Any:

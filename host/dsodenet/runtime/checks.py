@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dsodenet.contract import image_bytes, logits_bytes
-from dsodenet.errors import InputError, ToolError
+from dsodenet.errors import ToolError
 from dsodenet.reference import Reference
 from dsodenet.runtime.accelerator import Accelerator
+from dsodenet.runtime.backends import check_number
 from dsodenet.runtime.pixels import as_pixels
 from dsodenet.runtime.power import PowerMeter
 from dsodenet.spec import random_images
@@ -22,6 +23,7 @@ from dsodenet.spec import random_images
 VALIDATE_BATCH = 64
 WARM_UP_CALLS = 3
 PERCENTILES = (50, 90, 99)
+MAX_COUNT, MAX_SECONDS = 1 << 20, 86_400
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ def validate(
     InputError for images that do not fit.
     """
     spec = accelerator.params.spec
-    if count < 1 or batch < 1:
-        raise InputError(f"count is {count} and batch is {batch}, but both must be at least 1")
+    for name, value in (("count", count), ("batch", batch)):
+        check_number(name, value, int, 1, MAX_COUNT)
     pixels = random_images(spec, count, seed) if images is None else as_pixels(images, spec.network)
     expected = Reference(accelerator.params).predict(pixels)
     received = np.concatenate([accelerator.predict(pixels[i : i + batch]) for i in range(0, len(pixels), batch)])
@@ -123,8 +125,9 @@ def throughput_test(
     progress: called with the number of calls that are done.
     """
     spec = accelerator.params.spec
-    if batch < 1 or calls < 1 or max_s <= 0:
-        raise InputError(f"batch is {batch}, calls {calls} and max_s {max_s}, but all must be positive")
+    for name, value in (("batch", batch), ("calls", calls)):
+        check_number(name, value, int, 1, MAX_COUNT)
+    check_number("max_s", max_s, float, 1e-3, MAX_SECONDS)
     pixels = random_images(spec, batch, 0) if images is None else as_pixels(images, spec.network)
     for _ in range(WARM_UP_CALLS):
         accelerator.predict(pixels)

@@ -1,5 +1,6 @@
-"""Small models for the self-test of a kernel whose program is loaded at run time: every layer but one passes on its input.
+"""Small models for the self-test of a kernel whose program is loaded at run time.
 
+Every layer but one passes on its input.
 Where all layers pass it on, the logits are the pixels themselves. That is a loop from memory through both DMA channels
 and back to memory, whose truth needs no reference.
 """
@@ -53,7 +54,8 @@ def passing(
 ) -> Params:
     """A model in which only the arrays `random` are random.
 
-    An ODE block that holds one of them passes its input on as slope, so that the state doubles. The others have slope 0.
+    An ODE block that holds one of them passes its input on as slope, so that the state doubles. Other blocks have
+    slope 0.
     """
     network = Network(2, 16, 16, (8, 16), 10, "conv3x3", "none", "none", 3)
     network = dataclasses.replace(network, **changes)

@@ -1,6 +1,7 @@
 """Power rails of the board while something runs, through pynq's sensors.
 
-pynq's DataRecorder keeps its samples in a pandas frame, which it copies for each new one. So its MultiSensor is sampled.
+pynq's DataRecorder keeps its samples in a pandas frame, which it copies for each new one. So pynq's MultiSensor is
+sampled here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The ZCU104 through pynq, on the board or over PYNQ.remote: Overlay, allocate, and a DefaultIP for the kernel.
 
 The DMA is started through its registers. pynq's own transfer and wait take at least 20 register accesses for a round
-trip, and wait has no time-out. A batch here takes three writes (two lengths, AP_START) and four reads (CTRL, STATUS, DMA status, bytes received).
+trip, and wait has no time-out. A batch here takes three writes (two lengths, AP_START) and four reads (CTRL, STATUS,
+DMA status, bytes received).
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ class DsodenetKernel(pynq.DefaultIP):
 class BufferPool:
     """Cacheable buffers in sizes of a power of two, which are kept.
 
-    A flush on the board takes the whole buffer, so small calls get small ones. All together are under twice the largest.
+    A flush on the board takes the whole buffer, so small calls get small ones. All of them together are smaller than
+    twice the largest.
     """
 
     def __init__(self, device: pynq.Device) -> None:
