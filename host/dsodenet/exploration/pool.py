@@ -1,37 +1,87 @@
-"""Trainings in several processes, which end with the work that they were started for."""
+"""The processes that a search trains in. They end with the process that started them, however that ends."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from dsodenet.errors import RunError
-from dsodenet.exploration.sampling import ended_by_sigterm
-from dsodenet.exploration.trial import alone
 
 
 @contextmanager
-def mapped(workers: int, folder: Path) -> Iterator[Callable[..., Iterator[Any]]]:
-    """The built-in map, or one over so many processes that keeps the order. RunError, naming the folder, when one of them is killed."""
-    if workers == 1:
-        yield map
+def worker_pool(workers: int, folder: Path) -> Iterator[Executor]:
+    """An executor with so many processes; one worker is this process itself.
+
+    SIGTERM is a SystemExit in here, so that it ends the workers as Ctrl-C does. RunError, naming the folder of the
+    search, when a worker is killed.
+    """
+    with _ended_by_sigterm():
+        if workers == 1:
+            yield _Here()
+            return
+        others = multiprocessing.active_children()
+        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_be_a_worker)
+        try:
+            yield pool
+        except BaseException as error:
+            for process in multiprocessing.active_children():
+                if process not in others:
+                    process.terminate()  # in the middle of a training it would not hear of a shutdown
+            if isinstance(error, BrokenProcessPool):
+                raise RunError(f"{folder}: a worker was killed, perhaps for want of memory") from None
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+class _Here(Executor):
+    """Calls in this process: what is submitted is done at once, what is mapped when its result is wanted."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def map(self, fn: Callable[..., Any], *iterables: Any, **_: Any) -> Iterator[Any]:
+        return map(fn, *iterables)
+
+
+def _be_a_worker() -> None:
+    """Ctrl-C in a terminal reaches each process, and the parent alone answers to it."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Python allows signal handlers in the main thread only; elsewhere SIGTERM keeps its meaning."""
+
+    def end(*_: Any) -> NoReturn:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=alone)
+    before = signal.signal(signal.SIGTERM, end)
     try:
-        with ended_by_sigterm():
-            yield pool.map
-    except BaseException as error:
-        for (
-            process
-        ) in multiprocessing.active_children():  # in the middle of a training they would not hear of a shutdown
-            process.terminate()
-        if isinstance(error, BrokenProcessPool):
-            raise RunError(f"{folder}: a worker was killed, perhaps for want of memory") from None
-        raise
+        yield
     finally:
-        pool.shutdown(cancel_futures=True)
+        signal.signal(signal.SIGTERM, before)
