@@ -189,7 +189,8 @@ def bench(args: argparse.Namespace) -> Result:
         from dsodenet.bench import comparison_figure
         from dsodenet.plots import save  # now, so that a missing matplotlib shows before the work
     with progress_bar("bench", len(args.backends or DEFAULT) + len(args.batches), args.quiet) as step:
-        result = compare(args.model, args.backends, args.batches, args.repeats, args.lanes, step)
+        found = compare(args.model, args.backends, args.batches, args.repeats, args.lanes, step)
+    result = found.to_dict()
     if json_file:
         write_json(result, json_file)
     if args.plot:

@@ -1,34 +1,32 @@
 """What the host library costs and how it fails, on the simulated board: register accesses and microseconds of a call outside the
 kernel, an estimate of the same on a ZCU104, many calls, every fault, and what pynq reads of the hand-off file.
 
-example: python -m dsodenet.bench.host --json
+example: dsodenet study host --json
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import mmap
-import sys
 import tempfile
 import time
 import tracemalloc
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pynq
-from numpy.typing import NDArray
 
+from dsodenet.bench.host_share import InstantEngine, host_share, open_instant
 from dsodenet.bench.machine import origin
-from dsodenet.bench.output import Parser, check_json, exit_status, give, json_argument
 from dsodenet.bench.published import ACCESS_SOURCE, ACCESS_US, FINN_CALL_US, FINN_SOURCE
-from dsodenet.contract import Kind, Status, block_design, pack_logits
+from dsodenet.command import Values
+from dsodenet.contract import Kind, block_design
 from dsodenet.errors import InputError
-from dsodenet.runtime import Accelerator, Throughput, throughput_test
-from dsodenet.runtime.simulated import FAULTS, ReferenceEngine, SimulatedZcu104, Words, get, put, trial, write_overlay
+from dsodenet.runtime.simulated import FAULTS, SimulatedZcu104, trial, write_overlay
 from dsodenet.spec import Params, Spec, random_images, random_params
 from dsodenet.text import paragraph, table
 
@@ -36,53 +34,6 @@ SPEC = "s"  # 32 x 32 x 3 pixels, 10 classes
 BATCHES = (1, 256)
 WARM_CALLS = 50  # after which memory must not grow
 FAULT_TIMEOUT_S = 0.25
-
-
-class InstantEngine(ReferenceEngine):
-    """Answers at once, with the number of each frame: what is left of a call is the host's share, and the simulated board's."""
-
-    def _run(self, words: Words, steps: object, stages: int, data: bytes) -> tuple[Status, bytes]:
-        frames = get(words, "FRAMES")
-        put(words, "FRAMES_DONE", frames)
-        return Status.OK, pack_logits(
-            np.repeat(np.arange(frames, dtype=np.int32)[:, None], self.network.num_classes, axis=1)
-        )
-
-
-def open_instant(params: Params) -> tuple[SimulatedZcu104, Accelerator]:
-    device = SimulatedZcu104(InstantEngine(params))
-    return device, Accelerator(params, "zcu104-sim", device=device)
-
-
-def accesses(params: Params, images: NDArray[np.uint8]) -> int:
-    """Register accesses of one call in steady state."""
-    device, accelerator = open_instant(params)
-    with accelerator:
-        for _ in range(2):
-            accelerator.predict(images)
-        counted: list[tuple[str, int, int]] = []
-        device.board.accesses = counted
-        accelerator.predict(images)
-        return len(counted)
-
-
-@dataclass(frozen=True)
-class HostShare:
-    """What a call costs outside the kernel."""
-
-    accesses: int  # of registers, in steady state
-    timing: Throughput  # with a kernel that answers at once, on the simulated board
-
-    @property
-    def median_us(self) -> float:
-        return self.timing.latency_us["p50"]
-
-
-def host_share(params: Params, images: NDArray[np.uint8], repeats: int) -> HostShare:
-    """Of `repeats` calls with these images, on this processor."""
-    with open_instant(params)[1] as accelerator:
-        timing = throughput_test(accelerator, images, calls=repeats)
-    return HostShare(accesses(params, images), timing)
 
 
 def calls(params: Params, repeats: int) -> list[dict[str, Any]]:
@@ -214,7 +165,7 @@ def measure(repeats: int, many: int) -> dict[str, Any]:
         "register accesses, calls, buffers": "counted",
         "board_estimate": "estimated",
     }
-    return origin("python -m dsodenet.bench.host", kinds, "numpy", "pynq") | {
+    return origin("dsodenet study host", kinds, "numpy", "pynq") | {
         "label": "simulated board, times measured on this host",
         "spec": SPEC,
         "calls": rows,
@@ -277,25 +228,11 @@ def _table(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> str:
     return table([*columns], cells)
 
 
-def work(arguments: list[str] | None) -> int:
-    parser = Parser(prog="python -m dsodenet.bench.host", description=__doc__)
-    parser.add_argument("--repeats", type=int, default=500, help="timed calls of each batch size (default 500)")
-    parser.add_argument("--many", type=int, default=10_000, help="calls that must leave nothing behind (default 10000)")
-    json_argument(parser)
-    args = parser.parse_args(arguments)
-    check_json(args.json)
+def run(args: argparse.Namespace) -> Values:
+    """`dsodenet study host`."""
     if args.repeats < 1 or args.many < 1:
         raise InputError(f"repeats is {args.repeats} and many {args.many}, but both must be at least 1")
     warnings.filterwarnings("ignore", message="Unsupported register size", module="pynq")
     result = measure(args.repeats, args.many)
-    give(result, text, args.json)
-    wrong = result["endurance"]["different"] or not all(r["next_call_right"] for r in result["faults"])
-    return 1 if wrong else 0
-
-
-def main(arguments: list[str] | None = None) -> int:
-    return exit_status("host", lambda: work(arguments))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    ok = not result["endurance"]["different"] and all(row["next_call_right"] for row in result["faults"])
+    return Values(result | {"ok": ok}, text)

@@ -11,8 +11,6 @@ import dataclasses
 import hashlib
 import json
 import multiprocessing
-import os
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -25,8 +23,7 @@ from dsodenet.bench.machine import cpu_name, origin
 from dsodenet.bench.studies.recipe_report import figure, summary, text
 from dsodenet.bench.studies.recipe_rows import DEFAULT, FULL, SOURCE, Row, Scale, chosen
 from dsodenet.data import load_dataset
-from dsodenet.errors import DsodenetError, InputError
-from dsodenet.files import atomic_file
+from dsodenet.errors import InputError
 from dsodenet.runs import Run, check_output
 from dsodenet.spec import Spec, canonical_json
 from dsodenet.text import progress_bar
@@ -163,7 +160,7 @@ def measure(
 def about(workers: int) -> dict[str, Any]:
     """What heads the result."""
     kinds = {"accuracies, seconds, moved": "measured", "parameters, macs": "counted"}
-    head = origin("python -m dsodenet.bench.recipes", kinds, "torch", "brevitas")
+    head = origin("dsodenet study recipes", kinds, "torch", "brevitas")
     return head | {"processor": cpu_name(), "workers": workers}
 
 
@@ -194,49 +191,26 @@ def verify_all(scale: Scale, out: Path) -> list[dict[str, Any]]:
     return result
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m dsodenet.bench.recipes", description=__doc__)
-    parser.add_argument(
-        "--full", action="store_true", help="the xs network at its own size, longer, three target domains (hours)"
-    )
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of each row (default 3)")
-    parser.add_argument("--only", metavar="A,B", help="groups or recipes, such as distillation,dann")
-    parser.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: one per core)"
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path("build/recipes"), metavar="DIR", help="run folders (default %(default)s)"
-    )
-    parser.add_argument("--json", type=Path, metavar="OUT.json", help="file to write")
-    parser.add_argument("--plot", type=Path, metavar="OUT.png", help="picture to write")
-    parser.add_argument(
-        "--verify", action="store_true", help="instead: one epoch of every recipe through torch, cpu, csim and rtl"
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    args = parser.parse_args()
-    try:
-        for path, suffix in ((args.json, ".json"), (args.plot, ".png")):
-            if path is not None:
-                check_output(path, suffix)
-        if min(args.seeds, args.workers) < 1:
-            raise InputError(f"seeds is {args.seeds} and workers is {args.workers}, but both must be 1 or more")
-        scale = FULL if args.full else DEFAULT
-        if args.verify:
-            return int(any(row[rung] for row in verify_all(scale, args.out) for rung in VERIFIED))
-        table_rows = chosen(scale, args.only)
-        cells = measure(table_rows, scale, args.seeds, args.workers, args.out, args.quiet)
-    except DsodenetError as error:
-        print(f"recipes: {error}", file=sys.stderr)
-        return 2
-    result = about(args.workers) | summary(table_rows, scale, cells) | {"cells": cells}
-    if args.json is not None:
-        with atomic_file(args.json) as beside:
-            beside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(text(result))
+def run(args: argparse.Namespace) -> Values:
+    """`dsodenet study recipes`."""
     if args.plot is not None:
-        print(f"figure: {figure(result, args.plot)}")
-    return 0
+        check_output(args.plot, ".png")
+    if min(args.seeds, args.workers) < 1:
+        raise InputError(f"seeds is {args.seeds} and workers is {args.workers}, but both must be 1 or more")
+    scale = FULL if args.full else DEFAULT
+    if args.verify:
+        return Values(verified(verify_all(scale, args.out)), verified_text)
+    table_rows = chosen(scale, args.only)
+    cells = measure(table_rows, scale, args.seeds, args.workers, args.out, args.quiet)
+    result = about(args.workers) | summary(table_rows, scale, cells) | {"cells": cells}
+    if args.plot is not None:
+        figure(result, args.plot)
+    return Values(result, text)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def verified(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"rows": rows, "differing": sum(row[rung] for row in rows for rung in VERIFIED)}
+
+
+def verified_text(result: dict[str, Any]) -> str:
+    return table(tuple(result["rows"][0]), [tuple(row.values()) for row in result["rows"]])

@@ -2,31 +2,29 @@
 
 A model that solved its equation keeps its accuracy under more steps or a better solver; one that learned its steps loses it.
 float is the float model, integer the exported one's arithmetic. Below the table: how far the statistics that a BatchNorm shares
-move from one evaluation of f to the next, which is what decides whether sharing them harms. example: python -m dsodenet.bench.solver_grid build/digits
+move from one evaluation of f to the next, which is what decides whether sharing them harms. example: dsodenet study solvers build/digits
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dsodenet.command import Values
 from dsodenet.data import Dataset, load_dataset
-from dsodenet.errors import DsodenetError, InputError
+from dsodenet.errors import InputError
 from dsodenet.rtl import of_spec
 from dsodenet.runs import check_output
-from dsodenet.spec import MAX_STEPS, TABLEAUS, Spec, tableau
+from dsodenet.spec import MAX_STEPS, Spec, tableau
 from dsodenet.text import table
 
 if TYPE_CHECKING:
     from dsodenet.nets import DsODENet
 
-STEPS = (1, 2, 4, 8, 16, 32)
 
 Accuracy = Callable[[Spec], float]
 
@@ -151,45 +149,22 @@ def latency_panels(result: dict[str, Any]) -> dict[str, dict[str, list[tuple[flo
     return {"integers on the rtl kernel, estimated": curves}
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m dsodenet.bench.solver_grid",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("run", type=Path, metavar="RUN", help="run folder of a trained model")
-    parser.add_argument(
-        "--data", default="digits", metavar="NAME|DIR", help="digits, or a folder of images (default digits)"
-    )
-    parser.add_argument("--solvers", default=",".join(TABLEAUS), metavar="A,B", help="some of %(default)s")
-    parser.add_argument("--n-steps", default=",".join(map(str, STEPS)), metavar="N,N", help="(default %(default)s)")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
-    parser.add_argument("--plot", type=Path, metavar="OUT.png", help="picture to write")
-    args = parser.parse_args(arguments)
-    try:
-        solvers = tuple(args.solvers.split(","))
-        for solver in solvers:
-            tableau(solver)
-        if not all(word.isdecimal() and 1 <= int(word) <= MAX_STEPS for word in args.n_steps.split(",")):
-            raise InputError(f"n-steps is {args.n_steps!r}, but it must be numbers from 1 to {MAX_STEPS}, such as 4,16")
-        steps = tuple(map(int, args.n_steps.split(",")))
-        if args.plot:
-            check_output(args.plot, ".png")
-        from dsodenet.training import load_float_model
+def run(args: argparse.Namespace) -> Values:
+    """`dsodenet study solvers`."""
+    solvers = tuple(args.solvers.split(","))
+    for solver in solvers:
+        tableau(solver)
+    if not all(word.isdecimal() and 1 <= int(word) <= MAX_STEPS for word in args.n_steps.split(",")):
+        raise InputError(f"n-steps is {args.n_steps!r}, but it must be numbers from 1 to {MAX_STEPS}, such as 4,16")
+    steps = tuple(map(int, args.n_steps.split(",")))
+    if args.plot:
+        check_output(args.plot, ".png")
+    from dsodenet.training import load_float_model
 
-        data = load_dataset(args.data, load_float_model(args.run)[1].network)
-        result = measure(args.run, data, solvers, steps, not args.quiet)
-    except DsodenetError as error:
-        print(f"solver_grid: {error}", file=sys.stderr)
-        return 2
+    data = load_dataset(args.data, load_float_model(args.run)[1].network)
+    result = measure(args.run, data, solvers, steps, not args.quiet)
     if args.plot:
         from dsodenet.plots import lines_figure, save
 
         save(lines_figure(panels(result), "n_steps"), args.plot)
-    print(json.dumps(result, indent=2) if args.json else text(result))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return Values(result, text)
