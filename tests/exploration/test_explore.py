@@ -204,12 +204,12 @@ def test_the_final_check_trains_each_seed_and_simulates_it(tmp_path: Path, monke
     spec = build(rtl("xs"), {**Space.around(rtl("xs")).choice_of(rtl("xs")), "blocks": 1, "channels": 4, "n_steps": 1})
     found = confirm(spec, "digits", tmp_path, range(3, 5), progress=False)
     accuracies = []
-    for seed, each in zip((3, 4), found["seeds"]):
-        assert each["seed"] == seed
+    for seed, each in zip((3, 4), found.seeds):
+        assert each.seed == seed
         data, reference = load_dataset("digits", spec.network), Reference(Params.load(tmp_path / f"seed-{seed}"))
         accuracies.append((reference.predict(data.test_images).argmax(axis=1) == data.test_labels).mean())
-        assert round(each["simulated_cycles_per_image"]) == of_spec(spec).cycles
-    assert found["test_accuracy"] == pytest.approx({"mean": np.mean(accuracies), "sd": np.std(accuracies, ddof=1)})
+        assert round(each.simulated_cycles_per_image) == of_spec(spec).cycles
+    assert found.test_accuracy == pytest.approx({"mean": np.mean(accuracies), "sd": np.std(accuracies, ddof=1)})
 
 
 @pytest.mark.parametrize(
@@ -229,9 +229,9 @@ def test_an_accuracy_holds_when_it_is_enough_by_more_than_chance(own: Any, other
 
 def test_without_training_the_front_is_over_multiply_accumulates(tmp_path: Path) -> None:
     result = explore(plan(), tmp_path, 10, progress=False)
-    macs = [next(p["figures"]["macs"] for p in result["points"] if p["number"] == number) for number in result["front"]]
+    macs = [next(p.figures["macs"] for p in result.points if p.number == number) for number in result.front]
     assert macs == sorted(macs)
-    assert result["chosen"] is None
+    assert result.chosen is None
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from dsodenet import ladder
 from dsodenet.bench import DEFAULT, compare, comparison_text
 from dsodenet.contract import DEVICE
 from dsodenet.errors import InputError
-from dsodenet.exploration import search_text
+from dsodenet.exploration import Search
 from dsodenet.files import atomic_file, write_json
 from dsodenet.runs import Run, check_folder, check_output
 from dsodenet.spec import Params, Spec, with_lanes
@@ -157,7 +157,7 @@ def estimate(args: argparse.Namespace) -> Result:
     )
 
 
-def explore(args: argparse.Namespace) -> Result:
+def explore(args: argparse.Namespace) -> Search:
     from dsodenet.exploration import LIMITS, Goal, Plan, Space, check_plan, explore
 
     for name, low in (("trials", 1), ("epochs", 0), ("qat_epochs", 1), ("workers", 1), ("seed", 0), ("final_seeds", 1)):
@@ -172,11 +172,12 @@ def explore(args: argparse.Namespace) -> Result:
     if args.plot:
         check_output(args.plot, ".png")
         from dsodenet.plots import front_figure, save
+    final = args.final * args.final_seeds
     result = explore(
-        plan, args.out, args.trials, args.workers, final_seeds=args.final * args.final_seeds, progress=not args.quiet
+        plan, args.out, args.trials, args.workers, final_seeds=final, storage=args.storage, progress=not args.quiet
     )
     if args.plot:
-        save(front_figure(result), args.plot)
+        save(front_figure(result.to_dict()), args.plot)
     return result
 
 
@@ -240,10 +241,6 @@ def show_estimate(result: Result) -> str:
         f"rtl: from Yosys' figures of its parts; on chip: {memories}\n"
         f"hls: a model of reuse factor {result['reuse_factor']} that was never held against Vitis HLS, {result['hls_cycles']:,} cycles"
     )
-
-
-def show_explore(result: Result) -> str:
-    return search_text(result)
 
 
 def show_bench(result: Result) -> str:

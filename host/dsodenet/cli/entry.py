@@ -48,7 +48,7 @@ EXTRAS |= {"matplotlib": "train"}
 
 @dataclass(frozen=True)
 class Command:
-    run: Callable[[argparse.Namespace], Result]
+    run: Callable[[argparse.Namespace], Any]  # a Result, or an object with to_dict() that prints itself
     help: str
     example: str
     arguments: tuple[tuple[tuple[str, ...], dict[str, Any]], ...]
@@ -232,6 +232,12 @@ COMMANDS = {
                 help="folder of the search; one that is there is resumed",
             ),
             argument(
+                "--storage",
+                metavar="URL",
+                help="database that several machines share, such as postgresql://user@host/search; each has its own "
+                "--out (default: a file in DIR)",
+            ),
+            argument(
                 "--final",
                 action="store_true",
                 help="choose by several trainings of what looks accurate enough, then train the choice and SPEC in full and simulate both",
@@ -245,7 +251,7 @@ COMMANDS = {
             ),
             argument("--plot", type=Path, metavar="OUT.png", help="picture to write"),
         ),
-        commands.show_explore,
+        str,
     ),
     "bench": Command(
         commands.bench,
@@ -343,9 +349,10 @@ def main(argv: list[str] | None = None) -> int:
         args = parser().parse_args(argv)
         command = COMMANDS[args.command]
         result = command.run(args)
+        data = result if isinstance(result, dict) else result.to_dict()
         if os.environ.get("RANK", "0") == "0":  # the first of the processes that torchrun starts
-            print((commands.show_json if args.json is True else command.show)(result))
-        return 1 if result.get("differing") or result.get("ok") is False else 0
+            print(commands.show_json(data) if args.json is True else command.show(result))
+        return 1 if data.get("differing") or data.get("ok") is False else 0
     except DsodenetError as error:
         _say(error)
     except ModuleNotFoundError as error:

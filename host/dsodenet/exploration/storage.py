@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 DATABASE, STUDY = "search.db", "dsodenet"
 PLAN, OUTCOME, OWNER = "plan", "outcome", "owner"  # names of what is kept of a study, and of its trials
 WAIT_S = 60.0  # for a database that another process writes to
+DIRECTIONS = ["minimize", "maximize"]  # the objective, and accuracy or multiply-accumulates
 OPENINGS, PAUSE_S = 5, 0.5  # two processes that make the tables of one database at once: one of them has to come again
 
 
@@ -53,6 +54,8 @@ def open_study(plan: Plan, folder: Path, url: str | None = None) -> Study:
     with guard(place, "the database of a search"):
         study = _opened(folder, url)
         _check_plan(plan, study, place)
+        if (found := [direction.name.lower() for direction in study.directions]) != DIRECTIONS:
+            raise ValueError(f"directions {found}")
         for _, outcome in outcomes(study):
             _check_outcome(plan, outcome)
         seed = None if url else plan.seed + len(study.get_trials(deepcopy=False))
@@ -76,9 +79,7 @@ def _opened(folder: Path, url: str | None) -> Study:
     for left in reversed(range(OPENINGS if url else 1)):
         try:
             storage = optuna.storages.RDBStorage(url or f"sqlite:///{DATABASE}", engine)
-            return optuna.create_study(
-                storage=storage, study_name=STUDY, directions=["minimize", "maximize"], load_if_exists=True
-            )
+            return optuna.create_study(storage=storage, study_name=STUDY, directions=DIRECTIONS, load_if_exists=True)
         except (sqlalchemy.exc.DBAPIError, optuna.exceptions.StorageInternalError):
             if not left:
                 raise
