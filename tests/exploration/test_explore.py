@@ -14,8 +14,9 @@ import pytest
 from dsodenet.data.datasets import load_dataset
 from dsodenet.errors import InputError
 from dsodenet.exploration.choice import choose, holds, settle
-from dsodenet.exploration.confirmation import confirm
+from dsodenet.exploration.confirmation import Confirmation, FullTraining, confirm
 from dsodenet.exploration.explorer import explore
+from dsodenet.exploration.findings import Search
 from dsodenet.exploration.goal import Goal
 from dsodenet.exploration.plan import BASE, Plan, Point
 from dsodenet.exploration.sampling import front, search
@@ -29,6 +30,7 @@ from dsodenet.spec.specification import Spec
 from dsodenet.training.options import Options
 from tests.command_line import call, refused
 
+ROOT = Path(__file__).parents[2]
 SMALL = ("--axis", "blocks=1", "--axis", "stem=space_to_depth_4", "--axis", "n_steps=1", "--axis", "method=euler")
 
 
@@ -232,6 +234,34 @@ def test_without_training_the_front_is_over_multiply_accumulates(tmp_path: Path)
     macs = [next(p.figures["macs"] for p in result.points if p.number == number) for number in result.front]
     assert macs == sorted(macs)
     assert result.chosen is None
+
+
+def test_a_result_gives_the_json_that_is_kept_in_the_documents() -> None:
+    data = json.loads((ROOT / "docs" / "results" / "front.json").read_text(encoding="utf-8"))
+    of = data["plan"]  # a part of the plan is kept
+    spec = rtl(of["spec"]["name"])
+    where = Plan(spec, Space.around(spec), Goal(**of["goal"]), of["data"], of["epochs"], of["qat_epochs"])
+    final = {
+        name: Confirmation(**each | {"seeds": tuple(FullTraining(**one) for one in each["seeds"])})
+        for name, each in data["final"].items()
+    }
+    found = Search(
+        where,
+        tuple(Point(**each) for each in data["points"]),
+        tuple(data["front"]),
+        data["base"],
+        data["chosen"],
+        {tried["number"]: tried["accuracy"] for tried in data["tried"]},
+        final,
+    )
+    again = json.loads(json.dumps(found.to_dict()))
+    kept = again.pop("plan")
+    assert {key: kept[key] for key in of if key != "spec"} == {key: of[key] for key in of if key != "spec"}
+    assert again == {key: value for key, value in data.items() if key != "plan"}
+    text = str(found)
+    assert text.count(" trained") >= len(found.shown) - 2
+    assert "Chosen against base: " in text
+    assert f"{len(found.points)} points of {data['specs_in_space']:,} around" in text
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,8 @@ def plan(epochs: int = 0, goal: Goal | None = None, **axes: str) -> Plan:
         (("--axis", "lanes=1x4x8,999x1x1"), "axis lanes has '999x1x1', but .*pixel_lanes is 999"),
         (("--axis", "lanes=0x4x8"), "axis lanes has '0x4x8', but .*pixel_lanes is 0"),
         (("--axis", "reuse_factor=0"), "axis reuse_factor has 0, but"),
+        (("--axis", "blocks=4", "--axis", "n_steps=65"), "axis blocks has 4, but .*1 to 3"),
+        (("--axis", "blocks=3", "--axis", "n_steps=65,66"), "axis n_steps has 65, but .*1 to 64"),
         (("--axis", "method=rk4", "--final"), "--accuracy"),
         (("--epochs", "0", "--final"), "epochs 0"),
         (("--out", "file"), "file"),

@@ -20,12 +20,13 @@ from dsodenet.errors import InputError, RunError
 from dsodenet.exploration.explorer import explore
 from dsodenet.exploration.plan import Plan
 from dsodenet.exploration.sampling import search
-from dsodenet.exploration.space import Space, network_of
-from dsodenet.exploration.storage import DATABASE, OWNER, ask, open_study, outcomes
+from dsodenet.exploration.space import network_of
+from dsodenet.exploration.storage import DATABASE, OWNER, STUDY, ask, open_study, outcomes
 from dsodenet.files import only_one
-from tests.command_line import refused
+from tests.command_line import call, refused
 from tests.exploration.test_explore_hostile import HOST, SMALL, plan, small
 
+PIPES: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 RUNNING, FAIL = optuna.trial.TrialState.RUNNING, optuna.trial.TrialState.FAIL
 
 
@@ -74,7 +75,7 @@ def test_a_database_that_was_cut_is_refused(kept: float, tmp_path: Path) -> None
         "drop table trial_values",
     ],
 )
-def test_a_database_that_was_edited_is_refused(edit: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_database_that_was_edited_is_refused(edit: str, tmp_path: Path) -> None:
     search(plan(), tmp_path, 3, progress=False)
     with closing(sqlite3.connect(tmp_path / DATABASE)) as database:
         assert database.execute(edit).rowcount  # so many rows, -1 for a table
@@ -170,12 +171,12 @@ def test_one_folder_has_one_search_at_a_time(tmp_path: Path) -> None:
 
 
 def test_machines_share_one_search(tmp_path: Path) -> None:
-    """Two processes that start at once, and both make the tables."""
+    """Two processes start at once and both make the tables; a third goes on later."""
     (tmp_path / "small.json").write_text(small().to_json())
     storage = f"sqlite:///{tmp_path / 'shared.db'}"
-    words = ["explore", tmp_path / "small.json", *SMALL, "--axis", "channels=4,6,8,12,16", "--epochs", "0", "--json"]
-    words += ["--trials", "60", "--storage", storage, "--quiet"]
-    command = [sys.executable, "-m", "dsodenet", *map(str, words)]
+    words = ["explore", tmp_path / "small.json", *SMALL, "--axis", "channels=4,6,8,12,16", "--epochs", "0", "--quiet"]
+    words += ["--json", "--storage", storage]
+    command = [sys.executable, "-m", "dsodenet", *map(str, words), "--trials", "60"]
     environment = os.environ | {"PYTHONPATH": str(HOST)}
     processes = [
         subprocess.Popen([*command, "--out", str(tmp_path / name)], env=environment, text=True, **PIPES)
@@ -183,18 +184,16 @@ def test_machines_share_one_search(tmp_path: Path) -> None:
     ]
     told = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], told
-    points = [json.loads(out)["points"] for out, _ in told]
-    both = min(map(len, points))
-    assert both >= 60
-    assert points[0][:both] == points[1][:both] or {p["number"] for p in points[0]} & {p["number"] for p in points[1]}
-    space = Space.around(small(), dict(word.split("=") for word in SMALL[1::2]) | {"channels": "4,6,8,12,16"})
-    where = Plan(small(), space, plan().goal, "digits", 0, 3)
-    study = open_study(where, tmp_path / "a", storage)
-    assert len({trial.user_attrs[OWNER] for trial in study.trials}) == 2
+    fewer, more = sorted(({p["number"]: p for p in json.loads(out)["points"]} for out, _ in told), key=len)
+    assert len(fewer) >= 60
+    assert fewer == {number: more[number] for number in fewer}  # what one found, the other has too
+    assert call(*words, "--trials", len(more) + 5, "--out", tmp_path / "c") == 0
+    all_of_them = {p["number"]: p for p in json.loads((tmp_path / "c" / "front.json").read_text())["points"]}
+    assert len(all_of_them) >= len(more) + 5
+    assert more == {number: all_of_them[number] for number in more}
+    trials = optuna.load_study(study_name=STUDY, storage=storage).trials
+    assert len({trial.user_attrs[OWNER] for trial in trials}) >= 2
     assert not (tmp_path / "a" / DATABASE).exists()
-
-
-PIPES: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 
 
 def test_only_the_own_trials_of_a_shared_search_are_known_to_be_left(tmp_path: Path) -> None:

@@ -54,10 +54,7 @@ def open_study(plan: Plan, folder: Path, url: str | None = None) -> Study:
     with guard(place, "the database of a search"):
         study = _opened(folder, url)
         _check_plan(plan, study, place)
-        if (found := [direction.name.lower() for direction in study.directions]) != DIRECTIONS:
-            raise ValueError(f"directions {found}")
-        for _, outcome in outcomes(study):
-            _check_outcome(plan, outcome)
+        _check_content(plan, study)
         seed = None if url else plan.seed + len(study.get_trials(deepcopy=False))
     study.sampler = optuna.samplers.NSGAIISampler(population_size=16, seed=seed)
     return study
@@ -102,13 +99,21 @@ def _check_plan(plan: Plan, study: Study, place: str) -> None:
         )
 
 
-def _check_outcome(plan: Plan, outcome: Outcome) -> None:
-    """Let an outcome that was edited fail here, in whatever way, and not in the middle of a search."""
-    build(plan.spec, outcome.choice)
-    plan.goal.exceeded(outcome.figures)
-    float(outcome.figures[plan.goal.objective])
-    if outcome.accuracy is not None and not 0 <= outcome.accuracy <= 1:
-        raise ValueError(f"accuracy {outcome.accuracy}")
+def _check_content(plan: Plan, study: Study) -> None:
+    """Let a study that was edited fail here, in whatever way, and not in the middle of a search."""
+    from optuna.trial import TrialState
+
+    if (found := [direction.name.lower() for direction in study.directions]) != DIRECTIONS:
+        raise ValueError(f"directions {found}")
+    for trial in study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
+        if len(trial.values) != len(DIRECTIONS):
+            raise ValueError(f"values {trial.values}")
+    for _, outcome in outcomes(study):
+        build(plan.spec, outcome.choice)
+        plan.goal.exceeded(outcome.figures)
+        float(outcome.figures[plan.goal.objective])
+        if outcome.accuracy is not None and not 0 <= outcome.accuracy <= 1:
+            raise ValueError(f"accuracy {outcome.accuracy}")
 
 
 def outcomes(study: Study) -> list[tuple[int, Outcome]]:
