@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from dsodenet.errors import MAX_VALUE, DsodenetError, InputError
 
 MAX_TEXT_BYTES = 16 << 20
+Order = Literal["C", "F"]
 NPY_HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -65,8 +66,8 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8-sig")
 
 
-def check_npy(file: IO[bytes], held: int) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-    """Shape, dtype and place of the data of a .npy file.
+def check_npy(file: IO[bytes], held: int) -> tuple[tuple[int, ...], np.dtype[Any], int, Order]:
+    """Shape, dtype, place and order of the data of a .npy file.
 
     ValueError where its header promises another size than it holds: NumPy takes memory by the header.
     held: bytes of the file.
@@ -75,20 +76,18 @@ def check_npy(file: IO[bytes], held: int) -> tuple[tuple[int, ...], np.dtype[Any
     if version not in NPY_HEADERS:
         raise ValueError(f"it has version {version} of that format, but {', '.join(map(str, NPY_HEADERS))} are read")
     shape, fortran, dtype = NPY_HEADERS[version](file)
-    if fortran and len(shape) > 1:
-        raise ValueError("it is in Fortran order, but C order is read: numpy.ascontiguousarray makes it")
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which are no data")
     size, start = math.prod(shape) * dtype.itemsize, file.tell()
     if min(shape, default=1) < 0 or size != held - start:
         raise ValueError(f"its header says {dtype}{shape}, {size} bytes, but it holds {held - start}")
-    return shape, dtype, start
+    return shape, dtype, start, "F" if fortran else "C"
 
 
 def npy_array(data: bytes) -> NDArray[Any]:
     """The array of a .npy file in memory; raises whatever NumPy's reader does, so call it within `guard`."""
-    shape, dtype, start = check_npy(io.BytesIO(data), len(data))
-    return np.frombuffer(data, dtype, offset=start).reshape(shape).copy()
+    shape, dtype, start, order = check_npy(io.BytesIO(data), len(data))
+    return np.frombuffer(data, dtype, offset=start).reshape(shape, order=order).copy()
 
 
 def read_npy(path: Path, what: str, max_items: int) -> NDArray[Any]:
@@ -100,9 +99,9 @@ def read_npy(path: Path, what: str, max_items: int) -> NDArray[Any]:
             if file.read(2) == b"PK":
                 raise InputError(f"{path}: an archive of arrays, but one .npy array is needed")
             file.seek(0)
-            shape, dtype, start = check_npy(file, path.stat().st_size)
+            shape, dtype, start, order = check_npy(file, path.stat().st_size)
         if math.prod(shape) > max_items:
             raise ValueError(f"{math.prod(shape)} items, but at most {max_items} are read")
         if not math.prod(shape):
             return np.empty(shape, dtype)
-        return np.memmap(path, dtype, "r", start, shape)
+        return np.memmap(path, dtype, "r", start, shape, order)

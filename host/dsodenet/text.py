@@ -35,8 +35,8 @@ def _is_number(text: str) -> bool:
 
 
 @contextmanager
-def progress_bar(title: str, total: int, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """A bar that moves with each named step.
+def progress_bar(title: str, total: int | None, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """A bar that moves with each named step. total: how many there are, or None where only the work knows.
 
     It shows where standard error is a terminal and tqdm is installed. The board may lack tqdm.
     """

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from dsodenet.contract import Status, pack_logits
 from dsodenet.runtime import Accelerator, Throughput, throughput_test
-from dsodenet.runtime.simulated import ReferenceEngine, SimulatedZcu104, Words, get, put
+from dsodenet.runtime.simulated import ReferenceKernel, SimulatedZcu104, Words, get, put
 from dsodenet.spec import Params
 
 
-class InstantEngine(ReferenceEngine):
+class InstantKernel(ReferenceKernel):
     """Answers at once, with the number of each frame.
 
     What is left of a call is the host's share, and the simulated board's.
@@ -31,7 +31,7 @@ class InstantEngine(ReferenceEngine):
 
 
 def open_instant(params: Params) -> tuple[SimulatedZcu104, Accelerator]:
-    device = SimulatedZcu104(InstantEngine(params))
+    device = SimulatedZcu104(InstantKernel(params))
     return device, Accelerator(params, "zcu104-sim", device=device)
 
 

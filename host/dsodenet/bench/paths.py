@@ -172,7 +172,7 @@ def simulated_board(job: Job) -> list[Timed]:
 
     Its times say nothing about hardware.
     """
-    return [_accelerated(job, "zcu104-sim", "simulated ZCU104", kernel="reference")]
+    return [_accelerated(job, "zcu104-sim", "simulated ZCU104", simulate_with="reference")]
 
 
 def board(job: Job) -> list[Timed]:
@@ -187,7 +187,7 @@ def _accelerated(job: Job, name: str, machine: str, **options: Any) -> Timed:
         integers(job.params),
         _library("pynq"),
         accelerator.predict,
-        kind=accelerator.label,
+        kind=accelerator.kind,
         machine=machine,
         integer=True,
         accelerator=accelerator,

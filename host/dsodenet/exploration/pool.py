@@ -11,7 +11,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from dsodenet.errors import RunError
 
@@ -20,26 +20,24 @@ from dsodenet.errors import RunError
 def worker_pool(workers: int, folder: Path) -> Iterator[Executor]:
     """An executor with so many processes; one worker is this process itself.
 
-    SIGTERM is a SystemExit in here, so that it ends the workers as Ctrl-C does. RunError, naming the folder of the
-    search, when a worker is killed.
+    Any exception in here, Ctrl-C too, ends them at once. RunError, naming the folder of the search, when one is killed.
     """
-    with _ended_by_sigterm():
-        if workers == 1:
-            yield _Here()
-            return
-        others = multiprocessing.active_children()
-        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_be_a_worker)
-        try:
-            yield pool
-        except BaseException as error:
-            for process in multiprocessing.active_children():
-                if process not in others:
-                    process.terminate()  # in the middle of a training it would not hear of a shutdown
-            if isinstance(error, BrokenProcessPool):
-                raise RunError(f"{folder}: a worker was killed, perhaps for want of memory") from None
-            raise
-        finally:
-            pool.shutdown(cancel_futures=True)
+    if workers == 1:
+        yield _Here()
+        return
+    others = multiprocessing.active_children()
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_be_a_worker)
+    try:
+        yield pool
+    except BaseException as error:
+        for process in multiprocessing.active_children():
+            if process not in others:
+                process.terminate()  # in the middle of a training it would not hear of a shutdown
+        if isinstance(error, BrokenProcessPool):
+            raise RunError(f"{folder}: a worker was killed, perhaps for want of memory") from None
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class _Here(Executor):
@@ -68,20 +66,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Python allows signal handlers in the main thread only; elsewhere SIGTERM keeps its meaning."""
-
-    def end(*_: Any) -> NoReturn:
-        raise SystemExit(128 + signal.SIGTERM)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -149,6 +149,20 @@ def torch_logits(model: DsODENet, images: NDArray[np.uint8], scale: float) -> ND
     return _integers(np.concatenate(parts), scale, np.int32)
 
 
+def exported_model(run: str | Path, params: Params) -> DsODENet:
+    """The quantised torch model (a DsODENet) of a run; RunError unless `params` is its export."""
+    from dsodenet.training import load_checkpoint
+
+    model, _, _ = load_checkpoint(run)
+    found = extract(model).model_fingerprint
+    if found != params.model_fingerprint:
+        raise RunError(
+            f"{run}: was trained again after its export: the checkpoint holds model {found[:16]}, the export "
+            f"{params.model_fingerprint[:16]}; run `dsodenet export {run}`"
+        )
+    return model
+
+
 def write_qonnx(
     model: DsODENet, params: Params, run: Path, progress: Callable[[str], None] = lambda step: None
 ) -> None:

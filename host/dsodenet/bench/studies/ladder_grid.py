@@ -1,7 +1,7 @@
 """The bit-exact ladder over a grid of specs: torch, reference, C simulation and simulated board, word for word.
 
-Each case trains a small model for one epoch on dim generated images and is then shown bright ones, which drive its state into
-saturation. example: dsodenet study ladder --cases xs,w4
+Each case trains a small model for one epoch on dim generated images and is then shown bright ones, which drive its
+state into saturation. example: dsodenet study ladder --cases xs,w4
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def climb(name: str, run: Path, seed: int) -> list[dict[str, Any]]:
     images = make_run(case.spec(name), run, seed)
     rows = []
     for method, n_steps in case.solvers:
-        rungs = verify(run, images=images, method=method, n_steps=n_steps)
+        rungs = verify(run, images=images, method=method, n_steps=n_steps).rungs
         params = Params.load(run).with_solver(method, n_steps)
         with Accelerator(run, "csim") as accelerator:
             accelerator.set_solver(method, n_steps)

@@ -1,9 +1,10 @@
-"""Normalisation inside the ODE block (arXiv 2004.09222) on the digits: accuracy of each norm, trained and measured here.
+"""Normalisation inside the ODE block (arXiv 2004.09222) on digits: accuracy of each norm, trained and measured here.
 
-Every norm is trained in float over the time spans given: a longer one makes f act more strongly. The columns n=... are the (S, n)
-test: the same model under other step counts. `batch stat.` is the accuracy with the statistics of the test batch of each
-evaluation itself instead of the running ones: its lead over `accuracy` is what shared statistics cost. `moved` is how far the
-mean of what is normalised moves over the evaluations of f, in standard deviations, worst block. example: make norms
+Every norm is trained in float over the time spans given: a longer one makes f act more strongly. The columns n=...
+are the (S, n) test: the same model under other step counts. `batch stat.` is the accuracy with the statistics of the
+test batch of each evaluation itself instead of the running ones: its lead over `accuracy` is what shared statistics
+cost. `moved` is how far the mean of what is normalised moves over the evaluations of f, in standard deviations, worst
+block. example: make norms
 """
 
 from __future__ import annotations

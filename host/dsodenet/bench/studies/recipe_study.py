@@ -1,7 +1,8 @@
 """What each training recipe buys: one table and one figure, every figure measured in this run.
 
-Each row is trained once per seed; a finished cell is a line of OUT/cells.jsonl and is not run again, and a cell that was cut short
-goes on where it stood. Integer accuracies are those of the exported integers in the reference. example: make recipes
+Each row is trained once per seed; a finished cell is a line of OUT/cells.jsonl and is not run again, and a cell that
+was cut short goes on where it stood. Integer accuracies are those of the exported integers in the reference. example:
+make recipes
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ import dsodenet
 from dsodenet.bench.machine import cpu_name, origin
 from dsodenet.bench.studies.recipe_report import figure, summary, text
 from dsodenet.bench.studies.recipe_rows import DEFAULT, FULL, SOURCE, Row, Scale, chosen
+from dsodenet.command import Values
 from dsodenet.data import load_dataset
 from dsodenet.errors import InputError
 from dsodenet.runs import Run, check_output
 from dsodenet.spec import Spec, canonical_json
-from dsodenet.text import progress_bar
+from dsodenet.text import progress_bar, table
 
 CELLS_FILE = "cells.jsonl"
 SHARED_NORM = "batch_shared"  # takes the statistics of all evaluations of f for the same
@@ -174,20 +176,15 @@ def verify_all(scale: Scale, out: Path) -> list[dict[str, Any]]:
     data, target = (load_dataset(name, scale.spec.network) for name in (SOURCE, scale.targets[0]))
     options = dataclasses.replace(scale.options, epochs=1, qat_epochs=1, teacher_epochs=1)
     result = []
-    for name, recipe in RECIPES.items():
-        if not recipe.quantises:
-            continue
+    quantising = {name: recipe for name, recipe in RECIPES.items() if recipe.quantises}
+    for name, recipe in quantising.items():
         run = out / f"verify-{name}"
         teachers = [scale.teacher] if recipe.needs_teacher else []
         train(scale.spec, data, run, options, name, target=target if recipe.needs_target else None, teachers=teachers)
         export(run)
         lower(run)
-        rungs = verify(run, VERIFIED, data.test_images[:16])
+        rungs = verify(run, VERIFIED, data.test_images[:16]).rungs
         result.append({"recipe": name, "words": rungs[0].words} | {rung.backend: rung.differing for rung in rungs})
-        print(
-            f"{name}: {', '.join(f'{r.backend} {r.differing}' for r in rungs)} words differ of {rungs[0].words}",
-            flush=True,
-        )
     return result
 
 
