@@ -228,8 +228,10 @@ def explore_specs(args: argparse.Namespace) -> Answer:
     if args.plot:
         check_output(args.plot, ".png")
         from dsodenet.plots import front_figure, save
-    final_seeds = args.final * args.final_seeds
-    found = explore(plan, args.out, args.trials, args.workers, final_seeds=final_seeds, progress=not args.quiet)
+    final = args.final * args.final_seeds
+    found = explore(
+        plan, args.out, args.trials, args.workers, final_seeds=final, storage=args.storage, progress=not args.quiet
+    )
     if args.plot:
         save(front_figure(found.to_dict()), args.plot)
     return found

@@ -200,6 +200,12 @@ COMMANDS = {
                 help="folder of the search; one that is there is resumed",
             ),
             argument(
+                "--storage",
+                metavar="URL",
+                help="database that several machines share, such as postgresql://user@host/search, each with its own "
+                "--out (default: a file in DIR)",
+            ),
+            argument(
                 "--final",
                 action="store_true",
                 help="choose by several trainings of what looks accurate enough, then train the choice and SPEC in "
