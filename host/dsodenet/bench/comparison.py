@@ -209,6 +209,7 @@ def _time(paths: Sequence[Timed], params: Params, images: Images, repeats: int) 
             differing=int((logits[i] != truth).sum()) if path.integer else None,
             same_class=float((logits[i].argmax(axis=1) == truth.argmax(axis=1)).mean()),
             energy_mj=_energy_mj(path, images),
+            note=path.note,
         )
         rows.append(row)
         clock = path.accelerator.clock_mhz if path.accelerator else None
