@@ -180,7 +180,7 @@ def convolution(inputs: Sequence[NDArray[Any]], about: dict[str, Any]) -> NDArra
     padded = np.pad(images, ((0, 0), (0, 0), (top, bottom), (left, right)))
     down, across = about["strides"]
     groups, terms = about["group"], weights[0].size
-    windows = np.lib.stride_tricks.sliding_window_view(padded, weights.shape[2:], (2, 3))[:, :, ::down, ::across]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (1, 1, *weights.shape[2:]))[:, :, ::down, ::across, 0, 0]
     count, _, height, width = windows.shape[:4]
     columns = windows.transpose(1, 4, 5, 0, 2, 3).reshape(groups, terms, -1)
     sums = (weights.reshape(groups, -1, terms) @ columns).reshape(-1, count, height, width).transpose(1, 0, 2, 3)
