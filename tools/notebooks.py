@@ -1,4 +1,6 @@
-"""Runs the notebooks from top to bottom, in order, and takes the time of each; --keep writes their outputs back into the files.
+"""Runs the notebooks from top to bottom, in order, and takes the time of each.
+
+--keep writes their outputs back into the files.
 
 example: python -m dsodenet.bench.notebooks --json build/notebooks.json --keep
 """
@@ -39,7 +41,10 @@ def code_cells(notebook: Any) -> list[Any]:
 
 
 def execute(notebook: Any, folder: Path, settings: str = "", timeout_s: float = CELL_TIMEOUT_S) -> float:
-    """Run every cell in `folder`, outputs going into the notebook; seconds. settings: code to run after the settings cell."""
+    """Run every cell in `folder`, outputs going into the notebook.
+
+    seconds. settings: code to run after the settings cell.
+    """
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 

@@ -1,4 +1,7 @@
-"""cocotb tests of the contract, the same for both kernels: handshakes, packet boundaries, errors and what follows them."""
+"""cocotb tests of the contract, the same for both kernels.
+
+Handshakes, packet boundaries, errors and what follows them.
+"""
 
 from __future__ import annotations
 

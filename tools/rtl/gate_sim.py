@@ -1,4 +1,5 @@
-"""Gate-level simulation: Yosys reads a small engine, breaks it down to gates (memories stay), and random models run on the netlist.
+"""Gate-level simulation: Yosys reads a small engine, breaks it down to gates (memories stay), and random models run
+on the netlist.
 
 python -m tools.rtl.gate_sim --lanes 1x4x4 --models 6
 """

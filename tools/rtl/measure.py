@@ -1,4 +1,6 @@
-"""Simulate one image of a size on the full engine and hold it against reference and estimate; building takes about a minute.
+"""Simulate one image of a size on the full engine and hold it against reference and estimate.
+
+Building takes about a minute.
 
 python -m tools.rtl.measure s m l --lanes 1x32x64 3x16x64 --json build/cycles.json
 """
@@ -25,9 +27,10 @@ from dsodenet.spec.lanes import lanes_text, with_lanes
 from dsodenet.spec.specification import Spec
 from dsodenet.spec.synthetic import random_images, random_params
 
-DEFAULT_LANES = ("1x32x64", "3x16x64")
 from dsodenet.text import progress_bar, table
 from tools import command_line
+
+DEFAULT_LANES = ("1x32x64", "3x16x64")
 
 KINDS = {
     "cycles, latency_us at the assumed clock": "simulated",
@@ -37,7 +40,10 @@ KINDS = {
 
 
 def measure(spec: Spec) -> dict[str, Any]:
-    """Figures of one simulated image, batch 1, from its pixels to its logits; DeviceError where reference or estimate differ."""
+    """Figures of one simulated image, batch 1, from its pixels to its logits.
+
+    DeviceError where reference or estimate differ.
+    """
     params = random_params(spec, 1)
     images = random_images(spec, 1, 1)
     driver = KernelDriver(LibraryTransport(rtl.engine_library(spec.kernel)), params)
