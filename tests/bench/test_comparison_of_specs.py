@@ -135,6 +135,7 @@ def test_ratios_of_each_whole_call_and_of_the_reference(result: dict[str, Any]) 
         own = row(result, ratio["accelerator"], ratio["batch"])["median_us"]
         software = [r["median_us"] for r in result["rows"] if r["path"] in SOFTWARE and r["batch"] == ratio["batch"]]
         assert ratio["ratio_to_best"] == min(software) / own
+        assert (ratio["accelerator_kind"], ratio["software_kind"]) == ("estimated", "measured")
     found = [(r["batch"], r["against"], r["threads"]) for r in result["reference_ratios"]]
     assert found == [(b, name, n) for b in (1, 3) for name in ("onnxruntime", "onnxruntime-int8") for n in (1, 2)]
     for ratio in result["reference_ratios"]:

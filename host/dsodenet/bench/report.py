@@ -6,7 +6,6 @@ from typing import Any
 
 from dsodenet.bench.machine import blas_advice
 from dsodenet.bench.rows import END_TO_END
-from dsodenet.bench.speedups import HERE, ON_A53
 from dsodenet.bench.subject import RANDOM
 from dsodenet.text import paragraph, table
 
@@ -31,7 +30,7 @@ def comparison_text(result: dict[str, Any]) -> str:
     parts = [paragraph(line) for line in lines]
     for batch in dict.fromkeys(row["batch"] for row in result["rows"]):
         rows = [_cells(row) for row in result["rows"] if row["batch"] == batch]
-        header = (f"batch {batch}", "threads", "numbers", "scope", "time is", "us", "min", "max", "img/s", "class")
+        header = (f"batch {batch}", "threads", "numbers", "scope", "kind", "us", "min", "max", "img/s", "class")
         columns = len(header) - (result["weights"] == RANDOM)  # of which no class is compared
         parts.append(table(header[:columns], [row[:columns] for row in rows]))
     notes = [f"{r['path']} ({r['kind']}): {r['machine']}; {r['note']}" for r in result["rows"] if r["note"]]
@@ -41,8 +40,8 @@ def comparison_text(result: dict[str, Any]) -> str:
         worst = max(unsteady, key=lambda r: r["max_us"] / r["min_us"])
         notes.append(
             f"unsteady: {len(unsteady)} rows vary more than {UNSTEADY}-fold, most of all {worst['path']} "
-            f"with {worst['threads']} "
-            f"threads at batch {worst['batch']}; on a machine with other work, repeat the run before quoting it"
+            f"with {worst['threads']} threads at batch {worst['batch']}; "
+            "on a machine with other work, repeat the run before quoting it"
         )
     if not result["energy_sensors"]:
         notes.append(
@@ -83,7 +82,7 @@ def _reference(result: dict[str, Any]) -> str:
     return table(("reference is as fast", "batch", "threads", "as", "us", "its us"), rows) if rows else ""
 
 
-WHERE = {HERE: "", ON_A53: " on the A53"}
+WHERE = {"measured": "", "estimated": " on the A53"}  # kind of the software's figure -> where it runs
 
 
 def _speed_ups(result: dict[str, Any]) -> str:
@@ -99,9 +98,7 @@ def _speed_ups(result: dict[str, Any]) -> str:
     ]
     legend = (
         "best and weakest: measured on this processor, each library with the number of threads that suits it best; "
-        "on the A53: estimated; "
-        "published: "
-        "on a ZCU104, by their authors: "
+        "on the A53: estimated; published: on a ZCU104, by their authors: "
         + ", ".join(dict.fromkeys(f"{p['system']} ({p['source']})" for p in result["published"]))
     )
     speed_ups = table(("as fast", "timed", "batch", "accelerator", "against software"), rows)

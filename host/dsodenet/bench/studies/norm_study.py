@@ -1,9 +1,10 @@
-"""Normalisation inside the ODE block (arXiv 2004.09222) on the digits: accuracy of each norm, trained and measured here.
+"""Normalisation inside the ODE block (arXiv 2004.09222) on the digits: each norm's accuracy, trained and measured here.
 
-Every norm is trained in float over the time spans given: a longer one makes f act more strongly. The columns n=... are the (S, n)
-test: the same model under other step counts. `batch stat.` is the accuracy with the statistics of the test batch of each
-evaluation itself instead of the running ones: its lead over `accuracy` is what shared statistics cost. `moved` is how far the
-mean of what is normalised moves over the evaluations of f, in standard deviations, worst block. example: make norms
+Every norm is trained in float over the time spans given; over a longer span f acts more strongly. The columns n=... are
+the (S, n) test: the same model under other step counts. `batch stat.` is the accuracy with the test batch's own
+statistics in each evaluation instead of the running ones; its lead over `accuracy` is what shared statistics cost.
+`moved` is how far the mean of what is normalised moves over the evaluations of f, in standard deviations, in the worst
+block. example: dsodenet study norms
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import dataclasses
 import tempfile
 from typing import Any
 
-import numpy as np
 import torch
 
 from dsodenet.bench.machine import origin
@@ -24,7 +24,7 @@ from dsodenet.data import Dataset, load_dataset
 from dsodenet.errors import InputError
 from dsodenet.nets import BATCH_NORM_KNOTS, DsODENet
 from dsodenet.spec import NORMS, Spec
-from dsodenet.text import table
+from dsodenet.text import percent_text, spread, table
 from dsodenet.training import Options, accuracy, load_float_model, train
 
 SOLVERS = {"euler": 8, "rk4": 2}  # n_steps of training: eight evaluations of f each
@@ -66,7 +66,7 @@ def cell(spec: Spec, data: Dataset, options: Options) -> dict[str, float]:
 def measure(
     norms: tuple[str, ...], solvers: tuple[str, ...], spans: tuple[float, ...], seeds: int, epochs: int
 ) -> list[dict[str, Any]]:
-    """One row for each solver, span and norm: {figure: (mean, standard deviation)} over the seeds."""
+    """One row for each solver, span and norm: figure -> its mean and sample standard deviation over the seeds."""
     from tqdm import tqdm
 
     data = load_dataset("digits", DEFAULT.spec.network)
@@ -78,9 +78,7 @@ def measure(
             for seed in range(seeds):
                 found.append(cell(spec, data, dataclasses.replace(DEFAULT.options, epochs=epochs, seed=seed)))
                 bar.update()
-            figures = {
-                key: (float(np.mean(v)), float(np.std(v))) for key in found[0] for v in [[one[key] for one in found]]
-            }
+            figures = {key: spread([one[key] for one in found]) for key in found[0]}
             row = {"solver": solver, "n_steps": SOLVERS[solver], "span": span, "norm": norm, "figures": figures}
             rows.append(row)
     return rows
@@ -92,11 +90,8 @@ def text(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         cells = []
         for name in names:
-            mean, deviation = row["figures"].get(name, (None, None))
-            percent = name != "moved"
-            cells.append(
-                "-" if mean is None else f"{100 * mean:.1f}+-{100 * deviation:.1f}" if percent else f"{mean:.2f}"
-            )
+            figure = row["figures"].get(name)
+            cells.append(f"{figure['mean']:.2f}" if name == "moved" else percent_text(figure))
         lines.append((f"{row['solver']} {row['n_steps']}", f"{row['span']:g}", row["norm"], *cells))
     return table(("trained by", "span", "norm", *names), lines)
 
