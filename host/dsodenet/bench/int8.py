@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dsodenet.errors import ToolError
 
-ACTIVATIONS = "QUInt8"  # of all schemes: onnxruntime computes part of a graph of signed activations in float
+ACTIVATIONS = "QUInt8"  # in all schemes: onnxruntime computes part of a graph of signed ones in float
 SCHEMES = {"u8s8": "QInt8", "u8u8": "QUInt8"}  # name -> weights; the quickest first
 CHECKED = 2  # images of the check
 HALF_LSB = 0.5 + 2.0**-10  # a float32 factor is off by 2^-24 of up to 2^8 LSB, so that a near tie may go either way

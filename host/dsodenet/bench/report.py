@@ -31,7 +31,7 @@ def comparison_text(result: dict[str, Any]) -> str:
     for batch in dict.fromkeys(row["batch"] for row in result["rows"]):
         rows = [_cells(row) for row in result["rows"] if row["batch"] == batch]
         header = (f"batch {batch}", "threads", "numbers", "scope", "kind", "us", "min", "max", "img/s", "class")
-        columns = len(header) - (result["weights"] == RANDOM)  # of which no class is compared
+        columns = len(header) - (result["weights"] == RANDOM)  # the class has no meaning there
         parts.append(table(header[:columns], [row[:columns] for row in rows]))
     notes = [f"{r['path']} ({r['kind']}): {r['machine']}; {r['note']}" for r in result["rows"] if r["note"]]
     notes += [f"{name} is left out: {why}" for name, why in result["left_out"].items()]
