@@ -75,7 +75,7 @@ def _energy(result: dict[str, Any]) -> str:
 def _reference(result: dict[str, Any]) -> str:
     """The integer reference beside the library that computes the same network."""
     rows = [
-        (f"{r['ratio']:.2f}x", r["batch"], r["threads"], f"{r['against']}, {r['numbers']}",
+        (_times(r["ratio"]), r["batch"], r["threads"], f"{r['against']}, {r['numbers']}",
          f"{r['reference_us']:,.0f}", f"{r['against_us']:,.0f}")
         for r in result["reference_ratios"]
     ]  # fmt: skip
@@ -88,7 +88,7 @@ WHERE = {"measured": "", "estimated": " on the A53"}  # kind of the software's f
 def _speed_ups(result: dict[str, Any]) -> str:
     """Ours beside the published ones."""
     rows = [
-        (f"{r[f'ratio_to_{which}']:.2f}x", r["scope"], str(r["batch"]), f"{r['accelerator']}, {r['accelerator_kind']}",
+        (_times(r[f"ratio_to_{which}"]), r["scope"], str(r["batch"]), f"{r['accelerator']}, {r['accelerator_kind']}",
          f"{which}{WHERE[r['software_kind']]}: {r[which]}")
         for r in result["ratios"]
         for which in ("best", "weakest")
@@ -103,6 +103,11 @@ def _speed_ups(result: dict[str, Any]) -> str:
     )
     speed_ups = table(("as fast", "timed", "batch", "accelerator", "against software"), rows)
     return f"{speed_ups}\n{paragraph(legend)}"
+
+
+def _times(value: float) -> str:
+    """At most seven characters, up to a hundred thousand times."""
+    return f"{value:.2f}x" if value < 1000 else f"{value:,.0f}x"
 
 
 def _us(value: float) -> str:
