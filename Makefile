@@ -32,7 +32,7 @@ lint: setup  ## ruff, mypy, and Verilator's and slang's lint of the engine
 	$(BIN)/python -m tools.rtl.lint
 
 docs: setup  ## build the documents into build/site; a warning is an error
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 results: setup  ## measure what the documents quote and write it to docs/results (hours; NAMES="host cycles" for some)
 	$(BIN)/python -m tools.results $(NAMES)
