@@ -166,7 +166,7 @@ def measure(repeats: int, many: int) -> dict[str, Any]:
         "board_estimate": "estimated",
     }
     return origin("dsodenet study host", kinds, "numpy", "pynq") | {
-        "label": "simulated board, times measured on this host",
+        "kind": "measured",
         "spec": SPEC,
         "calls": rows,
         "board_estimate": board_estimate(rows[0]["accesses"]),

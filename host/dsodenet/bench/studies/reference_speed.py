@@ -83,7 +83,7 @@ def measure(spec: Spec, batch: int, repeats: int, seed: int = 0) -> dict[str, An
         )
     kinds = {"milliseconds, GMAC/s, of_sgemm": "measured", "multiply-accumulates": "counted"}
     return origin("dsodenet study reference", kinds, "numpy") | {
-        "label": "measured",
+        "kind": "measured",
         "cores": threads,
         "spec": spec.name,
         "solver": spec.solver.method,
