@@ -108,7 +108,7 @@ def write_card(name: str, folder: Path) -> Path:
 
 
 def integer_accuracies(params: Params, metrics: dict[str, Any]) -> dict[str, float]:
-    """data set -> share of its test images that the integers classify rightly, for each one that the model was trained on."""
+    """Data set -> share of its test images that the integers classify rightly, for each set trained on."""
     result = {}
     for name in (domain["name"] for domain in (metrics["data"], metrics["target"]) if domain is not None):
         data = load_dataset(name, params.spec.network)
@@ -156,7 +156,8 @@ def card(name: str, params: Params, metrics: dict[str, Any], integers: dict[str,
             "",
             f"Trained and measured on scikit-learn's digits: {metrics['data']['train_images']} training images, "
             f"{metrics['data']['test_images']} test images. One training, seed {metrics['options']['seed']}; "
-            f"{metrics['options']['epochs']} epochs in float, {metrics['options']['qat_epochs']} quantisation-aware.{adapted}",
+            f"{metrics['options']['epochs']} epochs in float, {metrics['options']['qat_epochs']} "
+            f"quantisation-aware.{adapted}",
             "",
             "| figure | value |",
             "|---|---|",
@@ -164,7 +165,8 @@ def card(name: str, params: Params, metrics: dict[str, Any], integers: dict[str,
             "",
             f"Made by `python -m tools.make_zoo {name}` with {packages}. Fingerprint {params.fingerprint[:16]}.",
             "",
-            "Not for anything but trying the tools: digits of 8 x 8 pixels from 43 writers are no measure of handwriting at large.",
+            "Not for anything but trying the tools: digits of 8 x 8 pixels from 43 writers are no measure of "
+            "handwriting at large.",
             "",
         )
     )

@@ -68,8 +68,10 @@ def limits() -> str:
     kinds = ", ".join(f"{kind.value} for `{kind.name.lower()}`" for kind in Kind)
     orders = ", ".join(f"{command.value} {command.name}" for command in Command)
     return (
-        f"Contract version {CONTRACT_VERSION}, identity {IDENTITY:#010x}. A beat is {BEAT_BYTES} bytes. A kernel has at "
-        f"most {MAX_BLOCKS} ODE blocks, {MAX_STAGES} stages and {MAX_STEPS} steps. The upper half of VERSION is {kinds}. "
+        f"Contract version {CONTRACT_VERSION}, identity {IDENTITY:#010x}. A beat is {BEAT_BYTES} bytes. A kernel has "
+        "at "
+        f"most {MAX_BLOCKS} ODE blocks, {MAX_STAGES} stages and {MAX_STEPS} steps. The upper half of VERSION is "
+        f"{kinds}. "
         f"CTRL bits: {bits}. Commands: {orders}."
     )
 

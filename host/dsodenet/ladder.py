@@ -1,4 +1,4 @@
-"""The bit-exact ladder: the same images through every backend, each compared word for word with the integer reference."""
+"""The bit-exact ladder: the same images through every backend, each compared word for word with the reference."""
 
 from __future__ import annotations
 

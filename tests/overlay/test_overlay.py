@@ -1,4 +1,7 @@
-"""The overlay scripts against a recorder of the vendor's tools: no such tool runs here (see recorder.py and overlays/README.md)."""
+"""The overlay scripts against a recorder of the vendor's tools.
+
+No such tool runs here (see recorder.py and overlays/README.md).
+"""
 
 from __future__ import annotations
 

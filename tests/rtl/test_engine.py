@@ -302,7 +302,10 @@ def _broken(data: bytes, change: str) -> bytes:
 @pytest.mark.parametrize(
     ("change", "status"),
     [
-        *((c, Status.BAD_PROGRAM) for c in ("magic", "lanes", "checksum", "pass", "weight", "too many bias words", "no depthwise words")),
+        *(
+            (change, Status.BAD_PROGRAM)
+            for change in ("magic", "lanes", "checksum", "pass", "weight", "too many bias words", "no depthwise words")
+        ),
         ("short", Status.SHORT_INPUT),
         ("only a header beat", Status.SHORT_INPUT),
         ("long", Status.LONG_INPUT),

@@ -27,7 +27,7 @@ pynq = pytest.importorskip("pynq")
 
 from dsodenet.contract import design  # noqa: E402
 from dsodenet.runtime import self_test  # noqa: E402
-from dsodenet.runtime.simulated import device as simdevice
+from dsodenet.runtime.simulated import device as simdevice  # noqa: E402
 from dsodenet.runtime.simulated import hwh  # noqa: E402
 from dsodenet.runtime.simulated.device import SimulatedZcu104  # noqa: E402
 

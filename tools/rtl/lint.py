@@ -1,4 +1,4 @@
-"""Lint the engine with Verilator (-Wall) and with slang (all warnings but HABITS), as a small build and as the full ones.
+"""Lint the engine with Verilator (-Wall) and with slang (all warnings but HABITS), as a small and as full builds.
 
 python -m tools.rtl.lint --lanes 1x4x8 1x32x64 3x16x64
 """

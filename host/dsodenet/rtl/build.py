@@ -1,4 +1,4 @@
-"""The rtl kernel as a library: Verilator turns the engine into C++, g++ into a shared object; built once per parallelism.
+"""The rtl kernel as a library: Verilator turns the engine into C++, g++ into a shared object; built once per lanes.
 
 The library answers the C interface of every simulated kernel (see harness.cpp). It is cached under build/rtl/, in a
 folder whose name holds the lanes and a hash of everything that went into it.

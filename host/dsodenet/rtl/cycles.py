@@ -113,7 +113,8 @@ class Estimate:
             f"{self.macs_per_cycle:,.0f} MAC/cycle with depthwise, {device:.1%} of the device's {DEVICE_MACS:,}"
         )
         lines.append(
-            f"pointwise array: {own:.1%} of its {self.peak_macs:,} MAC/cycle over the image, busy {self.occupancy:.1%} of the ODE blocks"
+            f"pointwise array: {own:.1%} of its {self.peak_macs:,} MAC/cycle over the image, busy "
+            f"{self.occupancy:.1%} of the ODE blocks"
         )
         return "\n".join(lines)
 

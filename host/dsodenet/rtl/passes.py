@@ -112,7 +112,8 @@ class Pass:
             value, low, high = getattr(self, item.name), item.metadata["low"], item.metadata["high"]
             if not low <= value <= high:
                 raise SpecError(
-                    f"{item.name} of a pass ({item.metadata['meaning']}) is {value}, but the rtl kernel takes {low} to {high}"
+                    f"{item.name} of a pass ({item.metadata['meaning']}) is {value}, but the rtl kernel takes {low} "
+                    f"to {high}"
                 )
 
     def words(self) -> NDArray[np.uint16]:

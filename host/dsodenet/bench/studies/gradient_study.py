@@ -1,11 +1,14 @@
-"""Error, memory, time and evaluations of f of the four gradients of an ODE block (training/gradients.py), all measured here.
+"""Error, memory, time and evaluations of f of the four gradients of an ODE block (training/gradients.py), all
+measured here.
 
-The errors are relative 2-norms over the gradients of the initial state and of every parameter, in float64, against two truths:
-`discrete` is exact backpropagation through the same steps, what training descends; `continuous` is the gradient of the
-equation's own solution, by a fine solve. Memory is the peak of what torch's allocator handed out during forward and backward.
+The errors are relative 2-norms over the gradients of the initial state and of every parameter, in float64, against
+two truths: `discrete` is exact backpropagation through the same steps, what training descends; `continuous` is the
+gradient of the equation's own solution, by a fine solve. Memory is the peak of what torch's allocator handed out
+during forward and backward.
 
-With ReLU in f no method comes near the other truth: df/dz jumps wherever an activation passes zero, and a solver's order with it.
-`--activation softplus` makes f smooth and shows the methods as their papers do. example: dsodenet study gradients --solver rk4_38
+With ReLU in f no method comes near the other truth: df/dz jumps wherever an activation passes zero, and a solver's
+order with it. `--activation softplus` makes f smooth and shows the methods as their papers do. example: dsodenet
+study gradients --solver rk4_38
 """
 
 from __future__ import annotations
@@ -64,7 +67,10 @@ def gradient_of(gradient: Gradient, problem: Problem, z0: Tensor) -> Tensor:
 
 
 def peak_bytes(gradient: Gradient, problem: Problem, z0: Tensor) -> int:
-    """The most bytes that torch held at once, beyond what it held before the call: an exact count of its CPU allocator."""
+    """The most bytes that torch held at once, beyond what it held before the call.
+
+    An exact count of its CPU allocator.
+    """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler tells of its own start and stop
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         gradient_of(gradient, problem, z0)
@@ -160,8 +166,10 @@ def text(result: dict[str, Any]) -> str:
     header = ("f", "N", "gradient", "err. discrete", "err. contin.", "peak MiB", "ms", "f fwd", "f bwd")
     rows = [[format(value, formats.get(key, "")) for key, value in row.items()] for row in result["rows"]]
     return (
-        f"measured on {result['cpu']}, {result['torch_threads']} threads, torch {result['versions']['torch']}, float64\n"
-        f"ODE block 1 of {result['spec']}, {result['solver']}, batch {result['batch']}; errors are relative\n{table(header, rows)}"
+        f"measured on {result['cpu']}, {result['torch_threads']} threads, torch {result['versions']['torch']}, "
+        "float64\n"
+        f"ODE block 1 of {result['spec']}, {result['solver']}, batch {result['batch']}; errors are "
+        f"relative\n{table(header, rows)}"
     )
 
 

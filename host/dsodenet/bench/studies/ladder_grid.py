@@ -1,7 +1,7 @@
 """The bit-exact ladder over a grid of specs: torch, reference, C simulation and simulated board, word for word.
 
-Each case trains a small model for one epoch on dim generated images and is then shown bright ones, which drive its state into
-saturation. example: dsodenet study ladder --cases xs,w4
+Each case trains a small model for one epoch on dim generated images and is then shown bright ones, which drive its
+state into saturation. example: dsodenet study ladder --cases xs,w4
 """
 
 from __future__ import annotations

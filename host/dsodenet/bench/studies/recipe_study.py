@@ -1,7 +1,8 @@
 """What each training recipe buys: one table and one figure, every figure measured in this run.
 
-Each row is trained once per seed; a finished cell is a line of OUT/cells.jsonl and is not run again, and a cell that was cut short
-goes on where it stood. Integer accuracies are those of the exported integers in the reference. example: make recipes
+Each row is trained once per seed; a finished cell is a line of OUT/cells.jsonl and is not run again, and a cell that
+was cut short goes on where it stood. Integer accuracies are those of the exported integers in the reference. example:
+make recipes
 """
 
 from __future__ import annotations

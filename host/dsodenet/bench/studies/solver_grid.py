@@ -1,8 +1,9 @@
-"""Accuracy of one trained model against solver and steps at test time: the (S, n) test of arXiv 2004.09222, measured here.
+"""Accuracy of one trained model against solver and steps at test time: the (S, n) test of arXiv 2004.09222.
 
-A model that solved its equation keeps its accuracy under more steps or a better solver; one that learned its steps loses it.
-float is the float model, integer the exported one's arithmetic. Below the table: how far the statistics that a BatchNorm shares
-move from one evaluation of f to the next, which is what decides whether sharing them harms. example: dsodenet study solvers build/digits
+A model that solved its equation keeps its accuracy under more steps or a better solver; one that learned its steps
+loses it. float is the float model, integer the exported one's arithmetic. Below the table: how far the statistics
+that a BatchNorm shares move from one evaluation of f to the next, which is what decides whether sharing them harms.
+example: dsodenet study solvers build/digits
 """
 
 from __future__ import annotations
@@ -54,8 +55,11 @@ def accuracies(run: Path, data: Dataset) -> tuple[Spec, dict[str, Accuracy]]:
 
 
 def drift(model: DsODENet, data: Dataset) -> list[dict[str, float]]:
-    """For each ODE block of a float model, over the evaluations of f, mean of channels: the standard deviation of the mean of
-    what f normalises, in units of its standard deviation; and the largest by the smallest of its standard deviations."""
+    """How what f normalises moves over its evaluations, for each ODE block of a float model, as means over channels.
+
+    mean: the standard deviation of its mean, in units of its standard deviation. std_ratio: the largest by the
+    smallest of its standard deviations.
+    """
     import torch
 
     seen: dict[int, list[torch.Tensor]] = {}
@@ -121,14 +125,19 @@ def text(result: dict[str, Any]) -> str:
     for row in result["rows"]:
         lines.setdefault((row["numbers"], row["solver"]), []).append(f"{100 * row['accuracy']:.1f}")
     trained = f"{result['trained']['solver']}, n_steps {','.join(map(str, result['trained']['n_steps']))}"
-    title = f"{result['model']}, norm {result['norm']}, trained with {trained}; accuracy % on {result['images']} test images, measured"
+    title = (
+        f"{result['model']}, norm {result['norm']}, trained with {trained}; accuracy % on {result['images']} "
+        "test images, measured"
+    )
     moved = ", ".join(f"{block['mean']:.2f}" for block in result["drift"])
     ratios = ", ".join(f"{block['std_ratio']:.2f}" for block in result["drift"])
     shared = (
-        f"over the evaluations of f, what is normalised moves its mean by {moved} standard deviations (one figure an ODE block)\n"
+        f"over the evaluations of f, what is normalised moves its mean by {moved} standard deviations (one figure an "
+        "ODE block)\n"
         f"and its standard deviation by factors up to {ratios}: what a shared BatchNorm ignores"
     )
-    return f"{title}\n{table(('numbers', 'solver', *(f'n={n}' for n in steps)), [(*key, *cells) for key, cells in lines.items()])}\n{shared}"
+    header = ("numbers", "solver", *(f"n={n}" for n in steps))
+    return f"{title}\n{table(header, [(*key, *cells) for key, cells in lines.items()])}\n{shared}"
 
 
 def panels(result: dict[str, Any]) -> dict[str, dict[str, list[tuple[float, float]]]]:
