@@ -121,14 +121,15 @@ def test_a_search_that_goes_on_makes_other_proposals(tmp_path: Path) -> None:
     assert tried[1:4] != tried[4:7]
 
 
-def test_a_trial_that_raises_fails_and_the_search_can_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_trial_that_raises_fails_and_the_search_can_go_on(
+    workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("dsodenet.exploration.sampling.run_trial", raising)
-        for workers in (1, 2):
-            with pytest.raises(ZeroDivisionError):
-                search(plan(), tmp_path, 3, workers, progress=False)
-    states = [trial.state for trial in open_study(plan(), tmp_path).trials]
-    assert FAIL in states
+        with pytest.raises(ZeroDivisionError):
+            search(plan(), tmp_path, 3, workers, progress=False)
+    assert open_study(plan(), tmp_path).trials[0].state == FAIL
     assert len(search(plan(), tmp_path, 3, progress=False)) >= 3
 
 
@@ -141,8 +142,9 @@ def test_a_killed_worker_is_said_and_its_trial_done_again(tmp_path: Path, monkey
         patch.setattr("dsodenet.exploration.sampling.run_trial", killed)
         with pytest.raises(RunError, match="a worker was killed"):
             search(plan(), tmp_path, 3, 2, progress=False)
-    left = [trial.params for trial in open_study(plan(), tmp_path).trials if trial.state == RUNNING]
-    assert left
+    trials = open_study(plan(), tmp_path).trials
+    assert {trial.state for trial in trials} == {RUNNING}
+    left = [trial.params for trial in trials]
     search(plan(), tmp_path, len(left), progress=False)
     assert networks(open_study(plan(), tmp_path)) == left
 
