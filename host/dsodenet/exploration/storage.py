@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dsodenet.errors import InputError, RunError
 from dsodenet.exploration.plan import Outcome, Plan
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 DATABASE, STUDY = "search.db", "dsodenet"
 PLAN, OUTCOME, OWNER = "plan", "outcome", "owner"  # names of what is kept of a study, and of its trials
 WAIT_S = 60.0  # for a database that another process writes to
-DIRECTIONS = ["minimize", "maximize"]  # the objective, and accuracy or multiply-accumulates
+# Of the objective, and of accuracy or multiply-accumulates.
+DIRECTIONS: list[Literal["minimize", "maximize"]] = ["minimize", "maximize"]
 OPENINGS, PAUSE_S = 5, 0.5  # two processes that make the tables of one database at once: one of them has to come again
 
 
