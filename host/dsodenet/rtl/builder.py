@@ -1,10 +1,8 @@
-"""Params -> the program of the rtl kernel: the bytes of a LOAD command. It holds the engine's picture of memory and loops.
+"""Params -> the program of the rtl kernel, the bytes of a LOAD command.
 
-A program is a header, then passes, depthwise words, pointwise words and bias words, each word padded to whole stream
-beats. A pass is one run of the pipeline (depthwise -> pointwise -> what `kind` says) over a map; its fields say where
-the loops end, in words of `input_lanes` channels and groups of `pixel_lanes` pixels. Fields are 16 bits; `..._last`
-is a count minus one. What a field is for is said where it is computed. Dense 3x3 layers and the linear layer use the
-depthwise unit with one-hot weights, which passes a tap on.
+A program is a header, then passes, depthwise words, pointwise words and bias words. Each word is padded to whole
+stream beats. passes.py says what the fields of a pass mean. A dense 3x3 layer and the linear layer use the depthwise
+unit with one-hot weights, which pass one tap on.
 """
 
 from __future__ import annotations
@@ -72,7 +70,7 @@ class Builder:
         }
 
     def _wait(self, item: Pass) -> int:
-        """Cycles after the last token of a pass before the next one may begin, though the last results are still on their way.
+        """Cycles after the last token of a pass before the next one may begin, its last results still on their way.
 
         Its first token comes TURN_CYCLES + 1 after the last one and reads the first word of the map that is being
         written, a later one per cycle; results are written in the same order, one per cycle or slower, the last one
@@ -95,7 +93,7 @@ class Builder:
         """Add a pass with these fields; it may begin as soon as its wait allows."""
         truncate = int(self.params.spec.quantisation.rounding == "TRN")
         fields = {name: value for part in parts for name, value in part.items()}
-        item = Pass(kind=KINDS.index(kind), block=block, truncate=truncate, **fields)
+        item = Pass(kind=[*KINDS].index(kind), block=block, truncate=truncate, **fields)
         self.passes.append(dataclasses.replace(item, wait_cycles=self._wait(item)))
 
     def _out(self, layer: Layer) -> dict[str, int]:
@@ -187,8 +185,10 @@ class Builder:
         }
 
     def _to_state(self, section: Section, block: int, *first: dict[str, int]) -> None:
-        """Append the pass with these fields that ends at the last layer of stem or down; at low rank it ends at the map of the
-        first factor, and a pass of the second follows."""
+        """Append the pass with these fields that ends at the last layer of stem or down.
+
+        At low rank it ends at the map of the first factor, and a pass of the second one follows.
+        """
         layer, last = next(layer for layer in section.layers if not layer.depthwise), section.layers[-1]
         if layer is not last:
             self._append("hidden", block, *first, self._out(layer))
@@ -207,8 +207,8 @@ class Builder:
         loops = self._loops(dw.in_size, self.pitch[block], self.tiles(dw.in_channels), 1, pw.out_channels)
         rows, rotate = divmod(self.pitch[block + 1], self.engine.pixel_lanes)
         target = {"stride2": 1, "dst_row_words": rows * loops["row_words"], "dst_row_rotate": rotate}
-        _check("map words per lane", -(-pw.out_size[0] * self.pitch[block + 1] // self.engine.pixel_lanes) * loops["row_words"],
-               self.engine.map_words)  # fmt: skip
+        groups = -(-pw.out_size[0] * self.pitch[block + 1] // self.engine.pixel_lanes)
+        _check("map words per lane", groups * loops["row_words"], self.engine.map_words)
         self._to_state(section, block + 1, loops, bases, front, target)
 
     def head(self, section: Section) -> None:

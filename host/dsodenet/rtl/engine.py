@@ -39,7 +39,8 @@ class Engine:
                 raise SpecError(f"kernel.{key} is {lanes}, but the rtl kernel needs 4, 8, 16, 32, 64 or 128")
         if self.output_lanes < self.input_lanes:
             raise SpecError(
-                f"kernel.output_lanes is {self.output_lanes}, but the rtl kernel needs at least input_lanes, {self.input_lanes}"
+                f"kernel.output_lanes is {self.output_lanes}, but the rtl kernel needs at least input_lanes, "
+                f"{self.input_lanes}"
             )
         if not 1 <= self.pixel_lanes <= 8:
             raise SpecError(f"kernel.pixel_lanes is {self.pixel_lanes}, but the rtl kernel needs 1 to 8")
