@@ -13,7 +13,7 @@ import numpy as np
 
 from dsodenet.contract import beats, fingerprint_words
 from dsodenet.errors import SpecError
-from dsodenet.rtl.engine import PROGRAM_MAGIC, Engine
+from dsodenet.rtl.engine import PROGRAM_MAGIC, Engine, checksum
 from dsodenet.rtl.layout import Stem, pitch, pitches
 from dsodenet.rtl.passes import KINDS, Pass
 from dsodenet.rtl.words import Words, matrix_of
@@ -249,17 +249,13 @@ class Builder:
         header[:4] = PROGRAM_MAGIC, engine.lanes_word, *fingerprint_words(self.params.model_fingerprint)
         header[5:].view("<u2")[:5] = *(len(part) for part in parts), len(self.network.channels)
         header[8:].view("<u2")[:MAX_BLOCKS] = self.evaluations
-        header[4] = (_sum(header.tobytes()) + _sum(body)) & 0xFFFFFFFF  # of all words but this one
+        header[4] = checksum(header.tobytes() + body)
         return header.tobytes() + body
 
 
 def program(params: Params, engine: Engine) -> bytes:
     """The bytes of the LOAD command; SpecError when the model does not fit the engine."""
     return Builder(params, engine).build()
-
-
-def _sum(data: bytes) -> int:
-    return int(np.frombuffer(data, "<u4").sum(dtype=np.uint64))
 
 
 def _check(what: str, value: int, limit: int) -> None:

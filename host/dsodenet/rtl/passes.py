@@ -143,7 +143,10 @@ PASS_BYTES = 2 * -(-len(FIELDS) // WORDS_PER_BEAT) * WORDS_PER_BEAT
 
 
 def pass_struct() -> str:
-    """The SystemVerilog types `kind_e` and `pass_t`. The first field of the struct is in the lowest bits."""
+    """The SystemVerilog types `kind_e` and `pass_t`, and the range of each field.
+
+    The first field of the struct is in the lowest bits.
+    """
     width = (len(KINDS) - 1).bit_length()
     items = [f"    Kind{name.title()} = {width}'d{i}" for i, name in enumerate(KINDS)]
     kinds = [
@@ -153,7 +156,15 @@ def pass_struct() -> str:
     meanings = {item.name: item.metadata["meaning"] for item in dataclasses.fields(Pass)}
     reserved = {f"reserved_{i}": "zero" for i in range(PASS_BYTES // 2 - len(FIELDS))}
     lines = [f"    logic [15:0] {name};  // {meaning}" for name, meaning in (meanings | reserved).items()]
+    bounds = {"low": "least", "high": "largest"}
+    limits = "".join(
+        f"  localparam pass_t PASS_{key.upper()} = '{{  // {word} value of each field\n" + ",\n".join(
+            f"    {name}: 16'h{value & 0xFFFF:04x}"
+            for name, value in {item.name: item.metadata[key] for item in dataclasses.fields(Pass)}.items()
+        ) + "".join(f",\n    {name}: 16'h0000" for name in reserved) + "\n  };\n"
+        for key, word in bounds.items()
+    )  # fmt: skip
     return (
         f"  typedef enum logic [{width - 1}:0] {{\n" + "\n".join(kinds) + "\n  } kind_e;\n"
-        "  typedef struct packed {\n" + "\n".join(reversed(lines)) + "\n  } pass_t;\n"
-    )
+        "  typedef struct packed {\n" + "\n".join(reversed(lines)) + "\n  } pass_t;\n" + limits
+    )  # fmt: skip
