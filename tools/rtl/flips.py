@@ -58,10 +58,10 @@ HIGHS = ("dw_max", "out_max", "state_max", "x_max", "average_max")
 class Target:
     """A small engine, a model, its program, and what goes with them in registers and streams."""
 
-    def __init__(self, params: Params, engine: Engine) -> None:
+    def __init__(self, params: Params, engine: Engine, library: KernelLibrary | None = None) -> None:
         self.params, self.engine = params, engine
         self.good = program(params, engine)
-        self.library = KernelLibrary(rtl.engine_library(engine))
+        self.library = library or KernelLibrary(rtl.engine_library(engine))
         self.images = random_images(params.spec, 1, 1)
         self.frame = np.zeros(image_bytes(params.spec.network), np.uint8)
         pack_images(self.images, self.frame)
