@@ -36,15 +36,15 @@ module program_loader
   logic [15:0] word_q, column_q;
   logic [LoadParts-1:0][15:0] words_q;
   logic [31:0] crc_q, crc, expected_q;
-  logic [127:0] crc_beat;
   assign words_o = words_q;
   assign body = stage_q == 3;
   assign s_axis_tready = busy_o;
   assign fire = s_axis_tvalid && busy_o;
   assign last_beat = body && 32'(part_q) == LoadParts - 1 && word_q + 1'b1 == words_q[part_q]
                      && column_q + 1'b1 == COLUMNS[part_q];
-  assign crc_beat = {s_axis_tdata[127:32], (stage_q == 1 ? '0 : s_axis_tdata[31:0]) ^ crc_q};
-  always_comb for (int unsigned i = 0; i < 32; i++) crc[i] = ^(crc_beat & CRC_ROWS[i]);
+  crc32 u_crc (
+      .crc_i(crc_q), .beat_i({s_axis_tdata[127:32], stage_q == 1 ? '0 : s_axis_tdata[31:0]}), .crc_o(crc)
+  );
 
   always_comb begin
     bad_header = 1'b0;
