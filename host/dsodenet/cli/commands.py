@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> Result:
 
 
 def estimate(args: argparse.Namespace) -> Result:
-    from dsodenet.hls import hls_cycles, hls_resources
+    from dsodenet.hls import best_plan
     from dsodenet.rtl import estimate, memory_map, of_spec, rtl_resources
     from dsodenet.spec import macs, parameter_comparison, parameters
 
@@ -143,7 +143,8 @@ def estimate(args: argparse.Namespace) -> Result:
         "macs_per_section": macs(spec),
         "parameters_compared": parameter_comparison(spec),
     }
-    kernels = {"rtl": rtl_resources(result.engine), "hls": hls_resources(spec)}
+    plan = best_plan(spec)
+    kernels = {"rtl": rtl_resources(result.engine), "hls": plan.resources}
     return (
         result.to_dict()
         | sizes
@@ -151,8 +152,8 @@ def estimate(args: argparse.Namespace) -> Result:
             "table": result.table(),
             "resources": {name: found.to_dict() for name, found in kernels.items()},
             "memory": memory_map(result.engine),
-            "hls_cycles": hls_cycles(spec),
-            "reuse_factor": spec.kernel.reuse_factor,
+            "hls": plan.to_dict(),
+            "hls_text": str(plan),
         }
     )
 
@@ -237,7 +238,7 @@ def show_estimate(result: Result) -> str:
         f"{compared['dsodenet']:,}, against {compared['full']:,} with full convolutions and {compared['residual']:,} unshared\n\n"
         f"XCZU7EV, estimated\n{table(('kernel', *DEVICE), rows)}\n"
         f"rtl: from Yosys' figures of its parts; on chip: {memories}\n"
-        f"hls: a model of reuse factor {result['reuse_factor']} that was never held against Vitis HLS, {result['hls_cycles']:,} cycles"
+        f"{result['hls_text']}"
     )
 
 

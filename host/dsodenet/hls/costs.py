@@ -45,7 +45,11 @@ def layer_resources(layer: Layer, spec: Spec, factor: int) -> Resources:
     inputs = math.prod(layer.weight_shape[1:]) * (layer.in_channels if layer.depthwise else 1)
     choosing = Resources(LUT=2 * inputs)  # which of its inputs a multiplier takes: 8 bits, four of them in a LUT
     bits = multipliers * q.weight_bit_width
-    held = Resources(LUT=bits * math.ceil(factor / 64)) if layer.depthwise else Resources(BRAM36=blocks(factor, bits, BRAM36))
+    held = (
+        Resources(LUT=bits * math.ceil(factor / 64))
+        if layer.depthwise
+        else Resources(BRAM36=blocks(factor, bits, BRAM36))
+    )
     return result + choosing + held + Resources(DSP=multipliers)
 
 

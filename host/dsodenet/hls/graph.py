@@ -187,9 +187,7 @@ def bias_format(params: Params, section: Section) -> Format:
     return Format(bits, bits - params.accumulator_frac_bits(section.biased))
 
 
-def project(
-    params: Params, section: Section, model: ModelWrapper, folder: Path, factors: Mapping[str, int]
-) -> Any:
+def project(params: Params, section: Section, model: ModelWrapper, folder: Path, factors: Mapping[str, int]) -> Any:
     """The hls4ml model of one section, in namespace and project `section.name`, not yet written."""
     return convert(params, (section,), model, folder, section.name, factors, namespace=section.name)
 
@@ -256,7 +254,9 @@ def check_factors(layers: list[Layer], model: Any, factors: Mapping[str, int]) -
     nodes = [node for node in model.get_layers() if node.class_name in MULTIPLYING_CLASSES]
     for layer, node in zip(layers, nodes, strict=True):
         if (taken := int(node.get_attr("reuse_factor"))) != factors[layer.name]:
-            raise SpecError(f"{layer.name}: hls4ml took the reuse factor {taken}, but {factors[layer.name]} was asked for")
+            raise SpecError(
+                f"{layer.name}: hls4ml took the reuse factor {taken}, but {factors[layer.name]} was asked for"
+            )
 
 
 def check_accumulators(params: Params, layers: list[Layer], model: Any) -> None:

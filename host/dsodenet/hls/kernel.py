@@ -99,9 +99,7 @@ def config_header(params: Params, plan: Plan) -> str:
         for part in blocks
         for row, size in (("a", "A_WORDS"), ("b", "MAX_STAGES"))
     )
-    copies = "\n".join(
-        f"        own_coefficients(coeff, {p.block}, a{p.block + 1}, b{p.block + 1});" for p in blocks
-    )
+    copies = "\n".join(f"        own_coefficients(coeff, {p.block}, a{p.block + 1}, b{p.block + 1});" for p in blocks)
     passed = ", ".join(f"n_steps[{p.block}], a{p.block + 1}, b{p.block + 1}" for p in blocks)
     return f"""{_title(params)}
 #pragma once
@@ -214,7 +212,11 @@ def _steps(parts: tuple[Section, ...], plan: Plan) -> Iterator[tuple[str, str, s
         number = part.block + 1
         if part.kind == "f":
             own = f"n_steps_{number}, num_stages, a{number}, b{number}, table{number}"
-            yield f"block{number}::pack_t", f"y{number}", f"block<block{number}>({{go}}, {{in}}, {{out}}, {{next}}, {own})"
+            yield (
+                f"block{number}::pack_t",
+                f"y{number}",
+                f"block<block{number}>({{go}}, {{in}}, {{out}}, {{next}}, {own})",
+            )
             continue
         if part.kind == "down":
             convert = f"convert<block{number}::pixels>({{go}}, {{in}}, {{out}}, {{next}})"
@@ -229,7 +231,9 @@ def _network(params: Params, parts: tuple[Section, ...], plan: Plan) -> str:
     streams: list[str] = []
 
     def stream(kind: str, name: str, depth: int = STREAM_DEPTH) -> str:
-        streams.append(f'    hls::stream<{kind}> {name}("{name}");\n    #pragma HLS STREAM variable={name} depth={depth}')
+        streams.append(
+            f'    hls::stream<{kind}> {name}("{name}");\n    #pragma HLS STREAM variable={name} depth={depth}'
+        )
         return name
 
     go, data = stream("bool", "go_0"), stream("stem::input_t", "pixel")

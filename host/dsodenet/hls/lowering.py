@@ -135,7 +135,9 @@ def _edit(file: Path, pattern: str, replacement: str) -> None:
     """Replace every match of a pattern; ToolError when there is none, as in a release of hls4ml that writes something else."""
     text, count = re.subn(pattern, replacement, file.read_text(encoding="utf-8"), flags=re.MULTILINE)
     if not count:
-        raise ToolError(f"{file.name}: hls4ml wrote nothing like {pattern!r}; the release that this was made for is 1.3.0")
+        raise ToolError(
+            f"{file.name}: hls4ml wrote nothing like {pattern!r}; the release that this was made for is 1.3.0"
+        )
     file.write_text(text, encoding="utf-8")
 
 

@@ -108,7 +108,9 @@ def convert_network(params: Params, qonnx: Path, folder: Path) -> Any:
     for part in parts:
         if part.kind == "f":
             header = sources / _header_name(part.name)
-            header.write_text(_block_header(params, part, pieces[part.name], folder / part.name, plan), encoding="utf-8")
+            header.write_text(
+                _block_header(params, part, pieces[part.name], folder / part.name, plan), encoding="utf-8"
+            )
     for header in sources.iterdir():
         backend.register_source(header.resolve())
     network = with_ode_nodes(params, {name: model.model for name, model in pieces.items()})

@@ -124,6 +124,16 @@ class Plan:
             f"{self.resources.share(name):.0%} of the {name}" for name in DEVICE if self.resources.share(name) > share
         ]
 
+    def __str__(self) -> str:
+        least, most = min(self.factors.values()), max(self.factors.values())
+        figures = ", ".join(f"{self.resources.share(name):.0%} of the {name}" for name in DEVICE)
+        over = self.exceeds(1)
+        verdict = f"does not fit: {', '.join(over)}" if over else f"fits: {figures}"
+        return (
+            f"hls: reuse factors {least} to {most}, {self.cycles:,} cycles for an image and {self.interval:,} for one of many; "
+            f"{verdict} (estimated, never held against Vitis HLS)"
+        )
+
     def to_dict(self) -> dict[str, object]:
         return {
             "kind": "estimated",
