@@ -1,13 +1,22 @@
 // The kernel's commands, over one generated struct M that describes the model (config.h):
-//   M::num_blocks, M::max_steps, M::timed
-//   M::load(words, beats, num_stages, n_steps)   reads every block's bias table
-//   M::run(beats, logits, frames, num_stages, n_steps, coeff, status, frames_done)   the chain of the sections
+//   blocks   its ODE blocks
+//   timed    whether f has bias tables, which LOAD brings
+//   load     words of a LOAD command -> the tables
+//   run      the images of a RUN command -> logits, a status, and how many images were answered
 #pragma once
 
 #include "ode_block.h"
 #include "stream_io.h"
 
 namespace dsodenet {
+
+// What the host asks for. The array holds a value for each ODE block.
+struct request {
+    unsigned command;
+    unsigned frames;
+    unsigned num_stages;
+    unsigned n_steps[MAX_BLOCKS];
+};
 
 // A token announces one image, or none any more. A process passes it on at once, so that the one behind it gets ready.
 inline bool pass(hls::stream<bool> &go, hls::stream<bool> &next) {
@@ -64,45 +73,44 @@ B:
 }
 
 template <class M>
-void execute(hls::stream<beat_t> &beats, hls::stream<beat_t> &logits, unsigned command, unsigned frames, unsigned num_stages,
-             const unsigned n_steps[MAX_BLOCKS], const int coeff[MAX_BLOCKS * COEFFS_PER_BLOCK], unsigned *status,
-             unsigned *frames_done) {
-    static bool loaded = false;
-    static unsigned loaded_evaluations[M::num_blocks];
+void execute(hls::stream<beat_t> &beats, hls::stream<beat_t> &logits, const request &asked,
+             const int coeff[MAX_BLOCKS * COEFFS_PER_BLOCK], unsigned *status, unsigned *frames_done) {
+    // Evaluations of f for which each table was loaded; 0 is none, which no request can ask for.
+    static unsigned loaded[M::blocks];
     unsigned result = STATUS_OK, done = 0;
-    bool steps_fit = true, tables_fit = loaded;
+    bool steps_fit = true, tables_fit = true;
 Check:
-    for (unsigned block = 0; block < M::num_blocks; block++) {
-        steps_fit = steps_fit && n_steps[block] >= 1 && n_steps[block] <= M::max_steps;
-        tables_fit = tables_fit && loaded_evaluations[block] == n_steps[block] * num_stages;
+    for (unsigned block = 0; block < M::blocks; block++) {
+        steps_fit = steps_fit && asked.n_steps[block] >= 1 && asked.n_steps[block] <= MAX_STEPS;
+        tables_fit = tables_fit && loaded[block] == asked.n_steps[block] * asked.num_stages;
     }
-    if (command == COMMAND_LOAD || command == COMMAND_RUN) {
+    const bool loads = asked.command == COMMAND_LOAD, runs = asked.command == COMMAND_RUN;
+    if (loads || runs) {
         if (!steps_fit)
             result = STATUS_BAD_STEPS;
-        else if (num_stages < 1 || num_stages > MAX_STAGES)
+        else if (asked.num_stages < 1 || asked.num_stages > MAX_STAGES)
             result = STATUS_BAD_STAGES;
-        else if (command == COMMAND_LOAD && !M::timed)
+        else if (loads && !M::timed)
             result = STATUS_BAD_PROGRAM; // this model has no time table
-        else if (command == COMMAND_RUN && M::timed && !tables_fit)
+        else if (runs && M::timed && !tables_fit)
             result = STATUS_NOT_LOADED;
-        else if (command == COMMAND_RUN && frames == 0)
+        else if (runs && asked.frames == 0)
             result = STATUS_BAD_FRAMES;
 
         if (result != STATUS_OK) {
             discard(beats);
-        } else if (command == COMMAND_LOAD) {
+        } else if (loads) {
             word_reader<32> words;
-            M::load(words, beats, num_stages, n_steps);
+            M::load(words, beats, asked);
             const bool surplus = words.drain(beats);
             result = words.exhausted ? STATUS_SHORT_INPUT : surplus ? STATUS_LONG_INPUT : STATUS_OK;
-            loaded = result == STATUS_OK;
         Remember:
-            for (unsigned block = 0; block < M::num_blocks; block++)
-                loaded_evaluations[block] = n_steps[block] * num_stages;
+            for (unsigned block = 0; block < M::blocks; block++)
+                loaded[block] = result == STATUS_OK ? asked.n_steps[block] * asked.num_stages : 0;
         } else {
-            M::run(beats, logits, frames, num_stages, n_steps, coeff, &result, &done);
+            M::run(beats, logits, asked, coeff, &result, &done);
         }
-    } else if (command != COMMAND_IDENTIFY) {
+    } else if (asked.command != COMMAND_IDENTIFY) {
         result = STATUS_BAD_COMMAND;
     }
     *status = result;

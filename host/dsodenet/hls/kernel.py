@@ -3,7 +3,7 @@
 The written half is in hls/*.h; the sections are hls4ml's. Nothing here computes: it names types and wires functions.
 
     config.h    one struct of types per ODE block and per section, and `model`, of which hls/kernel.h makes the commands
-    top.h       the top function, and a call of it on a register file
+    model.h     the top function, and a call of it on a register file
     kernel.cpp  the top function: its ports
 """
 
@@ -24,8 +24,8 @@ STREAM_DEPTH = 2  # a chain needs no more than a slot between neighbours
 VERDICTS = 8  # images that may be between the reader and the writer before the reader waits
 
 
-def top_header(params: Params) -> str:
-    """top.h: the top function, and a call of it on a register file."""
+def model_header(params: Params) -> str:
+    """model.h: the top function, and a call of it on a register file."""
     call = ", ".join(_passed(name, access, words) for name, access, words in _registers())
     return f"""{_title(params)}
 #pragma once
@@ -53,7 +53,7 @@ def kernel_source(params: Params) -> str:
         "fingerprint_hi": f"{high:#x}",
         "cap_channels": str(max(network.channels)),
         "cap_pixels": str(math.prod(network.map_size(0))),
-        "cap_steps": str(MAX_STEPS),
+        "cap_steps": "dsodenet::MAX_STEPS",
     }
     computed = ("status", "frames_done")
     outputs = [name for name, access, _ in _registers() if access == "ro" and name not in computed]
@@ -65,15 +65,15 @@ def kernel_source(params: Params) -> str:
     names = ", ".join(f"n_steps_{block + 1}" for block in range(MAX_BLOCKS))
     return f"""{_title(params)}
 #include "config.h"
-#include "top.h"
+#include "model.h"
 
 void {TOP}({_ports()}) {{
     #pragma HLS INTERFACE axis port=s_axis
     #pragma HLS INTERFACE axis port=m_axis
     #pragma HLS INTERFACE s_axilite port=return bundle=control
 {offsets}
-    const unsigned n_steps[] = {{{names}}};
-    dsodenet::execute<dsodenet::model>(s_axis, m_axis, command, frames, num_stages, n_steps, coeff, status, frames_done);
+    const dsodenet::request asked = {{command, frames, num_stages, {{{names}}}}};
+    dsodenet::execute<dsodenet::model>(s_axis, m_axis, asked, coeff, status, frames_done);
 {assigned}
 }}
 """
@@ -91,7 +91,7 @@ def config_header(params: Params, plan: Plan) -> str:
     timed = [part for part in blocks if part.biased.timed]
     reads = "\n".join(
         f"        read_table<block{p.block + 1}::bias_t, {p.biased.out_channels}>"
-        f"(words, beats, n_steps[{p.block}] * num_stages, table{p.block + 1});"
+        f"(words, beats, asked.n_steps[{p.block}] * asked.num_stages, table{p.block + 1});"
         for p in timed
     )
     memories = "\n".join(
@@ -100,7 +100,7 @@ def config_header(params: Params, plan: Plan) -> str:
         for row, size in (("a", "A_WORDS"), ("b", "MAX_STAGES"))
     )
     copies = "\n".join(f"        own_coefficients(coeff, {p.block}, a{p.block + 1}, b{p.block + 1});" for p in blocks)
-    passed = ", ".join(f"n_steps[{p.block}], a{p.block + 1}, b{p.block + 1}" for p in blocks)
+    passed = ", ".join(f"asked.n_steps[{p.block}], a{p.block + 1}, b{p.block + 1}" for p in blocks)
     return f"""{_title(params)}
 #pragma once
 
@@ -113,19 +113,18 @@ namespace dsodenet {{
 {types}
 {_network(params, parts, plan)}
 struct model {{
-    static const unsigned num_blocks = {len(blocks)};
-    static const unsigned max_steps = {MAX_STEPS};
+    static const unsigned blocks = {len(blocks)};
     static const bool timed = {str(bool(timed)).lower()};
 
-    static void load(word_reader<32> &words, hls::stream<beat_t> &beats, unsigned num_stages, const unsigned n_steps[]) {{
+    static void load(word_reader<32> &words, hls::stream<beat_t> &beats, const request &asked) {{
 {reads or "        // no block has a table"}
     }}
 
-    static void run(hls::stream<beat_t> &beats, hls::stream<beat_t> &results, unsigned frames, unsigned num_stages,
-                    const unsigned n_steps[], const int coeff[], unsigned *status, unsigned *frames_done) {{
+    static void run(hls::stream<beat_t> &beats, hls::stream<beat_t> &results, const request &asked, const int coeff[],
+                    unsigned *status, unsigned *frames_done) {{
 {memories}
 {copies}
-        network(beats, results, frames, num_stages, {passed}, status, frames_done);
+        network(beats, results, asked.frames, asked.num_stages, {passed}, status, frames_done);
     }}
 }};
 

@@ -3,7 +3,7 @@
 RUN/hls/<section>/          hls4ml's projects of stem, each f, downs and head, each in its own namespace
 RUN/hls/include/            headers that the projects share, and the written half of the kernel (hls/)
 RUN/hls/config.h            types and chain of this model
-RUN/hls/top.h kernel.cpp    its top function
+RUN/hls/model.h kernel.cpp  its top function
 RUN/hls/manifest.json       the fingerprint of the model in it, its reuse factors, and what they are estimated to cost
 RUN/hls/libdsodenet_csim.so
 """
@@ -98,7 +98,7 @@ def find_compiler() -> str:
 def write_sources(params: Params, plan: Plan, qonnx: Path, folder: Path, progress: Callable[[str], None]) -> None:
     """Write every C++ file of the kernel into `folder`."""
     from dsodenet.hls.graph import project, quiet, streaming_graph
-    from dsodenet.hls.kernel import config_header, kernel_source, top_header
+    from dsodenet.hls.kernel import config_header, kernel_source, model_header
 
     include = folder / "include"
     include.mkdir()
@@ -120,7 +120,7 @@ def write_sources(params: Params, plan: Plan, qonnx: Path, folder: Path, progres
     shutil.copytree(source_folder("hls"), include, dirs_exist_ok=True)
     (include / "contract.h").write_text(cpp_header(), encoding="utf-8")
     (folder / "config.h").write_text(config_header(params, plan), encoding="utf-8")
-    (folder / "top.h").write_text(top_header(params), encoding="utf-8")
+    (folder / "model.h").write_text(model_header(params), encoding="utf-8")
     (folder / "kernel.cpp").write_text(kernel_source(params), encoding="utf-8")
 
 
