@@ -8,7 +8,7 @@ by name: a callee is every function of that name with that many parameters.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -257,6 +257,10 @@ class Region:
     @cached_property
     def outer(self) -> dict[str, Variable]:
         return {v.name: v for v in self.function.parameters}
+
+    def variable(self, outside: Mapping[str, Variable], name: str) -> Variable | None:
+        """What a name means in the region; outside: the variables of the namespaces."""
+        return self.locals.get(name) or self.outer.get(name) or outside.get(name)
 
 
 def unlabelled(node: Node) -> Node:

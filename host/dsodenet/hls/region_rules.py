@@ -38,43 +38,52 @@ def by_value(kernel: KernelSources, found: Call, index: int, variable: Variable 
     return variable is not None and variable.by_value and kernel.struct(variable.type) is None
 
 
-def _variable(kernel: KernelSources, region: Region, name: str) -> Variable | None:
-    return region.locals.get(name) or region.outer.get(name) or kernel.globals.get(name)
-
-
 def one_process(kernel: KernelSources) -> Breach:
-    """A variable that several processes use: an argument, a global or a table by more than one, a channel by more than two."""
+    """Variables that too many processes of a region use.
+
+    A stream of the region and an array of it have one writer and one reader, the writer first. An argument or a global belongs to
+    one process: newer tools let two read an array that nobody writes, older ones do not.
+    """
     for region in kernel.regions:
-        users: dict[str, list[Call]] = defaultdict(list)
+        users: dict[str, list[tuple[Call, bool]]] = defaultdict(list)  # the call, and whether it may write
         for found in region.calls:
-            names = set()
+            names: dict[str, bool] = {}
             for index, argument in enumerate(found.arguments):
                 if (name := region.root(argument)) is None:
                     continue
-                variable = _variable(kernel, region, name)
+                variable = region.variable(kernel.globals, name)
                 memory = variable is not None and bool(variable.pointers or variable.dimensions)
-                if memory or not by_value(kernel, found, index, variable):
-                    names.add(name)
-            if (target := _target(found)) is not None and (name := region.root(target)) is not None:
-                names.add(name)
-            for name in names:
-                users[name].append(found)
+                copied = by_value(kernel, found, index, variable)
+                if memory or not copied:
+                    reads = copied or bool(callees := kernel.callees(found)) and all(f.parameters[index].const for f in callees)
+                    names[name] = names.get(name, False) or not reads
+            if (place := target(found)) is not None and (name := region.root(place)) is not None:
+                names[name] = True
+            for name, writes in names.items():
+                users[name].append((found, writes))
         for name, calls in users.items():
-            variable = _variable(kernel, region, name)
-            if variable is not None and (variable.constexpr or (variable.const and name in kernel.globals)):
+            variable = region.variable(kernel.globals, name)
+            if variable is None or variable.constexpr or (variable.const and name in kernel.globals):
                 continue
-            allowed = 2 if name in region.locals else 1
+            local = name in region.locals
+            allowed = 2 if local else 1
             if len(calls) > allowed:
-                names_of = ", ".join(c.callee for c in calls)
+                by = ", ".join(found.callee for found, _ in calls)
+                rule = "a channel has one writer and one reader" if local else "it can only be used in one"
                 yield (
                     region.function.file,
-                    calls[allowed].statement,
-                    f"'{name}' is used by {len(calls)} processes of {region.function.path} ({names_of}), but "
-                    + ("a channel has one writer and one reader" if allowed == 2 else "one process may use it"),
+                    calls[allowed][0].statement,
+                    f"'{name}' is used by {len(calls)} processes of {region.function.path} ({by}), but {rule}",
+                )
+            elif local and variable.dimensions and not variable.stream and len(calls) == 2 and not calls[0][1]:
+                yield (
+                    region.function.file,
+                    calls[0][0].statement,
+                    f"'{name}' is read by {calls[0][0].callee} before {calls[1][0].callee} writes it in {region.function.path}",
                 )
 
 
-def _target(found: Call) -> Node | None:
+def target(found: Call) -> Node | None:
     """The left side of an assignment of a call's result."""
     inner = found.statement.named_children[0]
     return inner.child_by_field_name("left") if inner.type == "assignment_expression" else None
@@ -84,7 +93,7 @@ def void_process(kernel: KernelSources) -> Breach:
     for region in kernel.regions:
         for found in region.calls:
             returns = {f.returns for f in kernel.callees(found)} - {"void"}
-            if returns or _target(found) is not None:
+            if returns or target(found) is not None:
                 result = f" returns {min(returns)}" if returns else "'s result is used"
                 yield (
                     region.function.file,
@@ -228,21 +237,6 @@ def dataflow_loop(kernel: KernelSources) -> Breach:
             )
 
 
-def carried_state(kernel: KernelSources) -> Breach:
-    """Scalars and structs that a region called in a loop may change and read again in the next pass."""
-    for function, found, region in _region_calls(kernel):
-        if _loop_around(found.node, function) is None:
-            continue
-        for parameter, argument in zip(region.parameters, found.arguments, strict=True):
-            changes = (parameter.reference or parameter.pointers) and not parameter.const
-            if changes and not parameter.stream and not parameter.dimensions:
-                yield (
-                    function.file,
-                    argument,
-                    f"'{text(argument)}' goes through region {region.path} and comes back for the next pass of the loop",
-                )
-
-
 def one_call_site(kernel: KernelSources) -> Breach:
     """A region with several call sites in one function, and ALLOCATION in place of one call site."""
     sites: Counter[tuple[str, str]] = Counter()
@@ -271,7 +265,10 @@ def stream_depth(kernel: KernelSources) -> Breach:
 
 
 def static_state(kernel: KernelSources) -> Breach:
-    """Memory that outlives a process: static channels, globals of two processes, a process with static locals called twice."""
+    """State that several processes would share. One process may keep state from call to call: the vendor's rule 6.4.
+
+    Memory that outlives a process: static channels, globals of two processes, a process with static locals called twice.
+    """
     users: dict[str, list[tuple[Region, Call]]] = defaultdict(list)
     calls: dict[str, list[tuple[Region, Call]]] = defaultdict(list)
     for region in kernel.regions:

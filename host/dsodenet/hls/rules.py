@@ -1,7 +1,7 @@
 """The documented rules of Vitis HLS 2024.1 to 2025.2 that C simulation cannot show, checked on a generated kernel before any synthesis.
 
-Vitis HLS is not run here: each rule cites the paragraph of the vendor's guide that it was written from. UG1399 is the user guide,
-UG1448 the guide to its messages.
+Vitis HLS is not run here: each rule cites the paragraph that it was written from. UG1399 is the user guide, UG1448 the guide to its
+messages; "AMD hls-dataflow" is the list of canonical dataflow's rules in AMD's repository ross-ai-assistant (skills/hls-dataflow).
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ class Finding:
         return f"{self.file}:{self.line}: {self.rule}: {self.sentence} ({self.paragraph})"
 
 
+BODY, LIST = "UG1399 Canonical Body", "AMD hls-dataflow rule"  # the guide, and the list of its dataflow compiler's authors
 RULES = (
-    Rule("one-process", "UG1399 Canonical Body, one reading and one writing process; HLS 200-977", region_rules.one_process),
-    Rule("void-process", "UG1399 Canonical Body, function return type must be void", region_rules.void_process),
-    Rule("canonical-region", "UG1399 Canonical Body, no control inside a region; UG1448 214-169", region_rules.canonical),
-    Rule("named-argument", "UG1399 WYSIWYG Coding Style, declarations and calls only", region_rules.named_arguments),
-    Rule("pointer-to-pointer", "UG1399 Pointer Limitations, pointer to pointer", region_rules.pointer_to_pointer),
-    Rule("dataflow-loop", "UG1399 WYSIWYG Coding Style, loop dataflow region; UG1448 214-114", region_rules.dataflow_loop),
-    Rule("carried-state", "UG1399 Canonical Body, no loop-carried dependencies", region_rules.carried_state),
-    Rule("one-call-site", "UG1399 Canonical Dataflow, one process per call", region_rules.one_call_site),
+    Rule("one-process", f"{BODY}, item 2.1; {LIST} 6.1 to 6.3, 10.3 and 10.4; HLS 200-977", region_rules.one_process),
+    Rule("void-process", f"{BODY}, item 2.3", region_rules.void_process),
+    Rule("canonical-region", f"{BODY}, item 2.5; {LIST} 4.1; UG1448 214-114", region_rules.canonical),
+    Rule("named-argument", f"{LIST} 4.6 and 4.7; UG1399 WYSIWYG Coding Style", region_rules.named_arguments),
+    Rule("pointer-to-pointer", "UG1399 Pointer Limitations", region_rules.pointer_to_pointer),
+    Rule("dataflow-loop", f"UG1399 WYSIWYG Coding Style; {LIST} 3", region_rules.dataflow_loop),
+    Rule("one-call-site", f"{LIST} 5; UG1399 Canonical Dataflow", region_rules.one_call_site),
     Rule("stream-depth", "UG1399 pragma HLS stream, depth", region_rules.stream_depth),
+    Rule("static-state", f"{BODY}, item 1; {LIST} 4.4, 5 and 9", region_rules.static_state),
     Rule("interface-on-top", "UG1399 pragma HLS interface, top-level function only", code_rules.interface_on_top),
-    Rule("loop-bound", "UG1399 Working with Variable Loop Bounds; loops with multiple exits", code_rules.loop_bound),
+    Rule("loop-bound", "UG1399 Working with Variable Loop Bounds", code_rules.loop_bound),
     Rule("no-recursion", "UG1399 Unsupported C/C++ Constructs, recursive functions", code_rules.no_recursion),
     Rule("no-dynamic-memory", "UG1399 Unsupported C/C++ Constructs, dynamic memory", code_rules.no_dynamic_memory),
-    Rule("partition-limit", "UG1448 200-868, complete partition over 1024 elements", code_rules.partition_limit),
-    Rule("aggregate-structs", "UG1399 Structs, arrays of structs are disaggregated", code_rules.aggregate_structs),
-    Rule("static-state", "UG1399 Canonical Body, local non-static variables", region_rules.static_state),
+    Rule("partition-limit", "UG1448 200-868, complete partition above 1024", code_rules.partition_limit),
+    Rule("aggregate-structs", "UG1399 Structs, arrays of structs", code_rules.aggregate_structs),
 )
 
 
