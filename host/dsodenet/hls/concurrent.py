@@ -110,17 +110,17 @@ def _watch(variable: Variable, outside: bool) -> str:
 
 def _region_edits(kernel: KernelSources, region: Region) -> list[tuple[int, str]]:
     block = region.block
+    depths = [
+        f"csim::set_depth({name.strip()}, {depth}); "
+        for pragma in pragmas(block, "STREAM")
+        if (depth := pragma.option("depth"))
+        for name in (pragma.option("variable") or "").split(",")
+        if name.strip()
+    ]
     edits = [
         (block.start_byte + 1, f' csim::region dsodenet_region("{region.function.path}");'),
-        (block.end_byte - 1, "dsodenet_region.run(); "),
+        (block.end_byte - 1, "".join(depths) + "dsodenet_region.run(); "),
     ]
-    for pragma in pragmas(block, "STREAM"):
-        depth, names = pragma.option("depth"), pragma.option("variable")
-        if depth and names:
-            end = pragma.node.end_byte
-            sized = "".join(f"csim::set_depth({name.strip()}, {depth}); " for name in names.split(","))
-            # A pragma node may or may not include the end of its line.
-            edits.append((end, sized) if pragma.node.text.endswith(b"\n") else (end + 1, sized))
     for child in block.children:
         statement = unlabelled(child)
         if (found := call_of(statement)) is not None:
