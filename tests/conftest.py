@@ -67,7 +67,10 @@ Damage = Callable[[bytes, int], list[bytes]]
 
 @pytest.fixture(scope="session")
 def damaged() -> Damage:
-    """damaged(content, count): copies with a few random bytes changed, one in ten cut short; the same ones every time."""
+    """damaged(content, count): copies with a few random bytes changed, one in ten cut short.
+
+    The same ones every time.
+    """
 
     def make(content: bytes, count: int) -> list[bytes]:
         random = Random(len(content))

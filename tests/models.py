@@ -1,4 +1,4 @@
-"""Models that tests share: random integers for small networks, and random specs for the rtl kernel, drawn from a seed."""
+"""Models that tests share: random integers for small networks, and random specs for the rtl kernel."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "host"
 # The packages and the modules beside them, from the ground up: each imports only from those before it.
 ORDER = (
-    *("lazy", "errors", "files", "text", "runs", "spec", "reference", "contract", "data"),
+    *("lazy", "errors", "outside", "files", "text", "command", "runs", "spec", "reference", "contract", "data"),
     *("rtl", "plots", "qonnx_graph", "hls", "nets", "training", "exporting"),
     *("runtime", "ladder", "overlay", "exploration", "bench", "cli", "zoo", "__main__"),
 )

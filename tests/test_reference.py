@@ -36,7 +36,10 @@ def to_format(value: Tensor, frac_bits: int, fmt: Format) -> Tensor:
 
 
 def convolve(params: Params, layer: Layer, x: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x: int64 (batch, channels, height, width) -> int64 in the format of the layer's destination; logits stay as they are."""
+    """x: int64 (batch, channels, height, width) -> int64 in the format of the layer's destination.
+
+    Logits stay as they are.
+    """
     weight = torch.from_numpy(params.arrays[f"{layer.name}.weight"].astype(np.int64))
     if bias is None:
         bias = torch.from_numpy(params.arrays[bias_name(layer)].astype(np.int64))
@@ -49,7 +52,10 @@ def convolve(params: Params, layer: Layer, x: Tensor, bias: Tensor | None = None
 
 
 def time_bias(params: Params, layer: Layer, t: Fraction) -> Tensor:
-    """The bias at time t: linear between two knots, the position rounded to 2**-12 and the value to an integer, half to even."""
+    """The bias at time t, linear between two knots.
+
+    The position is rounded to 2**-12 and the value to an integer, both half to even.
+    """
     solver, knots = params.spec.solver, params.arrays[f"{layer.name}.knots"].tolist()
     where = (t - Fraction(solver.t0)) / (Fraction(solver.t1) - Fraction(solver.t0)) * (len(knots) - 1)
     position = Fraction(round(where * 4096), 4096)

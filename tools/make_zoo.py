@@ -1,6 +1,6 @@
 """Train the models of the zoo and write their cards: every figure of a card is computed in the run that writes it.
 
-example: python -m dsodenet.zoo.make digits-xs digits-w4
+example: python -m tools.make_zoo digits-xs digits-w4
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 
 from dsodenet import __version__
+from dsodenet.command import Values
 from dsodenet.data.datasets import load_dataset
 from dsodenet.data.domains import ANGLE
-from dsodenet.errors import DsodenetError, InputError
+from dsodenet.errors import InputError
 from dsodenet.exporting.integers import export
-from dsodenet.files import atomic_file, atomic_folder, read_text
+from dsodenet.files import atomic_file, atomic_folder
+from dsodenet.outside import read_text
 from dsodenet.reference import Reference
 from dsodenet.rtl.cycles import estimate
 from dsodenet.runs import PREFIX, ZOO, Run
@@ -31,6 +33,7 @@ from dsodenet.spec.specification import Spec
 from dsodenet.text import table
 from dsodenet.training.options import Options
 from dsodenet.training.trainer import train
+from tools import command_line
 
 CARD = "README.md"
 SOURCE = "digits"
@@ -105,7 +108,7 @@ def write_card(name: str, folder: Path) -> Path:
 
 
 def integer_accuracies(params: Params, metrics: dict[str, Any]) -> dict[str, float]:
-    """data set -> share of its test images that the integers classify rightly, for each one that the model was trained on."""
+    """Data set -> share of its test images that the integers classify rightly, for each set trained on."""
     result = {}
     for name in (domain["name"] for domain in (metrics["data"], metrics["target"]) if domain is not None):
         data = load_dataset(name, params.spec.network)
@@ -153,22 +156,36 @@ def card(name: str, params: Params, metrics: dict[str, Any], integers: dict[str,
             "",
             f"Trained and measured on scikit-learn's digits: {metrics['data']['train_images']} training images, "
             f"{metrics['data']['test_images']} test images. One training, seed {metrics['options']['seed']}; "
-            f"{metrics['options']['epochs']} epochs in float, {metrics['options']['qat_epochs']} quantisation-aware.{adapted}",
+            f"{metrics['options']['epochs']} epochs in float, {metrics['options']['qat_epochs']} "
+            f"quantisation-aware.{adapted}",
             "",
             "| figure | value |",
             "|---|---|",
             *(f"| {what} | {value} |" for what, value in rows),
             "",
-            f"Made by `python -m dsodenet.zoo.make {name}` with {packages}. Fingerprint {params.fingerprint[:16]}.",
+            f"Made by `python -m tools.make_zoo {name}` with {packages}. Fingerprint {params.fingerprint[:16]}.",
             "",
-            "Not for anything but trying the tools: digits of 8 x 8 pixels from 43 writers are no measure of handwriting at large.",
+            "Not for anything but trying the tools: digits of 8 x 8 pixels from 43 writers are no measure of "
+            "handwriting at large.",
             "",
         )
     )
 
 
+def work(args: argparse.Namespace) -> Values:
+    if unknown := [name for name in args.names if name not in ENTRIES]:
+        raise InputError(f"model is {unknown[0]!r}, but it must be one of {', '.join(ENTRIES)}")
+    names = args.names or ENTRIES
+    made = [write_card(name, args.out / name) if args.cards else make(name, args.out) for name in names]
+    return Values({path.name: sum(file.stat().st_size for file in path.iterdir()) for path in made}, text)
+
+
+def text(sizes: dict[str, Any]) -> str:
+    return f"dsodenet {__version__}\n{table(('model', 'bytes'), list(sizes.items()))}"
+
+
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m dsodenet.zoo.make", description=__doc__)
+    parser = command_line.parser("tools.make_zoo", __doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(ENTRIES)} (default: all)")
     parser.add_argument(
         "--out", type=Path, default=ZOO, metavar="DIR", help="folder of the zoo (default: the package's)"
@@ -176,19 +193,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--cards", action="store_true", help="train nothing: write the cards of the models that are there anew"
     )
-    args = parser.parse_args(arguments)
-    try:
-        unknown = [name for name in args.names if name not in ENTRIES]
-        if unknown:
-            raise InputError(f"model is {unknown[0]!r}, but it must be one of {', '.join(ENTRIES)}")
-        names = args.names or ENTRIES
-        made = [write_card(name, args.out / name) if args.cards else make(name, args.out) for name in names]
-    except DsodenetError as error:
-        print(f"zoo: {error}", file=sys.stderr)
-        return 2
-    files = [(path.name, sum(file.stat().st_size for file in path.iterdir())) for path in made]
-    print(f"dsodenet {__version__}\n{table(('model', 'bytes'), files)}")
-    return 0
+    return command_line.run(parser, work, arguments)
 
 
 if __name__ == "__main__":

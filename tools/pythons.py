@@ -1,8 +1,9 @@
 """Other Pythons for tests: those of the PYNQ images in clean environments, and one for aarch64 under qemu-user.
 
-`python -m tools.pythons boards FOLDER` installs the wheel with the pynq of each image and runs the self-test on the simulated board.
-`python -m tools.pythons aarch64 FOLDER` fetches what tests/test_wheel.py needs for aarch64: packages of Debian into FOLDER, of which
-nothing is installed on this machine, and NumPy's wheel. It needs apt-get and dpkg-deb, and a Debian or Ubuntu whose mirrors hold arm64.
+`python -m tools.pythons boards FOLDER` installs the wheel with the pynq of each image and runs the self-test on the
+simulated board. `python -m tools.pythons aarch64 FOLDER` fetches what tests/test_wheel.py needs for aarch64: packages
+of Debian into FOLDER, of which nothing is installed on this machine, and NumPy's wheel. It needs apt-get and
+dpkg-deb, and a Debian or Ubuntu whose mirrors hold arm64.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ def _clean() -> dict[str, str]:
 
 
 def build_wheel(folder: Path) -> Path:
-    """The wheel of this checkout, built in `folder` from a copy, with the setuptools that is installed: nothing is downloaded."""
+    """The wheel of this checkout, built in `folder` from a copy, with the setuptools that is installed.
+
+    Nothing is downloaded.
+    """
     tree = folder / "tree"
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir(parents=True)
@@ -131,7 +135,7 @@ def aarch64_python(folder: Path) -> list[str]:
 
 
 def _packages(apt: Path, architecture: str, names: tuple[str, ...]) -> list[Path]:
-    """Download Debian packages with all they need, by an apt that believes nothing is installed and leaves the real one alone."""
+    """Download Debian packages with all they need, by an apt of their own that believes nothing is installed."""
     for part in ("state/lists/partial", "cache/archives/partial"):
         (apt / part).mkdir(parents=True)
     (apt / "status").touch()

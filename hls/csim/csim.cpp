@@ -1,5 +1,5 @@
 // C simulation of the kernel behind the C interface that every kernel library has: one command per call.
-#include "kernel.h"
+#include "model.h"
 
 #include <cstdint>
 #include <cstring>

@@ -2,7 +2,8 @@
 
     train -> export -> lower -> verify -> Accelerator(run).predict(images)
 
-Importing the package needs NumPy only. A name below is imported when it is first used; torch, hls4ml and pynq come with it.
+Importing the package needs NumPy only. A name below is imported when it is first used; torch, hls4ml and pynq come
+with it.
 """
 
 from typing import TYPE_CHECKING

@@ -2,63 +2,129 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from dsodenet.errors import InputError, RunError, ToolError
 
-MAX_TEXT_BYTES = 16 << 20
+HIDDEN = re.compile(r"\.[0-9a-f]{8}(\.\w+)?")  # what follows the name of a file while it is written beside its place
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to; it takes the place of `path` only if the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    beside = Path(name)
-    try:
+    """Yield a path beside `path` to write to; it takes the place of `path` only if the block ends well.
+
+    A symbolic link is followed, so that the file it names is replaced. The file keeps its mode; a new one has the
+    umask's. An OSError of the block names `path`. What a killed process left beside `path` is removed first.
+    """
+    with atomic_files(path) as (beside,):
         yield beside
-        beside.chmod(0o644)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_files(*paths: Path) -> Iterator[tuple[Path, ...]]:
+    """The same for files that belong together: all are whole before the first takes its place."""
+    targets = [Path(os.path.realpath(path)) for path in paths]
+    with ExitStack() as stack:
+        held = [stack.enter_context(_held(target, folder=False)) for target in targets]
+        try:
+            yield tuple(held)
+        except OSError as error:
+            if error.filename is not None and Path(os.fsdecode(error.filename)) not in held:
+                raise
+            raise type(error)(error.errno, error.strerror or str(error), str(paths[0])) from None
+        for beside, target in zip(held, targets):
+            if target.exists():
+                beside.chmod(target.stat().st_mode & 0o777)
+            _flush(beside)
+        for beside, target in zip(held, targets):
+            os.replace(beside, target)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a new folder beside `path`; it takes the place of `path`, and the old one goes, only if the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
+    """Yield a new folder beside `path`.
+
+    It takes the place of `path`, and the old one goes, only if the block ends well.
+    """
+    path = Path(os.path.realpath(path))
+    with _held(path, folder=True) as beside:
         yield beside
-        beside.chmod(0o755)
         if path.exists():
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-            os.rename(path, old)  # an empty folder may be replaced
-            os.rename(beside, path)
-            shutil.rmtree(old)
+            with _held(path, folder=True) as old:
+                os.rename(path, old)  # an empty folder may be replaced
+                os.rename(beside, path)
         else:
             os.rename(beside, path)
+
+
+@contextmanager
+def _held(path: Path, folder: bool) -> Iterator[Path]:
+    """A new hidden file or folder beside `path`, locked while it is written, and gone at the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        if HIDDEN.fullmatch(left.name.removeprefix(f".{path.name}")) and (lock := _lock(left)) is not None:
+            _remove(left)  # a killed process left it, or it would be locked
+            os.close(lock)
+    while True:
+        beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
+        if folder:
+            beside.mkdir()
+        else:
+            beside.touch(exist_ok=False)
+        lock = _lock(beside)
+        if lock is not None and beside.exists():
+            break  # else another process took it for a left one
+    try:
+        yield beside
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        _remove(beside)
+        os.close(lock)
 
 
-def check_output(path: Path, suffix: str) -> None:
-    """InputError for a path that no file of this kind can be written to, before there is work to lose."""
-    if path.suffix != suffix or (path.exists() and not path.is_file()):
-        raise InputError(f"output is {path}, but it must be a {suffix} file")
-    check_writable(path, f"output is {path}")
+def _lock(path: Path) -> int | None:
+    """A descriptor that holds the lock of a file or folder; None where another process holds it."""
+    import fcntl
+
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Let the content reach the disk before the name does."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def check_writable(path: Path, what: str) -> None:
-    """Make what `atomic_file` makes, and take it away. Permissions alone say little: of a full disk, or of /proc to root."""
+    """Make what `atomic_file` makes, and take it away.
+
+    Permissions alone say little: of a full disk, or of /proc to root.
+    """
     folder = next(folder for folder in path.absolute().parents if folder.exists())
     try:
         handle, name = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.", suffix=path.suffix)
@@ -75,30 +141,29 @@ def write_json(data: Any, path: Path) -> None:
         beside.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
 
 
-def read_text(path: Path) -> str:
-    """The text of a small file from outside."""
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path}: no file that can be read")
-    if path.stat().st_size > MAX_TEXT_BYTES:
-        raise InputError(f"{path}: {path.stat().st_size} bytes, but at most {MAX_TEXT_BYTES} are read")
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not UTF-8 text") from None
-
-
 @contextmanager
 def only_one(folder: Path, what: str) -> Iterator[None]:
-    """Hold a folder by a lock file in it; RunError while another process holds it. what: the other's work, in words."""
+    """Hold a folder by a lock file in it; RunError while another process holds it.
+
+    what: the other's work, in words. The lock file goes at the end, and the folder too where nothing else is in it.
+    """
     import fcntl
 
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
+    path = folder / ".lock"
+    with open(path, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not path.exists() or not os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                raise BlockingIOError  # its holder has just ended and taken the file away
         except BlockingIOError:
             raise RunError(f"{folder}: another {what} is running here") from None
-        yield
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def source_folder(name: str) -> Path:

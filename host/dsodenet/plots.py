@@ -31,8 +31,8 @@ def save(figure: Figure, path: Path) -> Path:
 def trajectory_figure(params: Params, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Figure:
     """How the integer state of the last ODE block moves through the solver steps.
 
-    Left: the channel means of every image, on the two directions in which the final states differ most; a line per image from
-    the first state to the last. Right: the state of a few images after each step, averaged over channels.
+    Left: the channel means of every image, on the two directions in which the final states differ most; a line per
+    image from the first state to the last. Right: the state of a few images after each step, averaged over channels.
     """
     block = len(params.spec.network.channels) - 1
     states = np.stack(Reference(params).trajectory(images, block)) * params.formats[f"z{block + 1}"].scale
@@ -75,7 +75,10 @@ def trajectory_figure(params: Params, images: NDArray[np.uint8], labels: NDArray
 
 
 def schedule_figure(estimate: Estimate) -> Figure:
-    """The pointwise array over the cycles of an image: height is the share of its multipliers at work, width is time."""
+    """The pointwise array over the cycles of an image.
+
+    Height is the share of its multipliers at work, width is time.
+    """
     figure = Figure(figsize=(10, 2.6), layout="constrained")
     axes = figure.subplots()
     colours, start = matplotlib.colormaps["tab10"], 0
@@ -90,7 +93,8 @@ def schedule_figure(estimate: Estimate) -> Figure:
     axes.set(xlim=(0, start + estimate.other), ylim=(0, 1), xlabel="clock cycle", ylabel="array at work")
     share = estimate.macs_per_cycle / DEVICE_MACS
     axes.set_title(
-        f"{estimate.spec.name}: {estimate.cycles:,} cycles per image, {share:.0%} of the device's {DEVICE_MACS:,} MAC/cycle"
+        f"{estimate.spec.name}: {estimate.cycles:,} cycles per image, {share:.0%} of the device's {DEVICE_MACS:,} "
+        "MAC/cycle"
     )
     figure.legend(loc="outside right center", fontsize=8)
     return figure
@@ -115,7 +119,10 @@ def resource_figure(builds: dict[str, Resources]) -> Figure:
 
 
 def front_figure(result: dict[str, Any]) -> Figure:
-    """A search (front.json): every point, the front through the best of them. Points that were only estimated lie below the axis."""
+    """A search (front.json): every point, the front through the best of them.
+
+    Points that were only estimated lie below the axis.
+    """
     objective = result["plan"]["goal"]["objective"]
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""QONNX pieces -> one graph: the whole network with its solver loop unrolled, or with one OdeBlock node per ODE block."""
+"""QONNX pieces -> one graph: the network with its solver loop unrolled, or with one OdeBlock node per ODE block."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ QUANT_ROUNDING = {"RND_CONV": "ROUND", "TRN": "FLOOR"}
 
 
 class Joiner:
-    """A graph under construction. Tensors are named by whoever adds them; constants are shared by value of their name."""
+    """A graph under construction.
+
+    Tensors are named by whoever adds them; constants are shared by value of their name.
+    """
 
     def __init__(self, image_name: str, image_shape: Iterable[int]) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -52,7 +55,10 @@ class Joiner:
         )
 
     def splice(self, piece: ModelProto, inputs: list[str], section: str, instance: str) -> str:
-        """Copy a piece in, fed by `inputs`; returns its output. What does not depend on its inputs is copied once per section."""
+        """Copy a piece in, fed by `inputs`.
+
+        Returns its output. What does not depend on its inputs is copied once per section.
+        """
         graph = piece.graph
         constants = {tensor.name: tensor for tensor in graph.initializer}
         names = {tensor.name: f"{section}_{tensor.name}" for tensor in graph.initializer}
@@ -118,10 +124,12 @@ def load_pieces(params: Params, folder: Path) -> dict[str, ModelProto]:
 
 
 def unrolled(params: Params, pieces: dict[str, ModelProto]) -> ModelProto:
-    """float images in [0, 1] (1, channels, height, width) -> logits (1, num_classes), every evaluation of f its own nodes.
+    """float images in [0, 1] (1, channels, height, width) -> logits (1, num_classes).
 
-    Executors of QONNX compute in float32: a weighted sum of slopes that needs more than 24 bits can round differently there,
-    by one LSB of the state. The integers of `reference` are the truth.
+    Every evaluation of f has its own nodes.
+
+    Executors of QONNX compute in float32: a weighted sum of slopes that needs more than 24 bits can round differently
+    there, by one LSB of the state. The integers of `reference` are the truth.
     """
     network = params.spec.network
     graph = Joiner("image", (1, *network.image_shape))
@@ -170,7 +178,8 @@ def _unroll_block(graph: Joiner, params: Params, section: Section, piece: ModelP
 def with_ode_nodes(params: Params, pieces: dict[str, ModelProto]) -> ModelProto:
     """Channels-last pieces -> one channels-last graph in which each ODE block is a single node of domain `dsodenet`.
 
-    The node's attribute `section` names its f, `state` is the format of its input and output, (1, height, width, channels).
+    The node's attribute `section` names its f, `state` is the format of its input and output, (1, height, width,
+    channels).
     """
     network = params.spec.network
     graph = Joiner("image", (1, network.height, network.width, network.in_channels))

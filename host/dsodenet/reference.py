@@ -1,9 +1,11 @@
-"""The integer model in NumPy: the definition of truth that every other backend equals word for word, and the fast CPU path.
+"""The integer model in NumPy: the definition of truth that every other backend equals word for word, and the fast CPU
+path.
 
-All integers travel as floats that hold them exactly. A layer's accumulator bound, computed from its weights, decides the type:
-below 2**24 float32 represents every partial sum, so BLAS in any order gives the exact integer; otherwise float64 (2**53) does.
-Requantisation is a power of two folded into the weights, then rint (half to even) and clip: each exact.
-Maps are (batch, height, width, channels) inside, so that a row of pixels times channels is one contiguous vector.
+All integers travel as floats that hold them exactly. A layer's accumulator bound, computed from its weights, decides
+the type: below 2**24 float32 represents every partial sum, so BLAS in any order gives the exact integer; otherwise
+float64 (2**53) does. Requantisation is a power of two folded into the weights, then rint (half to even) and clip:
+each exact. Maps are (batch, height, width, channels) inside, so that a row of pixels times channels is one contiguous
+vector.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from dsodenet.spec import Format, Layer, Params, Section, bias_name, integrate, 
 Map = NDArray[Any]  # (batch, height, width, channels), integers held in float32 or float64
 OnStep = Callable[[int, Map], None]
 ROUND: dict[str, Callable[..., Any]] = {"RND_CONV": np.rint, "TRN": np.floor}
-CHUNK_BYTES = 1 << 20  # of one float32 map: what stays in a core's cache
+CHUNK_BYTES = 1 << 20  # a float32 map of this size stays in a core's cache
 
 
 def exact_float(bound: int) -> type:
@@ -53,7 +55,7 @@ class Convolution:
         frac_bits = params.accumulator_frac_bits(layer)
         self.lsb = (
             1.0 if self.dest is None else 2.0 ** (self.dest.frac_bits - frac_bits)
-        )  # of the accumulator, in LSBs of dest
+        )  # LSB of the accumulator, in LSBs of dest
         weight = params.arrays[f"{layer.name}.weight"].astype(self.dtype) * self.dtype(self.lsb)
         if layer.depthwise:
             # (kernel, kernel, width, channels): the weights again for each pixel of a row
@@ -67,7 +69,7 @@ class Convolution:
         return bias.astype(self.dtype) * self.dtype(self.lsb)
 
     def __call__(self, x: Map, bias: NDArray[Any] | None = None) -> Map:
-        """x: (batch, height, width, in_channels) -> (batch, height, width, out_channels) in the format of `layer.dest`."""
+        """(batch, height, width, in_channels) -> (batch, height, width, out_channels) in the format of `layer.dest`."""
         layer = self.layer
         x = x.astype(self.dtype, copy=False)
         if layer.padding:
@@ -81,7 +83,10 @@ class Convolution:
         return out if self.dest is None else requantise(out, self.dest)
 
     def _windows(self, x: Map) -> Map:
-        """What each output of a contiguous padded map sees, without a copy: (batch, height, kernel, kernel, width, channels)."""
+        """What each output of a contiguous padded map sees, without a copy.
+
+        (batch, height, kernel, kernel, width, channels).
+        """
         kernel, stride, (height, width) = self.layer.kernel, self.layer.stride, self.layer.out_size
         image, row, pixel, channel = x.strides
         shape = (len(x), height, kernel, kernel, width, x.shape[3])
@@ -111,7 +116,7 @@ class OdeBlock:
         self.convolutions = [Convolution(params, layer) for layer in section.layers]
         self.biased = self.convolutions[section.layers.index(section.biased)]
         coeff = params.spec.quantisation.coeff
-        self.lsb = 2.0 ** (self.z.frac_bits - k.frac_bits - coeff.frac_bits)  # of coefficient * k, in LSBs of z
+        self.lsb = 2.0 ** (self.z.frac_bits - k.frac_bits - coeff.frac_bits)  # LSB of coefficient * k, in LSBs of z
         solver = params.spec.solver
         self.set_solver(
             solver.n_steps[section.block],
@@ -163,7 +168,10 @@ class Reference:
             self.parts.append((section, part))
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """images: uint8 (batch, channels, height, width) -> int32 logits (batch, num_classes), in LSBs of params.logits_scale."""
+        """uint8 images (batch, channels, height, width) -> int32 logits (batch, num_classes) in LSBs.
+
+        One LSB is worth params.logits_scale.
+        """
         network = self.params.spec.network
         out = np.empty((len(images), network.num_classes), np.int32)
         height, width = network.map_size(0)
@@ -211,7 +219,8 @@ class Reference:
 def global_average(z: Map, source: Format, dest: Format) -> Map:
     """Q(sum / count), rounded as if the quotient were exact.
 
-    float64 does that: a quotient that is no tie lies at least 1 / (2 * count) LSB from one, far more than the division's error.
+    float64 does that: a quotient that is no tie lies at least 1 / (2 * count) LSB from one, far more than the
+    division's error.
     """
     total = z.sum(axis=(1, 2), keepdims=True, dtype=np.float64) * 2.0 ** (dest.frac_bits - source.frac_bits)
     return requantise(total / (z.shape[1] * z.shape[2]), dest).astype(np.float32)

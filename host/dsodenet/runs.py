@@ -1,6 +1,7 @@
 """Run folders: where each file of a run lies, the models of the zoo, and which runs are read only.
 
-RUN/checkpoint.pt  metrics.json  metrics.csv  tensorboard/   what training leaves (teachers.pt: of a recipe for teachers)
+RUN/checkpoint.pt  metrics.json  metrics.csv  tensorboard/   what training leaves (teachers.pt: of a recipe for
+teachers)
 RUN/unfinished/                                              a training that can be resumed
 RUN/spec.json  params.npz                                    the exported model: spec and formats, integers
 RUN/model.qonnx.onnx  qonnx/                                 the exported graphs: the whole network, and its pieces
@@ -16,14 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from dsodenet.errors import InputError, RunError
-from dsodenet.files import check_writable, read_text
+from dsodenet.files import check_writable
+from dsodenet.outside import read_json
 
 ZOO = Path(__file__).resolve().parent / "zoo"
 PREFIX = "zoo:"
+OWN_FILES = ("spec.json", "metrics.json", "metrics.csv")  # names of a run that results could have, too
 
 
 def zoo_names() -> list[str]:
-    """The models that come with the package, each a folder with params.npz, spec.json, metrics.json and a model card, README.md."""
+    """The models that come with the package.
+
+    Each is a folder with params.npz, spec.json, metrics.json and a model card, README.md.
+    """
     return sorted(path.parent.name for path in ZOO.glob("*/params.npz"))
 
 
@@ -123,8 +129,8 @@ class Run:
     def data_name(self) -> str | None:
         """The data set that the model was trained on; None where the run does not say."""
         try:
-            return str(json.loads(read_text(self.metrics))["data"]["name"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return str(read_json(self.metrics, "the metrics of a run")["data"]["name"])
+        except (InputError, LookupError, TypeError):
             return None
 
 
@@ -142,15 +148,16 @@ def read_manifest(folder: Path, fingerprint: str, made: str, again: str) -> dict
     if not path.is_file():
         raise RunError(f"{folder}: no {made} here; run `{again}`")
     try:
-        content = json.loads(read_text(path))
+        content = dict(read_json(path, "a manifest"))
         found = content["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (InputError, LookupError, TypeError, ValueError):
         raise RunError(f"{path}: not a manifest; run `{again}` again") from None
     if found != fingerprint:
         raise RunError(
-            f"{folder}: was made from model {str(found)[:16]}, but the run holds {fingerprint[:16]}; run `{again}` again"
+            f"{folder}: was made from model {str(found)[:16]}, but the run holds {fingerprint[:16]}; "
+            f"run `{again}` again"
         )
-    return dict(content)
+    return content
 
 
 def check_folder(path: Path) -> None:
@@ -160,3 +167,15 @@ def check_folder(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file, but --out must name a folder")
     check_writable(path / "x" if path.is_dir() else path, f"--out is {path}")
+
+
+def check_output(path: Path, suffix: str) -> None:
+    """InputError for a path that no file of this kind can be written to, before there is work to lose.
+
+    The files of a run are such: who writes a result over RUN/spec.json has lost the run.
+    """
+    if path.suffix.lower() != suffix or (path.exists() and not path.is_file()):
+        raise InputError(f"output is {path}, but it must be a {suffix} file")
+    if path.name in OWN_FILES and Run(path.parent).spec.exists():
+        raise InputError(f"output is {path}, but that is a file of the run {path.parent}")
+    check_writable(path, f"output is {path}")

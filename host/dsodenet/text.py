@@ -1,4 +1,4 @@
-"""Text for people: tables and paragraphs that fit a terminal, progress bars, and figures with their spread over seeds."""
+"""Text for people: tables and paragraphs that fit a terminal, progress bars, figures with their spread over seeds."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def _is_number(text: str) -> bool:
 
 
 @contextmanager
-def progress_bar(title: str, total: int, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """A bar that moves with each named step.
+def progress_bar(title: str, total: int | None, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """A bar that moves with each named step. total: how many there are, or None where only the work knows.
 
     It shows where standard error is a terminal and tqdm is installed. The board may lack tqdm.
     """

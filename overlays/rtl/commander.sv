@@ -6,7 +6,6 @@
 module commander
   import dsodenet_registers_pkg::*;
 #(
-    parameter int unsigned MAX_STEPS = 64,
     parameter int unsigned DRAIN_PATIENCE = 1024
 ) (
     input  logic                        clk_i,

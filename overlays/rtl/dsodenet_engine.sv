@@ -15,7 +15,6 @@ module dsodenet_engine
     parameter int unsigned MAX_TILES = 256,     // input words of one layer
     parameter int unsigned LOGIT_WORDS = 32,
     parameter int unsigned MAX_PASSES = 32,
-    parameter int unsigned MAX_STEPS = 64,
     parameter MAP_STYLE = "ultra"
 ) (
     input  logic         clk,
@@ -79,9 +78,7 @@ module dsodenet_engine
       .stalls_in_i(stalls_in), .stalls_out_i(stalls_out)
   );
 
-  commander #(
-      .MAX_STEPS(MAX_STEPS)
-  ) u_commander (
+  commander u_commander (
       .clk_i(clk), .rst_ni(rst_n), .start_i(start), .done_o(done), .status_o(status), .command_i(command), .frames_i(frames),
       .num_stages_i(num_stages), .n_steps_i(n_steps), .frames_done_o(frames_done), .cycles_o(cycles), .stalls_in_o(stalls_in),
       .stalls_out_o(stalls_out), .load_start_o(load_start), .load_busy_i(load_busy), .load_done_i(load_done),

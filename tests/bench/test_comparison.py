@@ -1,4 +1,4 @@
-"""The comparison with software: which rows there are, what they say about themselves, and that all of them computed the same."""
+"""The comparison with software: which rows there are, what they say of themselves, and that all computed the same."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def result(run: Path) -> dict[str, Any]:
     """Every backend that needs no compiler, on one and on two threads, whatever the machine has."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compare, "all_threads", lambda: 2)
-        return compare.compare(run, QUICK, (1, 3), 2)
+        return compare.compare(run, QUICK, (1, 3), 2).to_dict()
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_every_row_says_what_it_is(run: Path, result: dict[str, Any]) -> None:
     for batch in (1, 3):
         found = [row for row in result["rows"] if row["batch"] == batch]
         assert [(row["path"], row["threads"]) for row in found[:8]] == [(name, n) for name in SOFTWARE for n in (1, 2)]
-        labels = [(row["path"], row["scope"], row["label"]) for row in found[8:]]
+        labels = [(row["path"], row["scope"], row["kind"]) for row in found[8:]]
         assert labels == [
             ("zcu104-sim", "end to end", "simulated"),
             ("rtl", "kernel", "estimated"),
@@ -74,7 +74,7 @@ def test_every_row_says_what_it_is(run: Path, result: dict[str, Any]) -> None:
             *[("a53", "end to end", "estimated")] * 4,
         ]
     for row in result["rows"]:
-        assert row["label"] in rows.LABELS
+        assert row["kind"] in rows.KINDS
         assert row["fingerprint"] == Params.load(run).fingerprint
         assert row["numbers"] == {"torch": "float32", "onnxruntime": "float32", "onnxruntime-int8": "int8"}.get(
             row["path"], row["numbers"] if row["path"] == "a53" else "w8a8"
@@ -88,7 +88,7 @@ def test_every_row_says_what_it_is(run: Path, result: dict[str, Any]) -> None:
         }.get(row["path"].partition(" + ")[0], row["path"].removesuffix("-int8"))
         assert 0 < row["min_us"] <= row["median_us"] <= row["max_us"]
         assert row["calls"] == (2 if row["path"] in TIMED else 0)
-        assert row["path"] not in SOFTWARE or (row["label"], row["machine"]) == ("measured", machine.cpu_name())
+        assert row["path"] not in SOFTWARE or (row["kind"], row["machine"]) == ("measured", machine.cpu_name())
     assert {"python", "numpy", "torch", "onnxruntime", "openblas"} <= set(result["versions"])
 
 
@@ -159,13 +159,13 @@ def test_simulated_kernel_row(run: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             return dataclasses.replace(call, cycles=1000)
 
     monkeypatch.setattr(modelled, "Accelerator", Counted)
-    found = compare.compare(run, ("rtl", "estimate", "a53"), (1, 4), 1)
-    simulated = [row for row in found["rows"] if row["label"] == "simulated"]
+    found = compare.compare(run, ("rtl", "estimate", "a53"), (1, 4), 1).to_dict()
+    simulated = [row for row in found["rows"] if row["kind"] == "simulated"]
     assert [(row["scope"], row["cycles"], row["median_us"], row["differing"]) for row in simulated] == [
         ("kernel", 1000, 5.0, 0),
         ("kernel", 4000, 20.0, 0),
     ]
-    assert {ratio["accelerator_is"] for ratio in found["ratios"] if ratio["scope"] == "kernel"} == {"simulated"}
+    assert {ratio["accelerator_kind"] for ratio in found["ratios"] if ratio["scope"] == "kernel"} == {"simulated"}
 
 
 def test_a_board_that_counts_cycles_gives_a_measured_kernel_row(run: Path) -> None:
@@ -178,20 +178,20 @@ def test_a_board_that_counts_cycles_gives_a_measured_kernel_row(run: Path) -> No
     )
     whole, kernel = compare._time([path], params, images, 3)
     assert (whole.scope, whole.cycles) == ("end to end", None)
-    assert (kernel.scope, kernel.label, kernel.median_us, kernel.clock_mhz, kernel.differing) == (
+    assert (kernel.scope, kernel.kind, kernel.median_us, kernel.clock_mhz, kernel.differing) == (
         "kernel",
         "measured",
         4.0,
         250.0,
         0,
     )
-    simulated = dataclasses.replace(path, label="simulated")
+    simulated = dataclasses.replace(path, kind="simulated")
     assert len(compare._time([simulated], params, images, 1)) == 1
 
 
 def test_ratios_name_both_sides() -> None:
     def row(path: str, threads: int, us: float, **other: Any) -> rows.Row:
-        about = {"scope": "end to end", "label": "measured", "numbers": "float32"} | other
+        about = {"scope": "end to end", "kind": "measured", "numbers": "float32"} | other
         return rows.Row(
             path=path, threads=threads, batch=1, median_us=us, min_us=us, max_us=us, calls=1, machine="", library="",
             fingerprint="", **about,
@@ -199,9 +199,9 @@ def test_ratios_name_both_sides() -> None:
 
     slow_threads = row("torch", 2, 900.0)  # torch is better off with one
     software = [row("cpu", 1, 60.0), row("torch", 1, 90.0), slow_threads, row("onnxruntime", 2, 30.0)]
-    kernel = [row("rtl", 1, 2.0, scope="kernel", label=label) for label in ("estimated", "simulated")]
+    kernel = [row("rtl", 1, 2.0, scope="kernel", kind=label) for label in ("estimated", "simulated")]
     (ratio,) = ratios.ratios([*software, *kernel])
-    assert (ratio["scope"], ratio["accelerator_is"]) == ("kernel", "simulated")
+    assert (ratio["scope"], ratio["accelerator_kind"]) == ("kernel", "simulated")
     assert (ratio["best"], ratio["ratio_to_best"]) == ("onnxruntime, 2 threads, float32", 15.0)
     assert (ratio["weakest"], ratio["ratio_to_weakest"]) == ("torch, 1 thread, float32", 45.0)
     assert ratios.ratios(software) == []
@@ -245,7 +245,7 @@ def test_what_is_missing_is_left_out_in_words(run: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr("dsodenet.rtl.build.build_folder", lambda: tmp_path)
     monkeypatch.setattr("dsodenet.rtl.build.sysconfig.get_paths", lambda: {"purelib": str(tmp_path)})
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = compare.compare(run, ("cpu", "onnxruntime", "onnxruntime-int8", "rtl"), (1,), 1)
+    found = compare.compare(run, ("cpu", "onnxruntime", "onnxruntime-int8", "rtl"), (1,), 1).to_dict()
     assert {row["path"] for row in found["rows"]} == {"cpu"}
     assert (
         found["left_out"]["onnxruntime"]
@@ -263,7 +263,10 @@ def test_on_a_board_numpy_is_enough(run: Path, tmp_path: Path) -> None:
     metrics["data"]["name"] = "digits"
     (copy / "metrics.json").write_text(json.dumps(metrics))
     absent = ("torch", "onnx", "onnxruntime", "sklearn", "matplotlib", "pynq", "threadpoolctl", "tqdm")
-    code = f"import sys; sys.modules |= dict.fromkeys({absent}); from dsodenet.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = (
+        f"import sys; sys.modules |= dict.fromkeys({absent}); "
+        "from dsodenet.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
     words = (
         "bench",
         copy,

@@ -61,8 +61,8 @@ def test_joules_of_a_rail_are_its_power_by_the_seconds(tmp_path: Path) -> None:
     assert found == {"12V": pytest.approx(8.0 * 0.25, rel=0.5)}
 
 
-def timed(label: str, accelerator: Any = None) -> Timed:
-    return Timed("x", 1, "w8a8", "numpy", lambda images: images, label=label, machine="", accelerator=accelerator)
+def timed(kind: str, accelerator: Any = None) -> Timed:
+    return Timed("x", 1, "w8a8", "numpy", lambda images: images, kind=kind, machine="", accelerator=accelerator)
 
 
 def test_only_what_is_measured_has_energy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,10 +89,10 @@ def test_a_compiler_that_does_not_work_is_said_in_one_line(monkeypatch: pytest.M
 
         return fail
 
-    job: Any = SimpleNamespace(float_model=torch.nn.Identity(), threads=(1,), batches=(1,), left_out={}, images=IMAGES)
+    job: Any = SimpleNamespace(float_model=torch.nn.Identity(), threads=(1,), batches=(1,), images=IMAGES)
     monkeypatch.setattr(torch, "compile", compiled)
     with pytest.raises(ToolError, match=r"^torch.compile does not work here \(no C\+\+ compiler\)$"):
         paths.torch_compiled(job)
     monkeypatch.setattr(torch, "compile", lambda model, **options: model)
     (path,) = paths.torch_compiled(job)
-    assert (path.name, path.numbers, path.label) == ("torch-compile", "float32", "measured")
+    assert (path.name, path.numbers, path.kind) == ("torch-compile", "float32", "measured")

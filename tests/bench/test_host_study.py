@@ -17,6 +17,7 @@ pytest.importorskip("pynq")
 
 from dsodenet.bench.studies import host_study as host
 from dsodenet.runtime.zcu104 import BufferPool
+from tests.command_line import call
 
 PARAMS = MODELS["time_bias"]
 
@@ -78,7 +79,7 @@ def test_the_command_says_it_all_and_fails_when_a_call_is_wrong(
     wrong = result | {"faults": [result["faults"][0] | {"next_call_right": False}]}
     for found, status, words in ((result, 0, []), (result, 0, ["--json"]), (wrong, 1, [])):
         monkeypatch.setattr(host, "measure", lambda repeats, many, found=found: found)
-        assert host.main(words) == status
+        assert call("study", "host", *words) == status
         output = capsys.readouterr().out
         if words:
             assert json.loads(output)["faults"] == result["faults"]
@@ -97,7 +98,7 @@ def test_the_command_says_it_all_and_fails_when_a_call_is_wrong(
     ],
 )
 def test_bad_input_is_one_line(words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert host.main([*words]) == 2
+    assert call("study", "host", *words) == 2
     output = capsys.readouterr()
     assert message in output.err
     assert (output.out, output.err.count("\n")) == ("", 1)

@@ -13,6 +13,7 @@ from dsodenet.data.datasets import Dataset
 from dsodenet.nets.network import DsODENet
 from dsodenet.spec.synthetic import random_images
 from dsodenet.training.checkpoint import accuracy
+from tests.command_line import call
 
 
 def test_the_study_has_a_row_for_each_case(capsys):
@@ -28,8 +29,8 @@ def test_the_study_has_a_row_for_each_case(capsys):
         "--epochs",
         "1",
     ]
-    assert norm_study.main([*command, "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
+    assert call("study", "norms", *command, "--json") == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
     assert [(row["solver"], row["span"], row["norm"]) for row in rows] == [
         (solver, 2.0, norm) for solver in ("euler", "rk4") for norm in ("batch_shared", "layer")
     ]
@@ -64,5 +65,5 @@ def test_statistics_of_the_batch_make_the_running_ones_idle(make_spec):
     ],
 )
 def test_bad_input_is_refused(capsys, arguments, message):
-    assert norm_study.main(arguments) == 2
+    assert call("study", "norms", *arguments) == 2
     assert message in capsys.readouterr().err

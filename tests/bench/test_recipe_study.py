@@ -17,6 +17,7 @@ from dsodenet.data.datasets import load_dataset
 from dsodenet.errors import InputError
 from dsodenet.spec.specification import FLOAT_ONLY_NORMS, NORMS
 from dsodenet.training.recipes import RECIPES
+from tests.command_line import call
 
 
 def tiny() -> recipe_rows.Scale:
@@ -91,8 +92,10 @@ def test_cells_are_measured_once_and_kept(tmp_path, monkeypatch):
 def cell(row: str, seed: int, integer: float | None, real: float) -> dict[str, Any]:
     compared = {"dsodenet": 100, "full": 800, "residual": 3200}
     return {
-        "row": row, "seed": seed, "integer_accuracy": integer, "float_accuracy": real, "source_float_accuracy": real,
-        "student_seconds": 10.0, "teacher_seconds": 0.0, "parameters": 150, "macs": 120_000, "parameters_compared": compared,
+        "row": row, "seed": seed,
+        "integer_accuracy": integer, "float_accuracy": real, "source_float_accuracy": real,
+        "student_seconds": 10.0, "teacher_seconds": 0.0,
+        "parameters": 150, "macs": 120_000, "parameters_compared": compared,
         "teachers": [], "moved": 0.25 if row == "norm batch_shared" else None,
     }  # fmt: skip
 
@@ -157,8 +160,7 @@ def test_float_only_rows_are_compared_in_float():
         (["--json", "x.txt"], "it must be a .json file"),
     ],
 )
-def test_bad_words_are_refused(words, message, capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr("sys.argv", ["recipes", "--out", str(tmp_path / "out"), *words])
-    assert recipes.main() == 2
+def test_bad_words_are_refused(words, message, capsys, tmp_path):
+    assert call("study", "recipes", "--out", tmp_path / "out", *words) == 2
     assert message in capsys.readouterr().err
     assert not Path(tmp_path / "out").exists()

@@ -13,6 +13,7 @@ from dsodenet.spec.specification import Spec
 from dsodenet.spec.synthetic import random_images
 from dsodenet.training.options import Options
 from dsodenet.training.trainer import train
+from tests.command_line import call
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def test_the_trained_setting_has_the_accuracy_of_training(make_spec, data, tmp_p
     metrics = train(spec, data, tmp_path, Options(epochs=3, qat_epochs=1, batch_size=8, progress=False))
     monkeypatch.setattr(solver_grid, "load_dataset", lambda name, network: data)
     command = [str(tmp_path), "--solvers", "euler,heun", "--n-steps", "1,3", "--quiet"]
-    assert solver_grid.main([*command, "--json", "--plot", str(tmp_path / "grid.png")]) == 0
+    assert call("study", "solvers", *command, "--json", "--plot", tmp_path / "grid.png") == 0
     result = json.loads(capsys.readouterr().out)
     found = {(row["numbers"], row["solver"], row["n_steps"]): row["accuracy"] for row in result["rows"]}
     assert found["float", "heun", 3] == metrics["float_accuracy"]
@@ -39,7 +40,7 @@ def test_the_trained_setting_has_the_accuracy_of_training(make_spec, data, tmp_p
     assert len(result["drift"]) == 2
     assert all(0 < block["mean"] < 10 and block["std_ratio"] > 1 for block in result["drift"])
     assert (tmp_path / "grid.png").read_bytes()[:4] == b"\x89PNG"
-    assert solver_grid.main(command) == 0
+    assert call("study", "solvers", *command) == 0
     assert f"norm {norm}, trained with heun, n_steps 3,3" in capsys.readouterr().out
 
 
@@ -54,7 +55,7 @@ def test_the_trained_setting_has_the_accuracy_of_training(make_spec, data, tmp_p
     ],
 )
 def test_bad_input_is_refused(tmp_path, capsys, arguments, message):
-    assert solver_grid.main([str(tmp_path), *arguments]) == 2
+    assert call("study", "solvers", tmp_path, *arguments) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1

@@ -1,4 +1,7 @@
-"""What the cocotb tests of the contract share: drivers and monitors of the kernels' ports, and what differs between the kernels."""
+"""What the cocotb tests of the contract share.
+
+Drivers and monitors of the kernels' ports, and what differs between the kernels.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,10 @@ class Kernel:
 
 
 def under_test() -> Kernel:
-    """As test_rtl_bus.py and test_hls_bus.py say in the environment: the lanes of an engine, or the run folder of a lowered model."""
+    """As test_rtl_bus.py and test_hls_bus.py say in the environment.
+
+    The lanes of an engine, or the run folder of a lowered model.
+    """
     if run := os.environ.get("DSODENET_RUN"):
         params = Params.load(Path(run))
         return Kernel("hls", params, params, bias_program, counts=False, forgets=False)
@@ -183,7 +189,10 @@ class Bench:
         self.check_received(params, frames, seed)
 
     def check_received(self, params: Params, frames: int, seed: int = 1, done: int | None = None) -> None:
-        """The logits of a run's images have come, or of the first `done` of them; TLAST ends a whole run and nothing else."""
+        """The logits of a run's images have come, or of the first `done` of them.
+
+        TLAST ends a whole run and nothing else.
+        """
         data = np.frombuffer(b"".join(beat for beat, _ in self.received), np.uint8)
         expected = Reference(params, threads=1).predict(random_images(params.spec, frames, seed))
         np.testing.assert_array_equal(unpack_logits(data, params.spec.network), expected[:done])

@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <svdpi.h>
 
-#include "kernel.h"
+#include "model.h"
 
 namespace {
 

@@ -1,4 +1,7 @@
-"""cocotb tests of the contract, the same for both kernels: handshakes, packet boundaries, errors and what follows them."""
+"""cocotb tests of the contract, the same for both kernels.
+
+Handshakes, packet boundaries, errors and what follows them.
+"""
 
 from __future__ import annotations
 
@@ -206,7 +209,7 @@ async def registers(dut) -> None:
 
 @contract(20)
 async def block_control(dut) -> None:
-    """AP_DONE is cleared by reading, AP_IDLE falls while a command runs, the interrupt is masked, AUTO_RESTART repeats."""
+    """Reading clears AP_DONE, AP_IDLE falls while a command runs, AUTO_RESTART repeats, the interrupt is masked."""
     bench = await started(dut)
     assert await bench.read("CTRL") == IDLE
     await bench.load(MODEL)

@@ -1,4 +1,4 @@
-"""The command line: what a user types, what comes back, and one clear line with status 2 for everything that does not fit."""
+"""The command line: what a user types, what comes back, and one clear line with status 2 for what does not fit."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_bad_spec_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         path.write_text(json.dumps(data))
         assert text in refused(capsys, "train", "--spec", path, "--out", tmp_path / "run")
     path.write_text("{")
-    assert "not JSON" in refused(capsys, "spec", path)
+    assert "not a spec JSON file" in refused(capsys, "spec", path)
     assert "cannot be read" in refused(capsys, "spec", tmp_path / "none.json")
 
 

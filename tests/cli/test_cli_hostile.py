@@ -34,7 +34,8 @@ def job(source: Path, output: Path) -> tuple[object, ...]:
     return "run", MODEL, "--backend", "cpu", "--quiet", "--input", source, "--output", output
 
 
-# what is read -----------------------------------------------------------------------------------------------------------------
+# what is read
+# -----------------------------------------------------------------------------------------------------------------
 
 
 def npy(shape: str, descr: str = "|u1") -> bytes:
@@ -48,7 +49,7 @@ HEADERS = {
     "less than none": (npy("(-1, 1, 16, 16)") + bytes(256), "(-1, 1, 16, 16)"),
     "more than an address": (npy("(4611686018427387904, 4, 16, 16)") + bytes(256), "4611686018427387904"),
     "code": (npy("(__import__('os').getpid(),)") + bytes(256), "malformed"),
-    "a header of 4 GiB": (b"\x93NUMPY\x02\x00\xff\xff\xff\xf0{}", "version"),
+    "a header of 4 GiB": (b"\x93NUMPY\x02\x00\xff\xff\xff\xf0{}", "array header"),
     "a record": (npy("(3, 1, 16, 16)", "|u1')], [('a', '") + bytes(768), "X.npy"),
     "cut": (npy("(3, 1, 16, 16)") + bytes(767), "768"),
     "more": (npy("(3, 1, 16, 16)") + bytes(769), "768"),
@@ -106,7 +107,8 @@ def test_a_message_is_one_line_whatever_a_file_is_called(tmp_path: Path, capsys:
     refused(capsys, *job(tmp_path / "a\nb.npy", tmp_path / "Y.npy"))
 
 
-# what is written --------------------------------------------------------------------------------------------------------------
+# what is written
+# --------------------------------------------------------------------------------------------------------------
 
 
 def test_images_are_never_overwritten_by_their_logits(

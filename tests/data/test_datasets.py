@@ -30,7 +30,7 @@ def pixels(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
-# digits -----------------------------------------------------------------------------------------------------------------------
+# digits
 
 
 def test_digits_are_whole_stratified_and_fixed():
@@ -70,7 +70,7 @@ def test_the_split_takes_a_share_of_each_class():
     assert [int(mask[labels == label].sum()) for label in range(3)] == [20, 2, 1]
 
 
-# CIFAR-10 ---------------------------------------------------------------------------------------------------------------------
+# CIFAR-10
 
 
 def python2_pickle(images: np.ndarray, labels: list[int]) -> bytes:
@@ -193,7 +193,7 @@ def test_a_damaged_pickle_is_refused_or_harmless(tmp_path, damaged):
     assert refused > 250
 
 
-# MNIST ------------------------------------------------------------------------------------------------------------------------
+# MNIST
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -246,7 +246,7 @@ def test_broken_gzip_and_missing_files_are_refused(mnist):
         load_dataset(mnist, MNIST)
 
 
-# folders of images ------------------------------------------------------------------------------------------------------------
+# folders of images
 
 
 def write_images(folder: Path, count: int, shape: tuple[int, ...] = (8, 8, 3), suffix: str = "png") -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Data from outside: odd and hostile files give the right pixels, or one sentence that names the file, soon and in little memory."""
+"""Odd and hostile data files give the right pixels, or one sentence that names the file, soon and in little memory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
-# pixels -----------------------------------------------------------------------------------------------------------------------
+# pixels
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -101,7 +101,7 @@ def test_unreadable_exif_says_nothing(tmp_path: Path) -> None:
     assert (read_image(tmp_path / "p.png", network()) == 77).all()
 
 
-# what is no image -------------------------------------------------------------------------------------------------------------
+# what is no image
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -211,7 +211,7 @@ def test_a_single_class_is_refused(folder: Path) -> None:
         load_dataset(folder, network())
 
 
-# pickles ----------------------------------------------------------------------------------------------------------------------
+# pickles
 
 ROWS = pickle.dumps(np.zeros((2, 3072), np.uint8), protocol=2)[2:-1]  # without PROTO and STOP
 
@@ -264,10 +264,10 @@ def test_a_pickle_neither_hangs_nor_changes_anything(tmp_path: Path, content: by
     (tmp_path / "batch").write_bytes(content)
     with pytest.raises(InputError, match="not a pickle of plain data"):
         read_data_pickle(tmp_path / "batch")
-    assert not data_pickle._reconstruct.__dict__
+    assert not {name for stand_in in data_pickle.STAND_INS.values() for name in vars(stand_in)} & {"x", b"x"}
 
 
-# other formats ----------------------------------------------------------------------------------------------------------------
+# other formats
 
 
 @pytest.mark.parametrize("shape", [(0, 28, 28), (5, 0, 28), (5, 28, 0)])

@@ -1,4 +1,7 @@
-"""USPS, SVHN and STL-10: small files in their formats come back pixel for pixel; and the domains that are made from digits."""
+"""USPS, SVHN and STL-10: small files in their formats come back pixel for pixel.
+
+And the domains that are made from digits.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def pixels(*shape: int, seed: int) -> np.ndarray:
 LABELS = np.arange(10)
 
 
-# USPS -------------------------------------------------------------------------------------------------------------------------
+# USPS
 
 
 def libsvm(images: np.ndarray, labels: np.ndarray) -> bytes:
@@ -83,7 +86,7 @@ def test_a_file_that_unpacks_to_too_much_is_refused(usps, monkeypatch):
         load_dataset(usps, network(1, 16))
 
 
-# SVHN -------------------------------------------------------------------------------------------------------------------------
+# SVHN
 
 
 def write_mat(path: Path, compressed: bool = True, **arrays: object) -> None:
@@ -149,7 +152,7 @@ def test_a_damaged_mat_file_is_refused_or_harmless(svhn, damaged, compressed):
         load_dataset(svhn, network(3, 32))
 
 
-# STL-10 -----------------------------------------------------------------------------------------------------------------------
+# STL-10
 
 
 @pytest.fixture
@@ -188,7 +191,7 @@ def test_odd_stl10_files_are_refused(stl10, file, content, message):
         load_dataset(stl10, network(3, 96))
 
 
-# domains made from digits -----------------------------------------------------------------------------------------------------
+# domains made from digits
 
 
 @pytest.mark.parametrize("kind", ["blend", "rotated", "inverted"])

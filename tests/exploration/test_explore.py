@@ -228,7 +228,7 @@ def test_an_accuracy_holds_when_it_is_enough_by_more_than_chance(own: Any, other
 
 
 def test_without_training_the_front_is_over_multiply_accumulates(tmp_path: Path) -> None:
-    result = explore(plan(), tmp_path, 10, progress=False)
+    result = explore(plan(), tmp_path, 10, progress=False).to_dict()
     macs = [next(p["figures"]["macs"] for p in result["points"] if p["number"] == number) for number in result["front"]]
     assert macs == sorted(macs)
     assert result["chosen"] is None

@@ -88,7 +88,7 @@ def test_blocks_that_the_image_has_no_room_for_are_not_proposed() -> None:
 
 
 def test_a_search_in_which_nothing_keeps_the_limits_ends_and_says_so(tmp_path: Path) -> None:
-    result = explore(plan(goal=Goal(limits={"cycles": 10})), tmp_path, 4, progress=False)
+    result = explore(plan(goal=Goal(limits={"cycles": 10})), tmp_path, 4, progress=False).to_dict()
     assert result["front"] == []
     assert result["chosen"] is None
     assert "every point is over a limit" in report.search_text(result)
@@ -96,7 +96,7 @@ def test_a_search_in_which_nothing_keeps_the_limits_ends_and_says_so(tmp_path: P
 
 def test_a_base_over_its_limits_is_a_reference_and_never_chosen(tmp_path: Path) -> None:
     goal = Goal(limits={"parameters": figures(small())["parameters"] - 1}, min_accuracy=0.0)
-    result = explore(plan(1, goal, channels="4,8", weight_bits="8"), tmp_path, 8, progress=False)
+    result = explore(plan(1, goal, channels="4,8", weight_bits="8"), tmp_path, 8, progress=False).to_dict()
     base = next(p for p in result["points"] if p["number"] == result["base"])
     assert base["refused"] is not None
     assert base["label"] == "trained"

@@ -91,7 +91,7 @@ def test_the_full_odenet_has_the_skeleton_of_the_student(make_spec):
 
 
 def test_the_full_odenet_computes_what_its_separated_twin_does(make_spec):
-    """A depthwise layer and the pointwise one behind it are one full convolution, whose weight is the product of theirs."""
+    """A depthwise layer and the pointwise one behind it are one full convolution; its weight is their product."""
     spec = make_spec(method="rk4", n_steps=3, channels=(4, 6), height=8, width=10)
     torch.manual_seed(0)
     student, full = DsODENet(spec).double().eval(), full_odenet(spec).double().eval()

@@ -26,8 +26,9 @@ from dsodenet.errors import SpecError, ToolError
 from dsodenet.reference import Reference
 from dsodenet.rtl import build as rtl
 from dsodenet.rtl.builder import program
-from dsodenet.rtl.cycles import DEVICE_MACS, estimate, main, of_spec
-from dsodenet.rtl.engine import PASS_BYTES, Engine
+from dsodenet.rtl.cycles import DEVICE_MACS, estimate, of_spec
+from dsodenet.rtl.engine import Engine
+from dsodenet.rtl.passes import PASS_BYTES
 from dsodenet.runtime.driver import KernelDriver
 from dsodenet.runtime.library import REGISTER_WORDS, KernelLibrary, LibraryTransport
 from dsodenet.spec.layers import all_layers
@@ -35,6 +36,7 @@ from dsodenet.spec.params import Params
 from dsodenet.spec.solvers import tableau
 from dsodenet.spec.specification import Spec
 from dsodenet.spec.synthetic import random_images
+from tests.command_line import call
 from tests.models import MODELS, kernel, model, on, random_model, saturating
 
 LANES = ("1x4x8", "3x4x8")
@@ -300,7 +302,10 @@ def _broken(data: bytes, change: str) -> bytes:
 @pytest.mark.parametrize(
     ("change", "status"),
     [
-        *((c, Status.BAD_PROGRAM) for c in ("magic", "lanes", "checksum", "pass", "weight", "too many bias words", "no depthwise words")),
+        *(
+            (change, Status.BAD_PROGRAM)
+            for change in ("magic", "lanes", "checksum", "pass", "weight", "too many bias words", "no depthwise words")
+        ),
         ("short", Status.SHORT_INPUT),
         ("only a header beat", Status.SHORT_INPUT),
         ("long", Status.LONG_INPUT),
@@ -353,10 +358,10 @@ def test_smaller_sizes_keep_the_array_busy(size: str, lanes: str) -> None:
 
 
 def test_estimate_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["xs", "--lanes", "1x4x8"])
+    assert call("estimate", "xs", "--lanes", "1x4x8") == 0
     assert "array busy" in capsys.readouterr().out
-    main(["xs", "--lanes", "1x4x8", "--json"])
-    (result,) = json.loads(capsys.readouterr().out)
+    assert call("estimate", "xs", "--lanes", "1x4x8", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
     assert (
         result["cycles"] == sum(section["cycles"] for section in result["sections"].values()) + result["other_cycles"]
     )

@@ -33,7 +33,7 @@ from dsodenet.runtime.accelerator import Accelerator
 from dsodenet.runtime.checks import throughput_test
 from dsodenet.runtime.simulated import hwh
 from dsodenet.runtime.simulated.device import SimulatedZcu104
-from dsodenet.runtime.simulated.kernels import ReferenceEngine
+from dsodenet.runtime.simulated.kernels import ReferenceKernel
 from dsodenet.spec.params import Params
 from dsodenet.spec.synthetic import random_images
 
@@ -123,7 +123,7 @@ def main(folder: Path) -> None:
     params = Params.load(folder)
     images = random_images(params.spec, 5, 3)
     bit = hwh.write_overlay(design.block_design("remote", Kind.HLS, 200), "kernel_0", folder)
-    board = SimulatedZcu104(ReferenceEngine(params))
+    board = SimulatedZcu104(ReferenceKernel(params))
     server = grpc.server(ThreadPoolExecutor(4))
     remote_device_pb2_grpc.add_RemoteDeviceServicer_to_server(Files(board, bit), server)
     mmio_pb2_grpc.add_MmioServicer_to_server(Registers(board), server)
@@ -146,7 +146,7 @@ def main(folder: Path) -> None:
         answers["again"] = accelerator.predict(images)
         answers["selftest"] = str(self_test.check(accelerator))
         answers["power"] = throughput_test(accelerator, images, calls=2, power=True).power_note
-        answers["label"] = accelerator.label
+        answers["label"] = accelerator.kind
         server.stop(None).wait()
         try:
             accelerator.predict(images)

@@ -18,7 +18,7 @@ from dsodenet.contract.streams import image_bytes, logits_bytes
 from dsodenet.errors import DeviceError
 from dsodenet.reference import Reference
 from dsodenet.runtime.accelerator import Accelerator
-from dsodenet.runtime.simulated.kernels import ReferenceEngine
+from dsodenet.runtime.simulated.kernels import ReferenceKernel
 from dsodenet.spec.params import Params
 from dsodenet.spec.synthetic import random_images, random_params
 from tests.models import MODELS, model
@@ -47,13 +47,13 @@ class Setup:
 
 @pytest.fixture
 def setup() -> Iterator[Setup]:
-    device = SimulatedZcu104(ReferenceEngine(PARAMS))
+    device = SimulatedZcu104(ReferenceKernel(PARAMS))
     with Accelerator(PARAMS, "zcu104-sim", device=device, timeout_s=TIMEOUT_S) as accelerator:
         yield Setup(device, accelerator)
 
 
 def open_device(params: Params = PARAMS, **options: Any) -> SimulatedZcu104:
-    return SimulatedZcu104(ReferenceEngine(params), **options)
+    return SimulatedZcu104(ReferenceKernel(params), **options)
 
 
 # the same integers
@@ -64,13 +64,13 @@ def test_equals_the_reference(name: str) -> None:
     params = MODELS[name]
     images = random_images(params.spec, 7, 11)
     limit = 3 * max(image_bytes(params.spec.network), logits_bytes(params.spec.network))
-    with Accelerator(params, "zcu104-sim", kernel="reference", max_batch_bytes=limit) as accelerator:
+    with Accelerator(params, "zcu104-sim", simulate_with="reference", max_batch_bytes=limit) as accelerator:
         expected = Reference(params).predict(images)
         for _ in range(2):
             np.testing.assert_array_equal(accelerator.predict(images), expected)
         call = accelerator.last_call
         assert call is not None
-        assert (call.label, call.batches, call.images, call.cycles) == ("simulated", 3, 7, None)
+        assert (call.kind, call.batches, call.images, call.cycles) == ("simulated", 3, 7, None)
         np.testing.assert_array_equal(accelerator.predict(images[:1]), expected[:1])
         for method, n_steps in (("rk4", 3), ("euler", 1), ("midpoint", 2), (None, 5)):
             accelerator.set_solver(method, n_steps)
@@ -90,7 +90,7 @@ def test_random_models_and_many_calls_agree() -> None:
     params = random_params(model("again", "rk3", 2, time="bias", in_channels=3).spec, 77)
     images = random_images(params.spec, 40, 1)
     with Accelerator(
-        params, "zcu104-sim", kernel="reference", max_batch_bytes=10 * image_bytes(params.spec.network)
+        params, "zcu104-sim", simulate_with="reference", max_batch_bytes=10 * image_bytes(params.spec.network)
     ) as board:
         expected = Reference(params).predict(images)
         for start in range(0, 40, 7):
@@ -300,8 +300,8 @@ def test_a_failed_open_gives_everything_back() -> None:
     with pytest.raises(DeviceError, match="refused IDENTIFY with status 5: its input ended before the last beat"):
         Accelerator(PARAMS, "zcu104-sim", device=device)
     device.board.faults.results.clear()
-    engine = device.board.engine
-    assert isinstance(engine, ReferenceEngine)
+    engine = device.board.kernel
+    assert isinstance(engine, ReferenceKernel)
     engine.network = dataclasses.replace(engine.network, time="none")  # takes no program
     with pytest.raises(DeviceError, match="refused LOAD with status 8: the program does not fit") as error:
         Accelerator(PARAMS, "zcu104-sim", device=device)
@@ -369,4 +369,4 @@ def test_a_laptop_is_no_board() -> None:
 def test_a_process_that_used_a_board_does_not_simulate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pynq.Clocks, "device", object())
     with pytest.raises(DeviceError, match="this process has used a real board"):
-        Accelerator(PARAMS, "zcu104-sim", kernel="reference")
+        Accelerator(PARAMS, "zcu104-sim", simulate_with="reference")

@@ -19,7 +19,7 @@ from dsodenet.runtime.artefacts import write_manifest
 from dsodenet.runtime.checks import throughput_test, validate
 from dsodenet.runtime.power import PowerMeter, board_rails
 from dsodenet.runtime.self_test import Report, selftest
-from dsodenet.runtime.simulated.kernels import LibraryEngine, ReferenceEngine
+from dsodenet.runtime.simulated.kernels import LibraryKernel, ReferenceKernel
 from dsodenet.spec.synthetic import random_images
 from tests.models import MODELS
 
@@ -27,7 +27,7 @@ pynq = pytest.importorskip("pynq")
 
 from dsodenet.contract import design  # noqa: E402
 from dsodenet.runtime import self_test  # noqa: E402
-from dsodenet.runtime.simulated import device as simdevice
+from dsodenet.runtime.simulated import device as simdevice  # noqa: E402
 from dsodenet.runtime.simulated import hwh  # noqa: E402
 from dsodenet.runtime.simulated.device import SimulatedZcu104  # noqa: E402
 
@@ -38,7 +38,7 @@ EXPECTED = Reference(PARAMS).predict(IMAGES)
 
 @pytest.fixture
 def device() -> SimulatedZcu104:
-    return SimulatedZcu104(ReferenceEngine(PARAMS))
+    return SimulatedZcu104(ReferenceKernel(PARAMS))
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def bitfile(tmp_path: Path) -> Path:
 
 
 def test_the_files_of_an_overlay_are_enough(bitfile: Path) -> None:
-    with Accelerator(bitfile, "zcu104-sim", kernel="reference") as opened:
+    with Accelerator(bitfile, "zcu104-sim", simulate_with="reference") as opened:
         np.testing.assert_array_equal(opened.predict(IMAGES), EXPECTED)
         assert opened.clock_mhz == pytest.approx(150, rel=0.01), "of the file, not of the spec"
     with Accelerator(str(bitfile), "cpu") as opened:
@@ -70,7 +70,7 @@ def test_the_files_of_an_overlay_are_enough(bitfile: Path) -> None:
             Accelerator(bitfile)
     bitfile.with_suffix(".hwh").write_text("other")
     with pytest.raises(RunError, match=r"built\.hwh is not the file that built\.json was written for"):
-        Accelerator(bitfile, "zcu104-sim", kernel="reference")
+        Accelerator(bitfile, "zcu104-sim", simulate_with="reference")
 
 
 # background calls and streams
@@ -145,7 +145,7 @@ def test_a_stream_raises_in_turn_and_leaves_the_accelerator_usable(
 
 @pytest.mark.parametrize("backend", ["cpu", "zcu104-sim"])
 def test_the_stages_of_a_call_add_up(backend: str) -> None:
-    options = {} if backend == "cpu" else {"kernel": "reference"}
+    options = {} if backend == "cpu" else {"simulate_with": "reference"}
     with Accelerator(PARAMS, backend, **options) as opened:
         opened.predict(IMAGES)
         call = opened.last_call
@@ -174,7 +174,7 @@ def test_throughput_counts_and_adds_up(accelerator: Accelerator) -> None:
     seen: list[int] = []
     result = throughput_test(accelerator, batch=3, calls=7, progress=seen.append)
     assert (result.batch, result.calls, seen) == (3, 7, list(range(1, 8)))
-    assert result.label == "simulated"
+    assert result.kind == "simulated"
     latency = result.latency_us
     assert latency["min"] <= latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["max"]
     assert result.images_per_s == pytest.approx(3e6 / latency["mean"])
@@ -208,13 +208,13 @@ def test_validate_finds_one_wrong_word(accelerator: Accelerator, device: Simulat
 
 
 def failures(report: Report) -> dict[str, str]:
-    assert report.label == "simulated"
+    assert report.kind == "simulated"
     return {item.name: item.detail for item in report.items if not item.ok}
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_selftest_passes_for_every_model(name: str) -> None:
-    with Accelerator(MODELS[name], "zcu104-sim", kernel="reference") as opened:
+    with Accelerator(MODELS[name], "zcu104-sim", simulate_with="reference") as opened:
         before = opened.params
         assert failures(self_test.check(opened)) == {}
         assert opened.params.fingerprint == before.fingerprint
@@ -231,7 +231,7 @@ def test_the_selftest_on_the_rtl_engine() -> None:
         pytest.skip(str(error))
     small = MODELS["one_block"]
     params = dataclasses.replace(small, spec=dataclasses.replace(small.spec, kernel=kernel("1x4x8")))
-    device = SimulatedZcu104(LibraryEngine(library, params, Kind.RTL))
+    device = SimulatedZcu104(LibraryKernel(library, params, Kind.RTL))
     with Accelerator(params, "zcu104-sim", device=device, timeout_s=60) as opened:
         report = self_test.check(opened)
         assert failures(report) == {}
@@ -338,7 +338,7 @@ def test_power_is_sampled_and_what_is_missing_is_said(
         setattr(device.rails["product"], name, pynq.pmbus.SysFSSensor(str(tmp_path / name), unit, name, 1e-6))
     device.board.faults.stall_s = 0.2
     result = throughput_test(accelerator, IMAGES, calls=20, power=True)
-    assert result.label == "simulated"
+    assert result.kind == "simulated"
     expected = {"12V (simulated)": 10.0, "INT (simulated)": 2.5, "product": 6.0}
     assert {name: figures["mean_w"] for name, figures in result.power_w.items()} == pytest.approx(expected)
     assert result.power_w["product"]["samples"] >= 1

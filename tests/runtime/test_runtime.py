@@ -25,7 +25,7 @@ from dsodenet.contract.streams import (
 from dsodenet.errors import DeviceError, InputError, RunError, SpecError, ToolError
 from dsodenet.reference import Reference
 from dsodenet.runtime.accelerator import Accelerator
-from dsodenet.runtime.backends import BACKENDS, CpuBackend, open_backend
+from dsodenet.runtime.backends import BACKENDS, SoftwareBackend, open_backend
 from dsodenet.runtime.pixels import as_pixels
 from dsodenet.spec.layers import sections
 from dsodenet.spec.synthetic import random_images
@@ -113,7 +113,7 @@ def test_any_layout_in_memory_gives_the_same_logits(layout: str, backend: str) -
     expected = Reference(params).predict(images)
     if backend != "cpu":
         pytest.importorskip("pynq")
-    with Accelerator(params, backend, **({} if backend == "cpu" else {"kernel": "reference"})) as accelerator:
+    with Accelerator(params, backend, **({} if backend == "cpu" else {"simulate_with": "reference"})) as accelerator:
         given = LAYOUTS[layout](images)
         np.testing.assert_array_equal(accelerator.predict(given), expected)
         np.testing.assert_array_equal(accelerator.predict_async(given).result(20), expected)
@@ -180,7 +180,7 @@ def test_predict_set_solver_close() -> None:
         np.testing.assert_array_equal(accelerator.predict(images / 255), before)
         call = accelerator.last_call
         assert call is not None
-        assert (call.backend, call.label, call.images, call.cycles) == ("cpu", "measured", 4, None)
+        assert (call.backend, call.kind, call.images, call.cycles) == ("cpu", "measured", 4, None)
         assert call.seconds > 0
         accelerator.set_solver("heun", 7)
         after = accelerator.predict(images)
@@ -208,7 +208,7 @@ def test_a_run_folder_works_and_a_broken_one_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("backend", "options", "error", "message"),
     [
-        ("gpu", {}, InputError, "backend is 'gpu', but it must be one of cpu, csim, rtl, zcu104-sim, zcu104"),
+        ("gpu", {}, InputError, "backend is 'gpu', but it must be one of torch, cpu, csim, rtl, zcu104-sim, zcu104"),
         ("cpu", {"bitfile": "x.bit"}, InputError, "backend cpu has no option bitfile; it takes threads"),
         ("csim", {}, InputError, "needs a run folder, or library="),
         ("zcu104", {}, InputError, "needs bitfile="),
@@ -224,7 +224,12 @@ def test_a_run_folder_works_and_a_broken_one_says_so(tmp_path: Path) -> None:
         ("zcu104", {"timeout_s": -1}, InputError, "timeout_s is -1"),
         ("zcu104-sim", {"max_batch_bytes": "1"}, InputError, "max_batch_bytes is '1', but it must be a whole number"),
         ("zcu104-sim", {"device": 4}, InputError, "device is 4, but it must be a SimulatedZcu104"),
-        ("zcu104-sim", {"kernel": "vhdl"}, InputError, "kernel is 'vhdl', but it must be one of csim, rtl, reference"),
+        (
+            "zcu104-sim",
+            {"simulate_with": "vhdl"},
+            InputError,
+            "simulate_with is 'vhdl', but it must be one of csim, rtl, reference",
+        ),
     ],
 )
 def test_bad_backends_are_refused_in_words(backend: str, options: dict[str, object], error: type, message: str) -> None:
@@ -237,18 +242,22 @@ def test_bad_backends_are_refused_in_words(backend: str, options: dict[str, obje
 def test_a_backend_is_an_entry_and_is_closed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[int] = []
 
-    class Counting(CpuBackend):
+    class Counting(SoftwareBackend):
         def close(self) -> None:
             closed.append(1)
 
-    monkeypatch.setitem(BACKENDS, "counting", lambda params, run, *, threads=1: Counting(params, threads))
+    monkeypatch.setitem(
+        BACKENDS,
+        "counting",
+        lambda params, run, *, threads=1: Counting(params, lambda params: Reference(params, threads).predict),
+    )
     with Accelerator(PLAIN, "counting", threads=2) as accelerator:
         accelerator.close()
     accelerator.close()
     assert closed == [1]
 
 
-@pytest.mark.parametrize(("backend", "options"), [("cpu", {}), ("zcu104-sim", {"kernel": "reference"})])
+@pytest.mark.parametrize(("backend", "options"), [("cpu", {}), ("zcu104-sim", {"simulate_with": "reference"})])
 def test_threads_take_turns(backend: str, options: dict[str, str]) -> None:
     """Also those that set the solver in between: a call runs under one solver from start to end."""
     if backend != "cpu":
@@ -346,7 +355,7 @@ def test_a_library_gets_the_bytes_and_errors_come_back_in_words(library: Path) -
             np.testing.assert_array_equal(logits[:, 0], IMAGES.reshape(3, -1).sum(axis=1))
             assert (logits[:, 1] == 2).all()
         assert accelerator.last_call is not None
-        assert (accelerator.last_call.label, accelerator.last_call.batches) == ("simulated", 2)
+        assert (accelerator.last_call.kind, accelerator.last_call.batches) == ("simulated", 2)
         for steps, message in (
             (60, "sent 0 bytes, but 96 were expected"),
             (61, "status 77: this package does not know"),

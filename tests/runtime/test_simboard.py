@@ -11,7 +11,7 @@ import pytest
 from dsodenet.contract.registers import REGISTERS, Command, Kind, Status, beats
 from dsodenet.contract.streams import bias_program, image_bytes, pack_images
 from dsodenet.runtime.accelerator import Accelerator
-from dsodenet.runtime.simulated.kernels import ReferenceEngine, get, put
+from dsodenet.runtime.simulated.kernels import ReferenceKernel, get, put
 from dsodenet.spec.synthetic import random_images
 from tests.models import MODELS
 
@@ -28,7 +28,7 @@ IMAGES = random_images(PARAMS.spec, 5, 3)
 
 
 def open_device() -> SimulatedZcu104:
-    return SimulatedZcu104(ReferenceEngine(PARAMS))
+    return SimulatedZcu104(ReferenceKernel(PARAMS))
 
 
 # the overlay files, as the real pynq reads them
@@ -119,7 +119,7 @@ def _program(steps: int) -> bytes:
 def test_the_reference_kernel_keeps_the_contract(
     command: int, changes: dict[str, int], data: str, status: Status
 ) -> None:
-    engine = ReferenceEngine(PARAMS)
+    engine = ReferenceKernel(PARAMS)
     words = np.zeros(128, np.uint32)
     for name, value in {"NUM_STAGES": 4, "FRAMES": 1, "N_STEPS_1": 2, "N_STEPS_2": 2, "N_STEPS_3": 2}.items():
         put(words, name, value)
@@ -149,7 +149,7 @@ def test_the_reference_kernel_keeps_the_contract(
 
 
 def test_a_load_for_a_model_without_tables_is_refused() -> None:
-    engine = ReferenceEngine(MODELS["plain"])
+    engine = ReferenceKernel(MODELS["plain"])
     words = np.zeros(128, np.uint32)
     for name in ("NUM_STAGES", "N_STEPS_1", "N_STEPS_2", "N_STEPS_3", "COMMAND"):
         put(words, name, 1)

@@ -1,4 +1,4 @@
-"""Fixed point: every rounding and overflow mode on every value of small formats, against hls4ml's own ap_types through g++."""
+"""Every rounding and overflow mode on every value of small formats, against hls4ml's own ap_types through g++."""
 
 from __future__ import annotations
 

@@ -52,7 +52,8 @@ PROBLEMS = {
 def test_the_order_is_the_one_claimed(method, problem):
     f, z0, exact = PROBLEMS[problem]
     coarse, fine = (np.abs(odeint(f, z0, method, n, 0.0, 2.0) - exact(2.0)).max() for n in (128, 256))
-    # The next term of the error is smaller by dt = 1/128 times a constant of the problem: a measured order is off by 0.2 at most.
+    # The next term of the error is smaller by dt = 1/128 times a constant of the problem: a measured order is off by
+    # 0.2 at most.
     assert np.log2(coarse / fine) == pytest.approx(ORDERS[method], abs=0.25)
     assert TABLEAUS[method].order == ORDERS[method]
 

@@ -82,7 +82,8 @@ ODD_VALUES = [
     (
         "network.norm",
         "instance",
-        "network.norm is 'instance', but it must be one of none, weight, spectral, batch_shared, batch_mean_per_evaluation, batch_per_evaluation, layer",
+        "network.norm is 'instance', but it must be one of none, weight, spectral, batch_shared, "
+        "batch_mean_per_evaluation, batch_per_evaluation, layer",
     ),
     ("network.time", "concat", "network.time is 'concat', but it must be one of none, bias"),
     ("network.time_knots", 1, "network.time_knots is 1, but it must be 2 to 64"),

@@ -132,7 +132,10 @@ def test_the_wheel_runs_with_numpy_alone(wheel: Path, runs: Path, tmp_path: Path
 
 @pytest.mark.parametrize("version", pythons.IMAGES)
 def test_the_wheel_in_a_clean_environment(wheel: Path, runs: Path, tmp_path: Path, version: str) -> None:
-    """Under the Pythons of the PYNQ images: every module imports or names a missing extra, the command and predict work."""
+    """Under the Pythons of the PYNQ images.
+
+    Every module imports or names a missing extra, the command and predict work.
+    """
     found = pythons.interpreter(version)
     if found is None:
         pytest.skip(f"no Python {version} here")
@@ -144,9 +147,21 @@ def test_the_wheel_in_a_clean_environment(wheel: Path, runs: Path, tmp_path: Pat
     assert pythons.run([str(python), "-I", "-c", EVERY_MODULE]).strip() == version
     pythons.run([str(python), "-I", "-c", SCRIPT, str(runs)])
     assert same_integers(runs)
-    output = pythons.run([str(python.parent / "dsodenet"), "run", str(runs / "plain"), "--backend", "cpu",
-                          "--input", str(runs / "plain/x.npy"), "--output", str(tmp_path / "y.npy"), "--json"])  # fmt: skip
-    assert json.loads(output)["label"] == "measured"
+    output = pythons.run(
+        [
+            str(python.parent / "dsodenet"),
+            "run",
+            str(runs / "plain"),
+            "--backend",
+            "cpu",
+            "--input",
+            str(runs / "plain/x.npy"),
+            "--output",
+            str(tmp_path / "y.npy"),
+            "--json",
+        ]
+    )
+    assert json.loads(output)["kind"] == "measured"
     expected = Reference(MODELS["plain"]).predict(np.load(runs / "plain/x.npy"))
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected)
 

@@ -158,7 +158,7 @@ def test_a_compressed_run_is_exported_and_verified(make_spec, data, tmp_path):
     assert metrics["spec_fingerprint"] == loaded.fingerprint() != spec.fingerprint()
     assert load_float_model(tmp_path)[0].spec == loaded
     export(tmp_path)
-    rungs = verify(tmp_path, ("torch",), data.test_images)
+    rungs = verify(tmp_path, ("torch",), data.test_images).rungs
     assert [(rung.backend, rung.differing) for rung in rungs] == [("torch", 0)]
 
 

@@ -66,10 +66,12 @@ def test_evbmf_does_not_depend_on_scale_or_orientation():
 
 
 def variational_energy(matrix, variance, starts=6, sweeps=2000):
-    """Least free energy of a variational Bayes matrix factorisation B A^T with empirical prior variances, by coordinate descent.
+    """Least free energy of a variational Bayes matrix factorisation B A^T with empirical prior variances, by
+    coordinate descent.
 
-    The problem itself, of whose components the closed form speaks: q(A) q(B) Gaussian, column by column, on the singular basis,
-    where the components are independent (Nakajima et al., section 3). Returns (energy, kept components).
+    The problem itself, of whose components the closed form speaks: q(A) q(B) Gaussian, column by column, on the
+    singular basis, where the components are independent (Nakajima et al., section 3). Returns (energy, kept
+    components).
     """
     rows, columns = matrix.shape
     energy, kept = 0.0, 0

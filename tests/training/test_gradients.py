@@ -1,4 +1,4 @@
-"""Gradients of an ODE block: exact where they claim to be, of the solver's order where they follow the continuous equation."""
+"""Gradients of an ODE block: exact where they claim to be, else of the solver's order."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from dsodenet.training.gradients import (
     solve_with_states,
     use_gradient,
 )
+from tests.command_line import call
 
 
 def relative(found, expected) -> float:
@@ -199,7 +200,7 @@ def test_the_table_shows_memory_and_evaluations(make_spec, tmp_path, capsys):
         "relu",
         "--json",
     ]
-    assert bench.main([*command, "--plot", str(tmp_path / "out.png")]) == 0
+    assert call("study", "gradients", *command, "--plot", tmp_path / "out.png") == 0
     rows = {(row["n_steps"], row["gradient"]): row for row in json.loads(capsys.readouterr().out)["rows"]}
     assert (tmp_path / "out.png").read_bytes()[:4] == b"\x89PNG"
     for name, forward, backward in (
@@ -212,7 +213,7 @@ def test_the_table_shows_memory_and_evaluations(make_spec, tmp_path, capsys):
     assert rows[32, "irdm"]["peak_mib"] < 0.3 * rows[32, "backprop"]["peak_mib"]
     assert rows[32, "irdm"]["peak_mib"] < 1.1 * rows[4, "irdm"]["peak_mib"]
     assert rows[32, "checkpoint"]["error_discrete"] < 1e-14
-    assert bench.main(["--n-steps", "four"]) == 2
-    assert bench.main(["--activation", "sine"]) == 2
-    assert bench.main(["--solver", "magic"]) == 2
+    assert call("study", "gradients", "--n-steps", "four") == 2
+    assert call("study", "gradients", "--activation", "sine") == 2
+    assert call("study", "gradients", "--solver", "magic") == 2
     assert capsys.readouterr().err.count("\n") == 3

@@ -74,7 +74,7 @@ def test_divergence_is_that_of_torch_distributions(temperature):
 
 
 def test_temperature_keeps_the_size_of_the_gradient():
-    """At a high temperature T**2 KL is half the squared distance of centred logits, over the classes (arXiv 1503.02531)."""
+    """At a high temperature T**2 KL is half the squared distance of centred logits (arXiv 1503.02531), over classes."""
     student, teacher = outputs(1).logits, outputs(2).logits
     distance = student - teacher
     centred = distance - distance.mean(1, keepdim=True)
@@ -125,7 +125,8 @@ def test_cross_entropy_takes_mixed_labels():
     )
 
 
-# adversaries ------------------------------------------------------------------------------------------------------------------
+# adversaries
+# ------------------------------------------------------------------------------------------------------------------
 
 
 def numerical_gradient(function, x: torch.Tensor, step: float = 1e-6) -> torch.Tensor:

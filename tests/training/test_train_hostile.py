@@ -1,4 +1,7 @@
-"""Training that is stopped at any write, on a full disk, or resumed from an edited state: the same bits, or one sentence."""
+"""Training that is stopped at any write, on a full disk, or resumed from an edited state.
+
+The same bits, or one sentence.
+"""
 
 from __future__ import annotations
 
@@ -226,3 +229,13 @@ def test_times_are_bounded(t0: float, t1: float) -> None:
 def test_options_are_checked_in_words() -> None:
     with pytest.raises(InputError, match="weight_decay is inf"):
         Options(weight_decay=float("inf"))
+
+
+def test_a_folder_that_another_training_writes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dsodenet.training.trainer.fit", lambda *args: pytest.fail("it trained"))
+    with (
+        files.only_one(tmp_path / "unfinished", "training"),
+        pytest.raises(RunError, match="another training is running here"),
+    ):
+        small(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -69,12 +69,16 @@ def same(run: Path, other: Path) -> bool:
     return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
-# every recipe -----------------------------------------------------------------------------------------------------------------
+# every recipe
+# -----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if recipe.quantises])
 def test_every_recipe_ends_in_a_run_that_exports(name, tmp_path):
-    """Every word of the integers as torch computes them; csim and rtl take any export (python -m dsodenet.bench.recipes --verify)."""
+    """Every word of the integers as torch computes them.
+
+    Csim and rtl take any export (python -m dsodenet.bench.recipes --verify).
+    """
     from dsodenet.exporting.integers import extract, torch_logits
     from dsodenet.reference import Reference
 
@@ -122,7 +126,8 @@ def test_trained_teachers_serve_other_runs(tmp_path):
     assert again["teachers"][0]["accuracy"] == distilled["float_accuracy"]
 
 
-# resuming ---------------------------------------------------------------------------------------------------------------------
+# resuming
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_killed_training_resumes_to_the_same_bits(whole, tmp_path):
@@ -199,11 +204,14 @@ def test_resume_of_nothing_starts(tmp_path, whole):
     assert same(tmp_path / "run", whole)
 
 
-# several processes ------------------------------------------------------------------------------------------------------------
+# several processes
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_two_processes_train_as_one(whole, tmp_path):
-    """Equal up to the order of float32 sums: the mean of two halves' gradients against that of the whole batch. The difference
+    """Equal up to the order of float32 sums: the mean of two halves' gradients against that of the whole batch.
+
+    The difference
     of 1e-7 in the first step grows with steps, and where a value rounds to another quantised one."""
     process = start(tmp_path, 4, torchrun=2)
     output, _ = process.communicate(timeout=TIMEOUT)
@@ -217,7 +225,8 @@ def test_two_processes_train_as_one(whole, tmp_path):
     assert any(different) or same(whole, tmp_path)
 
 
-# places, precision, log -------------------------------------------------------------------------------------------------------
+# places, precision, log
+# -------------------------------------------------------------------------------------------------------
 
 
 def test_a_batch_must_divide_among_the_processes(monkeypatch):
@@ -297,7 +306,8 @@ def test_training_goes_on_without_tensorboard(tmp_path, monkeypatch):
     assert not (tmp_path / "tensorboard").exists()
 
 
-# refusals ---------------------------------------------------------------------------------------------------------------------
+# refusals
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

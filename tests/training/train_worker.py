@@ -1,4 +1,7 @@
-"""A training that a test starts as a process of its own: under torchrun, or to be killed. arguments: OUT EPOCHS [resume] [slow]"""
+"""A training that a test starts as a process of its own: under torchrun, or to be killed.
+
+arguments: OUT EPOCHS [resume] [slow].
+"""
 
 from __future__ import annotations
 

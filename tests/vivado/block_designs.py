@@ -89,7 +89,8 @@ def main() -> int:
     for kernel in ("hls", "rtl"):
         with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
             print(
-                f"recorded, not built: the overlay of the {kernel} kernel\n{summary(record(kernel, Path(name), patch))}\n"
+                f"recorded, not built: the overlay of the {kernel} "
+                f"kernel\n{summary(record(kernel, Path(name), patch))}\n"
             )
     return 0
 

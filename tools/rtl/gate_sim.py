@@ -1,4 +1,5 @@
-"""Gate-level simulation: Yosys reads a small engine, breaks it down to gates (memories stay), and random models run on the netlist.
+"""Gate-level simulation: Yosys reads a small engine, breaks it down to gates (memories stay), and random models run
+on the netlist.
 
 python -m tools.rtl.gate_sim --lanes 1x4x4 --models 6
 """
@@ -25,7 +26,10 @@ from dsodenet.spec.params import Params
 from dsodenet.spec.synthetic import random_images
 from tests.models import kernel, random_model
 
-GATES = "proc; flatten; opt -fast; wreduce; alumacc; opt -fast; memory_dff; memory_collect; techmap; simplemap; opt -fast; clean -purge"
+GATES = (
+    "proc; flatten; opt -fast; wreduce; alumacc; opt -fast; memory_dff; memory_collect; techmap; simplemap; opt "
+    "-fast; clean -purge"
+)
 # A netlist has none of the habits that lint asks for.
 QUIET = ["-Wno-fatal", "-Wno-lint", "-Wno-style", "-Wno-UNOPTFLAT"]
 

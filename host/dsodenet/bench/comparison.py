@@ -1,7 +1,8 @@
-"""The accelerator against software: every path gets the same model and images, warm, one after another in each round of one run.
+"""The accelerator against software: every path gets the same model and images, warm, in turn in each round of one run.
 
-Software and boards are timed from images in host memory to logits in host memory. The rtl kernel without a board is its cycle count
-at the spec's clock, an assumption until a bitstream has met timing. Each row says whether it is measured, simulated or estimated.
+Software and boards are timed from images in host memory to logits in host memory. The rtl kernel without a board is
+its cycle count at the spec's clock, an assumption until a bitstream has met timing. Each row says whether it is
+measured, simulated or estimated.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from dsodenet.bench.machine import all_threads, cpu_name, versions
 from dsodenet.bench.modelled import MODELLED, Modelled, slow_simulation
 from dsodenet.bench.paths import TIMED, Images, Job, Timed
 from dsodenet.bench.published import PUBLISHED
+from dsodenet.bench.report import comparison_text
 from dsodenet.bench.rows import END_TO_END, KERNEL, Row
 from dsodenet.bench.speedups import SOFTWARE, ratios, reference_ratios
 from dsodenet.bench.subject import RANDOM, Subject
@@ -31,14 +34,59 @@ from dsodenet.reference import Reference
 from dsodenet.spec import Params, macs
 
 BACKENDS = (*SOFTWARE, *MODELLED, "zcu104-sim", "zcu104")
-DEFAULT = (*SOFTWARE, *MODELLED)
+DEFAULT = tuple(name for name in (*SOFTWARE, *MODELLED) if name != "torch-compile")  # which compiles for minutes
 MAX_BATCH, MAX_REPEATS = 4096, 10_000
-UNAVAILABLE = (
-    ModuleNotFoundError,
-    ToolError,
-    DeviceError,
-    SpecError,
-)  # a row that cannot be had here is left out, in words
+UNAVAILABLE = (ModuleNotFoundError, ToolError, DeviceError, SpecError)  # such a row is left out, in words
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows of software and of the accelerator for one model, and what follows from them. It prints itself."""
+
+    subject: Subject
+    images: str  # what they are
+    repeats: int
+    rows: tuple[Row, ...]
+    left_out: dict[str, str]  # path -> why it has no row
+
+    @property
+    def differing(self) -> int:
+        """Integer logits that differ from the reference."""
+        return sum(row.differing or 0 for row in self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of `dsodenet bench`."""
+        params = self.subject.params
+        solver = params.spec.solver
+        by_batch = [
+            [row for row in self.rows if row.batch == batch] for batch in dict.fromkeys(row.batch for row in self.rows)
+        ]
+        return {
+            "command": "dsodenet bench",
+            "model": params.spec.name,
+            "weights": self.subject.weights,
+            "fingerprint": params.fingerprint,
+            "solver": solver.method,
+            "n_steps": list(solver.n_steps),
+            "macs_per_image": sum(macs(params.spec).values()),
+            "cpu": cpu_name(),
+            "cpu_threads": all_threads(),
+            "system": platform.platform(),
+            "versions": {"dsodenet": __version__}
+            | versions("numpy", "threadpoolctl", "torch", "onnx", "onnxruntime", "pynq"),
+            "images": self.images,
+            "repeats": self.repeats,
+            "rows": [dataclasses.asdict(row) for row in self.rows],
+            "ratios": [ratio for part in by_batch for ratio in ratios(part)],
+            "reference_ratios": [ratio for part in by_batch for ratio in reference_ratios(part)],
+            "left_out": self.left_out,
+            "published": [dataclasses.asdict(line) for line in PUBLISHED],
+            "energy_sensors": sorted({name for row in self.rows for name in row.energy_mj}),
+            "differing": self.differing,
+        }
+
+    def __str__(self) -> str:
+        return comparison_text(self.to_dict())
 
 
 def compare(
@@ -48,70 +96,57 @@ def compare(
     repeats: int = 11,
     lanes: str | None = None,
     progress: Callable[[str], None] = lambda step: None,
-) -> dict[str, Any]:
-    """Rows, ratios and what was left out. progress is called once per backend, then once per batch.
+) -> Comparison:
+    """Time software and boards, and model the rest. progress is called once per backend, then once per batch.
 
-    model and lanes: as in Subject.load; backends: by default DEFAULT, without a simulation that takes minutes.
+    model and lanes: as in Subject.load. backends: by default DEFAULT, without a simulation that takes minutes.
+    InputError for a request that cannot be met, and where no row is left.
     """
     chosen = DEFAULT if backends is None else backends
     check(chosen, batches, repeats)
     subject = Subject.load(model, lanes)
-    params = subject.params
     images, source = subject.images(max(batches))
-    left_out: dict[str, str] = {}
-    paths: list[Timed] = []
-    kernel: list[Modelled] = []  # rows that need no clock of ours
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dsodenet-")))
         threads = tuple(sorted({1, all_threads()}))
-        job = Job(subject.run or params, params, images, tuple(batches), threads, folder, stack, left_out)
-        for name in sorted(
-            chosen, key=lambda name: name in MODELLED
-        ):  # a real board before a simulated one: pynq knows one of them
-            progress(name)
-            try:
-                slow = slow_simulation(params) if backends is None and name == "rtl" else None
-                if slow:
-                    left_out[name] = slow
-                elif name in TIMED:
-                    paths += TIMED[name](job)
-                else:
-                    kernel.append(MODELLED[name](params, images))
-            except UNAVAILABLE as error:
-                left_out[name] = _why(error)
-        if not paths and not kernel:
+        job = Job(subject.run or subject.params, subject.params, images, tuple(batches), threads, folder, stack)
+        timed, modelled, left_out = gather(job, chosen, backends is not None, progress)
+        if not timed and not modelled:
             raise InputError(f"no row is left: {'; '.join(f'{name}: {why}' for name, why in left_out.items())}")
-        rows = []
+        rows: list[Row] = []
         for batch in batches:
             progress(f"batch {batch}")
-            rows += _time(paths, params, images[:batch], repeats) + [row for make in kernel for row in make(batch)]
-        if subject.weights == RANDOM:
-            rows = [dataclasses.replace(row, same_class=None) for row in rows]
-        by_batch = [[row for row in rows if row.batch == batch] for batch in batches]
-    solver = params.spec.solver
-    return {
-        "command": "dsodenet bench",
-        "model": params.spec.name,
-        "weights": subject.weights,
-        "fingerprint": params.fingerprint,
-        "solver": solver.method,
-        "n_steps": list(solver.n_steps),
-        "macs_per_image": sum(macs(params.spec).values()),
-        "cpu": cpu_name(),
-        "cpu_threads": all_threads(),
-        "system": platform.platform(),
-        "versions": {"dsodenet": __version__}
-        | versions("numpy", "threadpoolctl", "torch", "onnx", "onnxruntime", "pynq"),
-        "images": source,
-        "repeats": repeats,
-        "rows": [dataclasses.asdict(row) for row in rows],
-        "ratios": [ratio for part in by_batch for ratio in ratios(part)],
-        "reference_ratios": [ratio for part in by_batch for ratio in reference_ratios(part)],
-        "left_out": left_out,
-        "published": [dataclasses.asdict(line) for line in PUBLISHED],
-        "energy_sensors": sorted({name for row in rows for name in row.energy_mj}),
-        "differing": sum(row.differing or 0 for row in rows),
-    }
+            rows += _time(timed, subject.params, images[:batch], repeats)
+            rows += [row for make in modelled for row in make(batch)]
+    if subject.weights == RANDOM:
+        rows = [dataclasses.replace(row, same_class=None) for row in rows]
+    return Comparison(subject, source, repeats, tuple(rows), left_out)
+
+
+def gather(
+    job: Job, names: Sequence[str], asked_for: bool, progress: Callable[[str], None]
+) -> tuple[list[Timed], list[Modelled], dict[str, str]]:
+    """(paths to time, rows that need no clock of ours, backend -> why it is left out).
+
+    asked_for: the user named the backends, so that a slow simulation is run, too.
+    """
+    timed: list[Timed] = []
+    modelled: list[Modelled] = []
+    left_out: dict[str, str] = {}
+    # A real board comes before a simulated one: pynq knows one of them.
+    for name in sorted(names, key=lambda name: name in MODELLED):
+        progress(name)
+        slow = slow_simulation(job.params) if name == "rtl" and not asked_for else None
+        try:
+            if slow:
+                left_out[name] = slow
+            elif name in TIMED:
+                timed += TIMED[name](job)
+            else:
+                modelled.append(MODELLED[name](job.params, job.images))
+        except UNAVAILABLE as error:
+            left_out[name] = _why(error)
+    return timed, modelled, left_out
 
 
 def check(backends: Sequence[str], batches: Sequence[int], repeats: int) -> None:
@@ -138,8 +173,11 @@ def _why(error: Exception) -> str:
 
 
 def _time(paths: Sequence[Timed], params: Params, images: Images, repeats: int) -> list[Row]:
-    """Rounds over all paths. An untimed call precedes each timed one: caches are warm, and another library's threads, which
-    wait for work for a while after its call, have gone to sleep."""
+    """Rounds over all paths.
+
+    An untimed call precedes each timed one. Caches are warm then, and the threads of another library, which wait for
+    work for a while after its call, have gone to sleep.
+    """
     truth = Reference(params).predict(images)
     seconds: list[list[float]] = [[] for _ in paths]
     cycles: list[list[int]] = [[] for _ in paths]
@@ -159,7 +197,7 @@ def _time(paths: Sequence[Timed], params: Params, images: Images, repeats: int) 
         row = Row(
             path.name,
             END_TO_END,
-            path.label,
+            path.kind,
             path.machine,
             path.threads,
             path.numbers,
@@ -175,7 +213,7 @@ def _time(paths: Sequence[Timed], params: Params, images: Images, repeats: int) 
         rows.append(row)
         clock = path.accelerator.clock_mhz if path.accelerator else None
         if (
-            cycles[i] and clock and path.label == "measured"
+            cycles[i] and clock and path.kind == "measured"
         ):  # the clock of a simulated board is a setting without effect
             median, low, high = _spread(np.array(cycles[i]))
             row = dataclasses.replace(row, median_us=median / clock, min_us=low / clock, max_us=high / clock)
@@ -184,8 +222,11 @@ def _time(paths: Sequence[Timed], params: Params, images: Images, repeats: int) 
 
 
 def _energy_mj(path: Timed, images: Images) -> dict[str, float]:
-    """sensor -> millijoules per image, of calls after the timed ones; none of what is simulated, or where there is no sensor."""
-    if path.label != "measured":
+    """sensor -> millijoules per image, of calls after the timed ones.
+
+    None of what is simulated, or where there is no sensor.
+    """
+    if path.kind != "measured":
         return {}
     with path.within():
         if path.accelerator is None:

@@ -1,4 +1,4 @@
-"""Joules of a stretch of calls, where there are sensors: RAPL counters of an x86 processor, or the power rails of a board.
+"""Joules of a stretch of calls, where there are sensors: RAPL counters of an x86 processor, or a board's power rails.
 
 Both see more than the work: RAPL the whole socket with everything else that runs on it, a rail whatever it feeds.
 """
@@ -17,7 +17,10 @@ STRETCH_S = 0.5  # of calls: counters and regulators renew their readings every 
 
 
 def rapl_domains(folder: Path = POWERCAP) -> dict[str, Path]:
-    """The socket counters that this process may read, by name; core and memory counters, which lie below, would count twice."""
+    """The socket counters that this process may read, by name.
+
+    Core and memory counters, which lie below, would count twice.
+    """
     found = {}
     for domain in sorted(folder.glob("intel-rapl:[0-9]")):  # AMD's processors have them under the same name
         try:
@@ -48,7 +51,10 @@ def joules_per_call(
 def rail_joules_per_call(
     call: Callable[[], object], rails: Mapping[str, Any], stretch_s: float = STRETCH_S
 ) -> dict[str, float]:
-    """Joules of one call by each power rail of a board: its mean power times the seconds of a call. Rails feed each other: no sum."""
+    """Joules of one call by each power rail of a board: its mean power times the seconds of a call.
+
+    Rails feed each other: no sum.
+    """
     with PowerMeter(rails) as meter:
         count, seconds = _repeat(call, stretch_s)
     return {name: figures["mean_w"] * seconds / count for name, figures in meter.watts().items()}

@@ -65,7 +65,10 @@ def blas() -> dict[str, str]:
 
 
 def blas_advice(found: dict[str, str]) -> str:
-    """What to do where OpenBLAS does not know a processor newer than itself and takes its oldest kernels; found: versions."""
+    """What to do where OpenBLAS does not know a processor newer than itself and takes its oldest kernels.
+
+    found: versions.
+    """
     if OLDEST_KERNELS not in found.get("openblas", ""):
         return ""
     try:
@@ -75,11 +78,17 @@ def blas_advice(found: dict[str, str]) -> str:
     better = next((core for flag, core in OPENBLAS_CORES.items() if flag in flags), None)
     if better is None:
         return ""
-    return f"NumPy's OpenBLAS does not know this processor and took its oldest kernels; OPENBLAS_CORETYPE={better} gives it newer ones"
+    return (
+        f"NumPy's OpenBLAS does not know this processor and took its oldest kernels; "
+        f"OPENBLAS_CORETYPE={better} gives it newer ones"
+    )
 
 
 def origin(command: str, kinds: dict[str, str], *packages: str) -> dict[str, Any]:
-    """What heads a result. kinds: figure -> measured, simulated, counted or estimated; packages: those whose versions matter."""
+    """What heads a result.
+
+    kinds: figure -> measured, simulated, counted or estimated; packages: those whose versions matter.
+    """
     return {
         "command": command,
         "kinds": kinds,

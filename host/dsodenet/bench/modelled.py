@@ -1,4 +1,4 @@
-"""Rows that no clock of this host makes: cycles of the rtl kernel, whole calls made of such cycles, and published rates."""
+"""Rows that no clock of this host makes: cycles of the rtl kernel, whole calls made of them, and published rates."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ Images = NDArray[np.uint8]
 Modelled = Callable[[int], list[Row]]  # batch -> rows
 RTL, OUR_HOST, FINN_CALL = "rtl", "rtl + our host", "rtl + FINN call"  # paths
 CLOSED_FORM = "closed form of the kernel's cycles, which equals its simulation"
-SIMULATED_AT_MOST = (
-    4_000_000  # multipliers times cycles of an image; a simulation of more takes minutes to build and to run
-)
+SIMULATED_AT_MOST = 4_000_000  # multipliers times cycles of an image; more takes minutes to build and to run
 HOST_CALLS = 25  # timed ones, with a kernel that answers at once
 
 
@@ -55,7 +53,7 @@ def estimated_kernel(params: Params, images: Images) -> Modelled:
 
 def with_our_host(params: Params, images: Images) -> Modelled:
     """A call of the kernel through our host library on a ZCU104, register accesses from Python included."""
-    from dsodenet.bench.studies.host_study import host_share
+    from dsodenet.bench.host_share import host_share  # imports pynq
 
     result = estimate(params)
 
@@ -63,9 +61,9 @@ def with_our_host(params: Params, images: Images) -> Modelled:
         share = host_share(params, images[:batch], HOST_CALLS)
         access_us = share.accesses * ACCESS_US
         note = (
-            f"batch {batch} is made of the kernel's estimated cycles, {share.median_us:.0f} us of the host library (measured on this processor, with a "
-            f"simulated board whose kernel answers at once; a Cortex-A53 takes longer) and {share.accesses} register accesses of "
-            f"{ACCESS_US:g} us from Python on a ZCU104"
+            f"batch {batch} is made of the kernel's estimated cycles, {share.median_us:.0f} us of the host library "
+            "(measured on this processor, with a simulated board whose kernel answers at once; a Cortex-A53 takes "
+            f"longer) and {share.accesses} register accesses of {ACCESS_US:g} us from Python on a ZCU104"
         )
         return [_whole_call(_estimated(params, result, batch), OUR_HOST, share.median_us + access_us, note)]
 
@@ -91,11 +89,11 @@ def _whole_call(kernel: Row, path: str, rest_us: float, note: str) -> Row:
     )
 
 
-def _kernel_row(params: Params, label: str, batch: int, cycles: int, note: str, differing: int | None = None) -> Row:
+def _kernel_row(params: Params, kind: str, batch: int, cycles: int, note: str, differing: int | None = None) -> Row:
     kernel = params.spec.kernel
     machine = f"rtl kernel, {lanes_text(kernel)} lanes, assumed {kernel.clock_mhz:g} MHz"
     times = (cycles / kernel.clock_mhz,) * 3
-    row = Row(RTL, KERNEL, label, machine, 1, integers(params), "SystemVerilog", batch, *times, 0, params.fingerprint)
+    row = Row(RTL, KERNEL, kind, machine, 1, integers(params), "SystemVerilog", batch, *times, 0, params.fingerprint)
     return dataclasses.replace(row, cycles=cycles, clock_mhz=kernel.clock_mhz, differing=differing, note=note)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -14,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsodenet.bench.limit import time_limit
+from dsodenet.bench.int8 import check_processor, quantised
 from dsodenet.bench.machine import cpu_name, versions
 from dsodenet.bench.rows import integers
 from dsodenet.errors import ToolError
@@ -23,7 +21,6 @@ from dsodenet.runtime import Accelerator
 from dsodenet.spec import Params
 
 MAX_GRAPHS = 256  # batch sizes times thread counts that torch.compile may see in one process
-COMPILE_LIMIT_S = 300.0  # of all that torch.compile compiles in a comparison
 Images = NDArray[np.uint8]
 Logits = NDArray[Any]
 
@@ -38,7 +35,7 @@ class Timed:
     library: str
     call: Callable[[Images], Logits]
     within: Callable[[], AbstractContextManager[Any]] = nullcontext  # entered around calls, outside the timing
-    label: str = "measured"
+    kind: str = "measured"
     machine: str = field(default_factory=cpu_name)
     integer: bool = False  # must equal the reference bit for bit
     accelerator: Accelerator | None = None  # whose kernel may count cycles
@@ -55,11 +52,13 @@ class Job:
     threads: tuple[int, ...]
     folder: Path
     stack: ExitStack
-    left_out: dict[str, str] = field(default_factory=dict)  # part of a path's rows -> why
 
     @cached_property
     def float_model(self) -> Any:
-        """The network in float32, its weights the values of the integers: the same work with nothing quantised between."""
+        """The network in float32, its weights the values of the integers.
+
+        The same work with nothing quantised between.
+        """
         from dsodenet.exporting import float_model
 
         return float_model(self.params)
@@ -73,28 +72,8 @@ class Job:
 
     @cached_property
     def int8_onnx(self) -> Path:
-        """The float graph with QDQ pairs by onnxruntime: per-channel weights, ranges of activations from the images."""
-        source = self.float_onnx
-        from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-
-        class Reader(CalibrationDataReader):
-            def __init__(self, images: Images) -> None:
-                self._batches = iter([{"images": images}])
-
-            def get_next(self) -> dict[str, Images] | None:
-                return next(self._batches, None)
-
-        path = self.folder / "int8.onnx"
-        options = {"activation_type": QuantType.QInt8, "weight_type": QuantType.QInt8}
-        before = logging.root.manager.disable
-        logging.disable(logging.WARNING)  # it advises a preprocessing that this graph, of static shapes, does not need
-        try:
-            quantize_static(
-                source, path, Reader(self.images), quant_format=QuantFormat.QDQ, per_channel=True, **options
-            )
-        finally:
-            logging.disable(before)
-        return path
+        """The float graph quantised for every processor, its ranges from the images."""
+        return quantised(self.float_onnx, self.images, self.folder / "int8.onnx")
 
 
 def reference(job: Job) -> list[Timed]:
@@ -116,36 +95,27 @@ def torch_eager(job: Job) -> list[Timed]:
 
 
 def torch_compiled(job: Job) -> list[Timed]:
-    """torch.compile, one graph for each batch size and number of threads, all compiled now and within COMPILE_LIMIT_S; ToolError where
-    none is, for instance without a C++ compiler."""
+    """torch.compile, one graph for each batch size and number of threads, all compiled now.
+
+    That can take minutes, so it runs only where it is asked for. ToolError where it does not work, for instance
+    without a C++ compiler.
+    """
     model = job.float_model
     import torch
-    import torch._inductor.config
+    import torch._dynamo.config
 
-    torch._dynamo.config.recompile_limit = (
-        MAX_GRAPHS  # over it, fullgraph makes an error of what would silently be eager
-    )
-    torch._inductor.config.compile_threads = (
-        1  # a compiler of a pool would outlive the limit, and disturb what is timed then
-    )
+    # Over this limit, fullgraph makes an error of what would silently be eager.
+    torch._dynamo.config.recompile_limit = MAX_GRAPHS
     compiled = torch.compile(model, fullgraph=True, dynamic=False)
-    paths: list[Timed] = []
-    start, what = time.monotonic(), f"torch.compile of this model, limited to {COMPILE_LIMIT_S:g} s,"
-    for threads in job.threads:
-        path = _torch("torch-compile", compiled, threads)
-        try:
-            with time_limit(COMPILE_LIMIT_S - (time.monotonic() - start), what), path.within():
+    paths = [_torch("torch-compile", compiled, threads) for threads in job.threads]
+    try:
+        for path in paths:
+            with path.within():
                 for batch in job.batches:
                     path.call(job.images[:batch])
-        except ToolError as error:
-            if not paths:
-                raise
-            job.left_out[f"torch-compile with {threads} threads"] = str(error)
-            break
-        except Exception as error:  # of any kind: it hands on what the compiler behind it raises
-            line = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ToolError(f"torch.compile does not work here ({line})") from None
-        paths.append(path)
+    except Exception as error:  # it hands on whatever the compiler behind it raises
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ToolError(f"torch.compile does not work here ({line})") from None
     return paths
 
 
@@ -178,6 +148,7 @@ def onnx_float(job: Job) -> list[Timed]:
 def onnx_int8(job: Job) -> list[Timed]:
     import onnxruntime  # noqa: F401
 
+    check_processor()
     return [_session("onnxruntime-int8", "int8", job.int8_onnx, threads) for threads in job.threads]
 
 
@@ -197,8 +168,11 @@ def _session(name: str, numbers: str, path: Path, threads: int) -> Timed:
 
 
 def simulated_board(job: Job) -> list[Timed]:
-    """The driver and pynq on a simulated board that computes with the reference: its times say nothing about hardware."""
-    return [_accelerated(job, "zcu104-sim", "simulated ZCU104", kernel="reference")]
+    """The driver and pynq on a simulated board that computes with the reference.
+
+    Its times say nothing about hardware.
+    """
+    return [_accelerated(job, "zcu104-sim", "simulated ZCU104", simulate_with="reference")]
 
 
 def board(job: Job) -> list[Timed]:
@@ -213,7 +187,7 @@ def _accelerated(job: Job, name: str, machine: str, **options: Any) -> Timed:
         integers(job.params),
         _library("pynq"),
         accelerator.predict,
-        label=accelerator.label,
+        kind=accelerator.kind,
         machine=machine,
         integer=True,
         accelerator=accelerator,

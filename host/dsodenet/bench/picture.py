@@ -19,7 +19,10 @@ SIZE = 8  # of text, points
 
 
 def comparison_figure(result: dict[str, Any]) -> Figure:
-    """Latency of a call as logarithmic bars, one panel a batch, quickest first, least to most as whiskers; images per second against batch."""
+    """Latency of a call as logarithmic bars, one panel a batch, quickest first, least to most as whiskers.
+
+    Images per second against batch.
+    """
     batches = list(dict.fromkeys(row["batch"] for row in result["rows"]))
     series: dict[str, list[dict[str, Any]]] = {}
     for row in result["rows"]:
@@ -35,13 +38,14 @@ def comparison_figure(result: dict[str, Any]) -> Figure:
         panels[column].set_yticks(range(len(names)), names if column == 0 else [""] * len(names), fontsize=SIZE)
     if many:
         _curves(panels[-1], {name: series[name] for name in names}, batches)
-    shown = dict.fromkeys(row["label"] for row in result["rows"])
-    handles = [Patch(color=COLOURS[label], label=label) for label in shown]
+    shown = dict.fromkeys(row["kind"] for row in result["rows"])
+    handles = [Patch(color=COLOURS[kind], label=kind) for kind in shown]
     figure.legend(handles=handles, loc="outside lower left", ncols=len(handles), fontsize=SIZE, frameon=False)
     steps = ",".join(map(str, result["n_steps"]))
     weights = ", random weights" if result["weights"] == RANDOM else ""
     figure.suptitle(
-        f"{result['model']}, {result['solver']} n_steps {steps}{weights}\nmeasured on {result['cpu']}; xN: threads; the clock of the rtl kernel is assumed",
+        f"{result['model']}, {result['solver']} n_steps {steps}{weights}\n"
+        f"measured on {result['cpu']}; xN: threads; the clock of the rtl kernel is assumed",
         fontsize=SIZE + 2,
     )
     return figure
@@ -49,7 +53,7 @@ def comparison_figure(result: dict[str, Any]) -> Figure:
 
 def _name(row: dict[str, Any]) -> str:
     if row["scope"] == KERNEL:
-        return f"{row['path']} kernel alone, {row['label']}"
+        return f"{row['path']} kernel alone, {row['kind']}"
     threads = "" if "+" in row["path"] else f" x{row['threads']}"
     return f"{row['path']}{threads}, {row['numbers']}"
 
@@ -59,7 +63,7 @@ def _bars(axes: Axes, groups: Sequence[Sequence[dict[str, Any]]], title: str) ->
     for place, row in ((place, row) for place, rows in enumerate(groups) for row in rows):
         middle = row["median_us"]
         whisker = [[middle - row["min_us"]], [row["max_us"] - middle]] if row["calls"] else None
-        axes.barh(place, middle, xerr=whisker, color=COLOURS[row["label"]], error_kw={"elinewidth": 0.8})
+        axes.barh(place, middle, xerr=whisker, color=COLOURS[row["kind"]], error_kw={"elinewidth": 0.8})
         axes.annotate(
             _shown(middle),
             (row["max_us"], place),
@@ -84,7 +88,7 @@ def _curves(axes: Axes, series: dict[str, list[dict[str, Any]]], batches: Sequen
     styles = matplotlib.colormaps["tab20"]
     for index, (name, rows) in enumerate(series.items()):
         speeds = [1e6 * row["batch"] / row["median_us"] for row in rows]
-        line = "o-" if rows[0]["label"] == "measured" else "o--"
+        line = "o-" if rows[0]["kind"] == "measured" else "o--"
         axes.plot(
             [row["batch"] for row in rows],
             speeds,

@@ -1,4 +1,7 @@
-"""Figures that others published, each once: speed-ups on a ZCU104, its processor's rate, and what a call from Python costs on it."""
+"""Figures that others published, each once.
+
+Speed-ups on a ZCU104, its processor's rate, and what a call from Python costs on it.
+"""
 
 from __future__ import annotations
 

@@ -34,18 +34,20 @@ def comparison_text(result: dict[str, Any]) -> str:
         header = (f"batch {batch}", "threads", "numbers", "scope", "time is", "us", "min", "max", "img/s", "class")
         columns = len(header) - (result["weights"] == RANDOM)  # of which no class is compared
         parts.append(table(header[:columns], [row[:columns] for row in rows]))
-    notes = [f"{r['path']} ({r['label']}): {r['machine']}; {r['note']}" for r in result["rows"] if r["note"]]
+    notes = [f"{r['path']} ({r['kind']}): {r['machine']}; {r['note']}" for r in result["rows"] if r["note"]]
     notes += [f"{name} is left out: {why}" for name, why in result["left_out"].items()]
     unsteady = [r for r in result["rows"] if r["max_us"] > UNSTEADY * r["min_us"]]
     if unsteady:
         worst = max(unsteady, key=lambda r: r["max_us"] / r["min_us"])
         notes.append(
-            f"unsteady: {len(unsteady)} rows vary more than {UNSTEADY}-fold, most of all {worst['path']} with {worst['threads']} "
+            f"unsteady: {len(unsteady)} rows vary more than {UNSTEADY}-fold, most of all {worst['path']} "
+            f"with {worst['threads']} "
             f"threads at batch {worst['batch']}; on a machine with other work, repeat the run before quoting it"
         )
     if not result["energy_sensors"]:
         notes.append(
-            "energy: no sensor can be read here (RAPL counters of the processor, often for root only; a board's power rails)"
+            "energy: no sensor can be read here "
+            "(RAPL counters of the processor, often for root only; a board's power rails)"
         )
     notes += filter(None, [blas_advice(result["versions"])])
     if result["differing"]:
@@ -87,8 +89,8 @@ WHERE = {HERE: "", ON_A53: " on the A53"}
 def _speed_ups(result: dict[str, Any]) -> str:
     """Ours beside the published ones."""
     rows = [
-        (f"{r[f'ratio_to_{which}']:.2f}x", r["scope"], str(r["batch"]), f"{r['accelerator']}, {r['accelerator_is']}",
-         f"{which}{WHERE[r['software_is']]}: {r[which]}")
+        (f"{r[f'ratio_to_{which}']:.2f}x", r["scope"], str(r["batch"]), f"{r['accelerator']}, {r['accelerator_kind']}",
+         f"{which}{WHERE[r['software_kind']]}: {r[which]}")
         for r in result["ratios"]
         for which in ("best", "weakest")
     ]  # fmt: skip
@@ -96,7 +98,8 @@ def _speed_ups(result: dict[str, Any]) -> str:
         (f"{p['factor']:.2f}x", p["timed"], "-", p["system"], f"{p['against']}, published") for p in result["published"]
     ]
     legend = (
-        "best and weakest: measured on this processor, each library with the number of threads that suits it best; on the A53: estimated; "
+        "best and weakest: measured on this processor, each library with the number of threads that suits it best; "
+        "on the A53: estimated; "
         "published: "
         "on a ZCU104, by their authors: "
         + ", ".join(dict.fromkeys(f"{p['system']} ({p['source']})" for p in result["published"]))
@@ -118,4 +121,4 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     same = "-" if row["same_class"] is None else f"{row['same_class']:.0%}"
     threads = str(row["threads"]) if row["scope"] == END_TO_END else "-"
     spread = (low, high) if row["calls"] else ("-", "-")
-    return row["path"], threads, row["numbers"], row["scope"], row["label"], median, *spread, per_second, same
+    return row["path"], threads, row["numbers"], row["scope"], row["kind"], median, *spread, per_second, same

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from dsodenet.spec import Params
 
-LABELS = ("measured", "simulated", "estimated")
+KINDS = ("measured", "simulated", "estimated")
 END_TO_END, KERNEL = "end to end", "kernel"
 
 
@@ -16,7 +16,7 @@ class Row:
 
     path: str
     scope: str  # END_TO_END: images in host memory to logits in host memory; or KERNEL
-    label: str  # measured, simulated or estimated
+    kind: str  # measured, simulated or estimated
     machine: str
     threads: int
     numbers: str

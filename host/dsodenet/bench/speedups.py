@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dsodenet.bench.modelled import FINN_CALL, OUR_HOST, RTL
-from dsodenet.bench.rows import END_TO_END, KERNEL, LABELS, Row
+from dsodenet.bench.rows import END_TO_END, KERNEL, KINDS, Row
 
 SOFTWARE = ("cpu", "torch", "torch-compile", "onnxruntime", "onnxruntime-int8")  # on this processor
 HERE, ON_A53 = "measured here", "estimated for the A53"
@@ -14,7 +14,9 @@ ACCELERATORS = {KERNEL: (RTL, "zcu104"), END_TO_END: ("zcu104", OUR_HOST, FINN_C
 
 
 def ratios(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """How many times as fast the accelerator is as the best and the weakest software path, here and on the A53; rows of one batch.
+    """How many times as fast the accelerator is as the best and the weakest software path, here and on the A53.
+
+    Rows of one batch.
 
     A library stands in them at the thread count that suits it: threads that hinder it make no baseline.
     """
@@ -35,8 +37,8 @@ def ratios(rows: Sequence[Row]) -> list[dict[str, Any]]:
                         "batch": best.batch,
                         "scope": accelerator.scope,
                         "accelerator": accelerator.path,
-                        "accelerator_is": accelerator.label,
-                        "software_is": where,
+                        "accelerator_kind": accelerator.kind,
+                        "software_kind": where,
                         "best": best.title,
                         "ratio_to_best": best.median_us / accelerator.median_us,
                         "weakest": weakest.title,
@@ -47,17 +49,23 @@ def ratios(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _accelerators(rows: Sequence[Row]) -> list[Row]:
-    """The kernel by the figure that is nearest to a measurement; end to end every figure that there is, each made of other parts."""
+    """The kernel by the figure that is nearest to a measurement.
+
+    End to end every figure that there is, each made of other parts.
+    """
     kernel = sorted(
         (row for row in rows if row.path in ACCELERATORS[KERNEL] and row.scope == KERNEL),
-        key=lambda r: LABELS.index(r.label),
+        key=lambda r: KINDS.index(r.kind),
     )
     whole = [row for path in ACCELERATORS[END_TO_END] for row in rows if row.path == path and row.scope == END_TO_END]
     return [*kernel[:1], *whole]
 
 
 def reference_ratios(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """How many times as fast our integer reference is as onnxruntime, float and int8, with as many threads; rows of one batch."""
+    """How many times as fast our integer reference is as onnxruntime, float and int8, with as many threads.
+
+    Rows of one batch.
+    """
     ours = {row.threads: row for row in rows if row.path == "cpu"}
     return [
         {

@@ -27,13 +27,17 @@ class Subject:
 
     @classmethod
     def load(cls, model: str | Path, lanes: str | None = None) -> Subject:
-        """model: a run folder, zoo:NAME, a ready size or a spec JSON file; lanes: of the rtl kernel instead of the spec's."""
+        """model: a run folder, zoo:NAME, a ready size or a spec JSON file.
+
+        lanes: of the rtl kernel instead of the spec's.
+        """
         folder = Run.of(model).folder
         is_spec = not folder.is_dir() and (str(model) in SIZES or folder.suffix == ".json")
         spec = Spec.load(model) if is_spec else None
         if spec and spec.network.float_only:
             raise SpecError(
-                f"network.norm is {spec.network.norm}, which is float only, but a comparison is about integers: it must be one "
+                f"network.norm is {spec.network.norm}, which is float only, but a comparison is about integers: "
+                f"it must be one "
                 f"of {', '.join(FOLDING_NORMS)}"
             )
         params = random_params(spec, WEIGHT_SEED) if spec else Params.load(folder)

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
+from dsodenet.command import argument
 from dsodenet.errors import InputError
 from dsodenet.runs import PREFIX, Run
 from dsodenet.spec import parse_lanes
+
+
+class Parser(argparse.ArgumentParser):
+    """Wrong words are bad input like any other: one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
 
 
 def parse_run(text: str) -> Path:
@@ -69,10 +77,6 @@ def parse_batches(text: str) -> tuple[int, ...]:
     if not all(word.isdecimal() for word in text.split(",")):
         raise argparse.ArgumentTypeError(f"batches are {text!r}, but they must be numbers such as 1,16")
     return tuple(map(int, text.split(",")))
-
-
-def argument(*names: str, **options: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
-    return names, options
 
 
 TRAINING = (  # dsodenet.training.Options

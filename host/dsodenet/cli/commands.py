@@ -1,110 +1,146 @@
-"""What each command does: a function from parsed arguments to a result, and how a result reads as text."""
+"""What each command does: a function from parsed arguments to an answer, which prints itself and gives its JSON."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import json
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from dsodenet import ladder
-from dsodenet.bench import DEFAULT, compare, comparison_text
-from dsodenet.contract import DEVICE
+from dsodenet.bench import DEFAULT, Comparison, compare
+from dsodenet.command import Answer, Values, json_text
+from dsodenet.contract import DEVICE, Resources
 from dsodenet.errors import InputError
-from dsodenet.exploration import search_text
-from dsodenet.files import atomic_file, check_output, write_json
-from dsodenet.runs import Run, check_folder
-from dsodenet.spec import Params, Spec, with_lanes
+from dsodenet.files import atomic_files
+from dsodenet.hls import hls_cycles, hls_resources
+from dsodenet.ladder import load_images, read_images, verify
+from dsodenet.rtl import Estimate, estimate, memory_map, of_spec, rtl_resources
+from dsodenet.runs import PREFIX, Run, check_folder, check_output, zoo_names
+from dsodenet.spec import Params, Spec, macs, parameter_comparison, parameters, with_lanes
 from dsodenet.text import progress_bar, table
 
-Result = dict[str, Any]
-EXPORT_STEPS, LOWER_STEPS, OVERLAY_STEPS = 9, 16, 4  # of a model with three ODE blocks
+
+def print_spec(args: argparse.Namespace) -> Answer:
+    return Values(Spec.load(args.spec).to_dict(), json_text)
 
 
-def spec(args: argparse.Namespace) -> Result:
-    return Spec.load(args.spec).to_dict()
-
-
-def train(args: argparse.Namespace) -> Result:
+def train_run(args: argparse.Namespace) -> Answer:
     spec = Spec.load(args.spec)
     if args.weight_bits is not None:
-        spec = dataclasses.replace(
-            spec, quantisation=dataclasses.replace(spec.quantisation, weight_bit_width=args.weight_bits)
-        )
+        widths = dataclasses.replace(spec.quantisation, weight_bit_width=args.weight_bits)
+        spec = dataclasses.replace(spec, quantisation=widths)
     check_folder(args.out)
     from dsodenet.data import load_dataset
     from dsodenet.training import OPTION_NAMES, Options, train
 
-    options = Options(
-        progress=not args.quiet,
-        **{name: getattr(args, name) for name in OPTION_NAMES if getattr(args, name) is not None},
-    )
-    data, target = (None if name is None else load_dataset(name, spec.network) for name in (args.data, args.target))
+    given = {name: getattr(args, name) for name in OPTION_NAMES if getattr(args, name) is not None}
+    options = Options(progress=not args.quiet, **given)
+    data = load_dataset(args.data, spec.network)
+    target = None if args.target is None else load_dataset(args.target, spec.network)
     teachers = args.teacher.split(",") if args.teacher else ()
-    assert data is not None
     metrics = train(spec, data, args.out, options, args.recipe, target=target, teachers=teachers, resume=args.resume)
     kept = {key: value for key, value in metrics.items() if key.endswith("_accuracy") and value is not None}
-    return {"run": str(args.out)} | kept | {f"teacher {t['name']}": t["accuracy"] for t in metrics["teachers"]}
+    of_teachers = {f"teacher {teacher['name']}": teacher["accuracy"] for teacher in metrics["teachers"]}
+    return Values({"run": str(args.out)} | kept | of_teachers)
 
 
-def recipes(args: argparse.Namespace) -> Result:
+def list_recipes(args: argparse.Namespace) -> Answer:
     from dsodenet.training import RECIPES, TEACHERS
 
-    return {name: recipe.description for name, recipe in RECIPES.items()} | {"(teachers)": ", ".join(TEACHERS)}
+    described = {name: recipe.description for name, recipe in RECIPES.items()}
+    return Values(described | {"(teachers)": ", ".join(TEACHERS)})
 
 
-def export(args: argparse.Namespace) -> Result:
+def list_zoo(args: argparse.Namespace) -> Answer:
+    return Values({"models": [_zoo_row(name) for name in zoo_names()]}, zoo_text)
+
+
+def _zoo_row(name: str) -> dict[str, Any]:
+    run = Run.of(PREFIX + name)
+    params, metrics = Params.load(run), json.loads(run.metrics.read_text(encoding="utf-8"))
+    cycles = estimate(params)
+    return {
+        "model": PREFIX + name,
+        "data": metrics["data"]["name"],
+        "float_accuracy": metrics["float_accuracy"],
+        "qat_accuracy": metrics["qat_accuracy"],
+        "parameters": sum(parameters(params.spec).values()),
+        "macs": sum(macs(params.spec).values()),
+        "cycles": cycles.cycles,
+        "lanes": cycles.to_dict()["lanes"],
+    }
+
+
+def zoo_text(data: dict[str, Any]) -> str:
+    header = ("model", "data", "float %", "quantised %", "parameters", "MAC", "cycles", "lanes")
+    rows = [
+        (
+            row["model"],
+            row["data"],
+            *(f"{100 * row[key]:.2f}" for key in ("float_accuracy", "qat_accuracy")),
+            *(f"{row[key]:,}" for key in ("parameters", "macs", "cycles")),
+            row["lanes"],
+        )
+        for row in data["models"]
+    ]
+    return f"{table(header, rows)}\naccuracy: measured on test images; cycles of the rtl kernel: estimated"
+
+
+def export_run(args: argparse.Namespace) -> Answer:
     from dsodenet.exporting import export
 
-    with progress_bar("export", EXPORT_STEPS, args.quiet) as step:
+    with progress_bar("export", None, args.quiet) as step:
         params = export(args.run, step)
-    return {
-        "run": str(args.run),
-        "model": params.spec.name,
-        "fingerprint": params.fingerprint,
-        "logits_scale": params.logits_scale,
-    }
+    return Values(
+        {
+            "run": str(args.run),
+            "model": params.spec.name,
+            "fingerprint": params.fingerprint,
+            "logits_scale": params.logits_scale,
+        }
+    )
 
 
-def lower(args: argparse.Namespace) -> Result:
+def lower_run(args: argparse.Namespace) -> Answer:
     from dsodenet.hls import lower
 
-    with progress_bar("lower", LOWER_STEPS, args.quiet) as step:
+    with progress_bar("lower", None, args.quiet) as step:
         folder = lower(args.run, step)
-    return {"run": str(args.run), "sources": str(folder), "library": str(Run(args.run).csim)}
+    return Values({"run": str(args.run), "sources": str(folder), "library": str(Run(args.run).csim)})
 
 
-def verify(args: argparse.Namespace) -> Result:
+def verify_run(args: argparse.Namespace) -> Answer:
     params = Params.load(args.run)
     backends = args.backends.split(",")
-    images, source = ladder.load_images(args.images, args.run, params)
+    images, source = load_images(args.images, args.run, params)
     with progress_bar("verify", len(backends), args.quiet) as step:
-        rungs = ladder.verify(args.run, backends, images, None, args.solver, args.n_steps, step, args.kernel)
-    solver = params.with_solver(args.solver, args.n_steps).spec.solver
-    differing = sum(rung.differing for rung in rungs)
-    return {
-        "images": source,
-        "solver": solver.method,
-        "n_steps": list(solver.n_steps),
-        "differing": differing,
-        "rungs": ladder.as_dict(rungs),
-    }
+        return verify(
+            args.run,
+            backends,
+            images,
+            source=source,
+            method=args.solver,
+            n_steps=args.n_steps,
+            progress=step,
+            simulate_with=args.simulate_with,
+        )
 
 
-def run(args: argparse.Namespace) -> Result:
+def run_images(args: argparse.Namespace) -> Answer:
     from dsodenet.runtime import Accelerator
 
     params = Params.load(args.run).with_solver(args.solver, args.n_steps)
-    images = ladder.read_images(args.input, params.spec.network)
-    for output in (args.output, args.output.with_suffix(".json")):
-        check_output(output, output.suffix if output != args.output else ".npy")
+    images = read_images(args.input, params.spec.network)
+    beside = args.output.with_suffix(".json")
+    for output, suffix in ((args.output, ".npy"), (beside, ".json")):
+        check_output(output, suffix)
     if args.output.exists() and args.output.samefile(args.input):
         raise InputError(f"output is {args.output}, but that is the input")
     solver = params.spec.solver
-    options = {} if args.kernel is None else {"kernel": args.kernel}
+    options = {} if args.simulate_with is None else {"simulate_with": args.simulate_with}
     with Accelerator(args.run, args.backend, **options) as accelerator:
         accelerator.set_solver(solver.method, solver.n_steps)
         logits = accelerator.predict(images)
@@ -118,46 +154,66 @@ def run(args: argparse.Namespace) -> Result:
         "logits_scale": params.logits_scale,
         "classes": logits.argmax(axis=1).tolist(),
     }
-    with atomic_file(args.output) as path:
-        np.save(path, logits, allow_pickle=False)
-    write_json(result, args.output.with_suffix(".json"))
-    return result | {"output": str(args.output)}
+    with atomic_files(args.output, beside) as (logits_file, json_file):
+        with open(logits_file, "wb") as file:
+            np.save(file, logits, allow_pickle=False)
+        json_file.write_text(json_text(result) + "\n", encoding="utf-8")
+    return Values(result | {"output": str(args.output)})
 
 
-def estimate(args: argparse.Namespace) -> Result:
-    from dsodenet.hls import hls_cycles, hls_resources
-    from dsodenet.rtl import estimate, memory_map, of_spec, rtl_resources
-    from dsodenet.spec import macs, parameter_comparison, parameters
+@dataclass(frozen=True)
+class Costs:
+    """What a model costs on both kernels, estimated before any tool has run."""
 
-    folder = Run.of(args.model).folder
-    is_run = folder.is_dir()
-    if is_run:
-        params = Params.load(folder).with_solver(args.solver, args.n_steps)
-        spec = params.spec
-    else:
-        spec = Spec.load(args.model).with_solver(args.solver, args.n_steps)
-    spec = with_lanes(spec, args.lanes)
-    result = estimate(dataclasses.replace(params, spec=spec)) if is_run else of_spec(spec)
-    sizes = {
-        "parameters": parameters(spec),
-        "macs_per_section": macs(spec),
-        "parameters_compared": parameter_comparison(spec),
-    }
-    kernels = {"rtl": rtl_resources(result.engine), "hls": hls_resources(spec)}
-    return (
-        result.to_dict()
-        | sizes
-        | {
-            "table": result.table(),
-            "resources": {name: found.to_dict() for name, found in kernels.items()},
-            "memory": memory_map(result.engine),
-            "hls_cycles": hls_cycles(spec),
+    cycles: Estimate
+    resources: dict[str, Resources]  # kernel -> what it takes of the device
+    hls_cycles: int
+
+    def to_dict(self) -> dict[str, Any]:
+        spec = self.cycles.spec
+        return self.cycles.to_dict() | {
+            "parameters": parameters(spec),
+            "macs_per_section": macs(spec),
+            "parameters_compared": parameter_comparison(spec),
+            "resources": {name: found.to_dict() for name, found in self.resources.items()},
+            "memory": memory_map(self.cycles.engine),
+            "hls_cycles": self.hls_cycles,
             "reuse_factor": spec.kernel.reuse_factor,
         }
-    )
+
+    def __str__(self) -> str:
+        data = self.to_dict()
+        total, compared = sum(data["parameters"].values()), data["parameters_compared"]
+        rows = [
+            (name, *(f"{found[kind]:,.0f} ({found[kind] / DEVICE[kind]:.0%})" for kind in DEVICE))
+            for name, found in data["resources"].items()
+        ]
+        memories = ", ".join(f"{name} {size / 1024:,.0f} KiB" for name, size in data["memory"].items())
+        return (
+            f"{data['model']}, {data['lanes']} lanes of the rtl kernel; estimated by a closed form that equals its "
+            f"simulation\n{self.cycles.table()}\n"
+            f"{data['macs']:,} multiply-accumulates; {total:,} parameters; without stem and head "
+            f"{compared['dsodenet']:,}, against {compared['full']:,} with full convolutions and "
+            f"{compared['residual']:,} unshared\n\nXCZU7EV, estimated\n{table(('kernel', *DEVICE), rows)}\n"
+            f"rtl: from Yosys' figures of its parts; on chip: {memories}\n"
+            f"hls: a model of reuse factor {data['reuse_factor']} that was never held against Vitis HLS, "
+            f"{data['hls_cycles']:,} cycles"
+        )
 
 
-def explore(args: argparse.Namespace) -> Result:
+def estimate_costs(args: argparse.Namespace) -> Answer:
+    folder = Run.of(args.model).folder
+    if folder.is_dir():
+        params = Params.load(folder).with_solver(args.solver, args.n_steps)
+        params = dataclasses.replace(params, spec=with_lanes(params.spec, args.lanes))
+        found = estimate(params)
+    else:
+        found = of_spec(with_lanes(Spec.load(args.model).with_solver(args.solver, args.n_steps), args.lanes))
+    kernels = {"rtl": rtl_resources(found.engine), "hls": hls_resources(found.spec)}
+    return Costs(found, kernels, hls_cycles(found.spec))
+
+
+def explore_specs(args: argparse.Namespace) -> Answer:
     from dsodenet.exploration import LIMITS, Goal, Plan, Space, check_plan, explore
 
     for name, low in (("trials", 1), ("epochs", 0), ("qat_epochs", 1), ("workers", 1), ("seed", 0), ("final_seeds", 1)):
@@ -172,32 +228,26 @@ def explore(args: argparse.Namespace) -> Result:
     if args.plot:
         check_output(args.plot, ".png")
         from dsodenet.plots import front_figure, save
-    result = explore(
-        plan, args.out, args.trials, args.workers, final_seeds=args.final * args.final_seeds, progress=not args.quiet
-    )
+    final_seeds = args.final * args.final_seeds
+    found = explore(plan, args.out, args.trials, args.workers, final_seeds=final_seeds, progress=not args.quiet)
     if args.plot:
-        save(front_figure(result), args.plot)
-    return result
+        save(front_figure(found.to_dict()), args.plot)
+    return found
 
 
-def bench(args: argparse.Namespace) -> Result:
-    json_file = args.json if isinstance(args.json, Path) else None
-    if json_file:
-        check_output(json_file, ".json")
+def bench_model(args: argparse.Namespace) -> Comparison:
     if args.plot:
         check_output(args.plot, ".png")
         from dsodenet.bench import comparison_figure
         from dsodenet.plots import save  # now, so that a missing matplotlib shows before the work
     with progress_bar("bench", len(args.backends or DEFAULT) + len(args.batches), args.quiet) as step:
-        result = compare(args.model, args.backends, args.batches, args.repeats, args.lanes, step)
-    if json_file:
-        write_json(result, json_file)
+        found = compare(args.model, args.backends, args.batches, args.repeats, args.lanes, step)
     if args.plot:
-        save(comparison_figure(result), args.plot)
-    return result
+        save(comparison_figure(found.to_dict()), args.plot)
+    return found
 
 
-def overlay(args: argparse.Namespace) -> Result:
+def build_overlay(args: argparse.Namespace) -> Answer:
     from dsodenet.overlay import build, package
 
     if args.package is not None and (args.inputs_only or not args.package.is_file()):
@@ -208,57 +258,23 @@ def overlay(args: argparse.Namespace) -> Result:
         check_folder(args.out)
     elif name := Run(args.run).zoo_name:
         raise InputError(f"run is {name} of the zoo, which is read only, so --out must name a folder")
-    with progress_bar("overlay", OVERLAY_STEPS, args.quiet) as step:
+    with progress_bar("overlay", None, args.quiet) as step:
         path = build(args.run, args.kernel, args.out, inputs_only=args.inputs_only, progress=step)
     result = {"run": str(args.run), "kernel": args.kernel, "inputs" if args.inputs_only else "bitstream": str(path)}
     if args.package is not None:
         result["archive"] = str(package(path, args.package, path.with_suffix(".zip")))
-    return result
+    return Values(result)
 
 
-def selftest(args: argparse.Namespace) -> Result:
+def test_board(args: argparse.Namespace) -> Answer:
     from dsodenet.runtime import CHECKS, selftest
 
+    options = {"simulate_with": args.simulate_with} if args.simulate_with else {}
     with progress_bar("selftest", len(CHECKS), args.quiet) as step:
-        report = selftest(args.board, args.overlay, step, **({"kernel": args.kernel} if args.kernel else {}))
-    return report.to_dict() | {"text": str(report)}
+        return selftest(args.board, args.overlay, step, **options)
 
 
-def show_estimate(result: Result) -> str:
-    total, compared = sum(result["parameters"].values()), result["parameters_compared"]
-    rows = [
-        (name, *(f"{found[kind]:,.0f} ({found[kind] / DEVICE[kind]:.0%})" for kind in DEVICE))
-        for name, found in result["resources"].items()
-    ]
-    memories = ", ".join(f"{name} {size / 1024:,.0f} KiB" for name, size in result["memory"].items())
-    return (
-        f"{result['model']}, {result['lanes']} lanes of the rtl kernel; estimated by a closed form that equals its simulation\n"
-        f"{result['table']}\n{result['macs']:,} multiply-accumulates; {total:,} parameters; without stem and head "
-        f"{compared['dsodenet']:,}, against {compared['full']:,} with full convolutions and {compared['residual']:,} unshared\n\n"
-        f"XCZU7EV, estimated\n{table(('kernel', *DEVICE), rows)}\n"
-        f"rtl: from Yosys' figures of its parts; on chip: {memories}\n"
-        f"hls: a model of reuse factor {result['reuse_factor']} that was never held against Vitis HLS, {result['hls_cycles']:,} cycles"
-    )
+def run_demo(args: argparse.Namespace) -> Answer:
+    from dsodenet.cli.demonstration import demo
 
-
-def show_explore(result: Result) -> str:
-    return search_text(result)
-
-
-def show_bench(result: Result) -> str:
-    return comparison_text(result)
-
-
-def show_values(result: Result) -> str:
-    def text(value: Any) -> str:
-        return f"{value[:8]} ..." if isinstance(value, list) and len(value) > 8 else str(value)
-
-    return "\n".join(f"{key:<16} {text(value)}" for key, value in result.items())
-
-
-def show_json(result: Result) -> str:
-    return json.dumps(result, indent=2)
-
-
-def show_selftest(result: Result) -> str:
-    return str(result["text"])
+    return demo(args.out, args.epochs)

@@ -5,20 +5,18 @@ Writes the run and a picture to the folder given (default build/demo). Every num
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dsodenet.bench import Parser, exit_status, origin
-from dsodenet.cli.commands import EXPORT_STEPS, LOWER_STEPS
+from dsodenet.bench import origin
+from dsodenet.command import Values
 from dsodenet.data import load_dataset
 from dsodenet.exporting import export
-from dsodenet.files import check_output, write_json
 from dsodenet.hls import find_compiler, lower
-from dsodenet.ladder import LADDER, as_dict, show_rungs, verify
+from dsodenet.ladder import LADDER, rungs_text, verify
 from dsodenet.plots import save, trajectory_figure
 from dsodenet.rtl import verilator
 from dsodenet.runtime import Accelerator
@@ -30,7 +28,7 @@ LIMITS = {"zcu104-sim": 64}  # images; the other rungs take the whole test split
 PLOTTED_IMAGES = 200
 
 
-def demo(out: Path, epochs: int | None = None) -> dict[str, Any]:
+def demo(out: Path, epochs: int | None = None) -> Values:
     """All figures of the demo, each computed in this run; `differing` counts the words that are not the reference's."""
     find_compiler(), verilator()  # what is missing shows before any long work
     spec, clock = Spec.named("xs"), time.perf_counter
@@ -42,16 +40,18 @@ def demo(out: Path, epochs: int | None = None) -> dict[str, Any]:
     metrics = train(spec, data, out, options)
     took["train (float, then w8a8)"] = clock() - start
     start = clock()
-    with progress_bar("export", EXPORT_STEPS, False) as step:
+    with progress_bar("export", None, False) as step:
         params = export(out, step)
     took["export"] = clock() - start
     start = clock()
-    with progress_bar("lower", LOWER_STEPS, False) as step:
+    with progress_bar("lower", None, False) as step:
         lower(out, step)
     took["lower (hls4ml, g++)"] = clock() - start
     start = clock()
     with progress_bar("verify", len(LADDER), False) as step:
-        rungs = verify(out, LADDER, data.test_images, LIMITS, progress=step)
+        ladder = verify(
+            out, LADDER, data.test_images, source=f"test split of {data.name}", limits=LIMITS, progress=step
+        )
     took["verify"] = clock() - start
     figure = trajectory_figure(params, data.test_images[:PLOTTED_IMAGES], data.test_labels[:PLOTTED_IMAGES])
 
@@ -59,17 +59,13 @@ def demo(out: Path, epochs: int | None = None) -> dict[str, Any]:
     accuracies = {"float": metrics["float_accuracy"], "w8a8, Brevitas": metrics["qat_accuracy"]}
     kinds = {
         "accuracy, seconds": "measured",
-        "rungs": "by their label",
+        "rungs": "by their kind",
         "differing words, parameters, macs": "counted",
         "cycles": "simulated",
     }
-    return origin("python -m dsodenet.demo", kinds, "torch", "brevitas", "hls4ml", "pynq", "verilator") | {
-        "images": f"test split of {data.name}",
+    head = origin("dsodenet demo", kinds, "torch", "brevitas", "hls4ml", "pynq", "verilator")
+    figures = {
         "test_images": len(data.test_images),
-        "solver": spec.solver.method,
-        "n_steps": list(spec.solver.n_steps),
-        "differing": sum(rung.differing for rung in rungs),
-        "rungs": as_dict(rungs),
         "accuracy": accuracies | {"w8a8, integers": float(np.mean(integers))},
         "parameters": sum(parameters(spec).values()),
         "parameters_compared": parameter_comparison(spec),
@@ -77,6 +73,7 @@ def demo(out: Path, epochs: int | None = None) -> dict[str, Any]:
         "seconds": took,
         "picture": str(save(figure, out / "trajectory.png")),
     }
+    return Values(head | ladder.to_dict() | figures, text)
 
 
 def text(result: dict[str, Any]) -> str:
@@ -84,7 +81,7 @@ def text(result: dict[str, Any]) -> str:
     accuracies = [(name, f"{100 * value:.2f}") for name, value in result["accuracy"].items()]
     seconds = [(name, f"{value:.1f}") for name, value in result["seconds"].items()]
     return (
-        f"\nLadder\n{show_rungs(result)}"
+        f"\nLadder\n{rungs_text(result)}"
         f"\n\nAccuracy on {result['test_images']} test images\n{table(('model', 'accuracy %'), accuracies)}"
         f"\n\nSize\n{_sizes(result)}"
         f"\n\nTime on {result['cpu']}\n{table(('step', 'seconds'), seconds)}"
@@ -109,28 +106,3 @@ def _sizes(result: dict[str, Any]) -> str:
         "ODE blocks and downs only, as in arXiv 2107.12824, whose dsODENet has 54.2 to 79.8 % fewer than its Neural ODE"
     )
     return f"{table(('parameters of', 'count', 'this network %'), rows)}\n({note})\n{total}"
-
-
-def work(arguments: list[str] | None) -> int:
-    parser = Parser(prog="python -m dsodenet.demo", description=__doc__, epilog="example: python -m dsodenet.demo")
-    parser.add_argument(
-        "--out", type=Path, default=Path("build/demo"), metavar="RUN", help="run folder (default build/demo)"
-    )
-    parser.add_argument("--epochs", type=int, metavar="N", help="epochs of the float stage, for a quick look")
-    parser.add_argument("--json", type=Path, metavar="OUT.json", help="also write the figures to a file")
-    args = parser.parse_args(arguments)
-    if args.json:
-        check_output(args.json, ".json")
-    result = demo(args.out, args.epochs)
-    if args.json:
-        write_json(result, args.json)
-    print(text(result))
-    return 1 if result["differing"] else 0
-
-
-def main(arguments: list[str] | None = None) -> int:
-    return exit_status("demo", lambda: work(arguments))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

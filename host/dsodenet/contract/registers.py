@@ -1,14 +1,17 @@
-"""The AXI-Lite register map and stream contract that both kernels share: one table, read by Python, C++ and SystemVerilog.
+"""The AXI-Lite registers and the stream contract of both kernels: one table for Python, C++ and SystemVerilog.
 
-Words 0x00-0x0C are the block control of Vitis HLS (UG1399, s_axilite). Every other register takes 8 bytes, because HLS places a
-valid flag behind each output; COEFF is a memory. A command is started by CTRL.AP_START and ends with CTRL.AP_DONE:
+Words 0x00-0x0C are the block control of Vitis HLS (UG1399, s_axilite). Every other register takes 8 bytes, because
+HLS places a valid flag behind each output; COEFF is a memory. A command is started by CTRL.AP_START and ends with
+CTRL.AP_DONE:
 
     IDENTIFY  fills the read-only registers
-    LOAD      reads a program from s_axis (hls: bias tables, int32; rtl: weights and layer descriptors), TLAST on its last beat
+    LOAD      reads a program from s_axis (hls: bias tables, int32; rtl: weights and layer descriptors), TLAST on its
+    last beat
     RUN       reads FRAMES images from s_axis and writes FRAMES logits to m_axis
 
-Streams carry BEAT_BYTES bytes per beat, little-endian. An image is uint8 in (height, width, channel) order, logits are int32 per
-class; each image and each set of logits is zero-padded to whole beats. TLAST marks the last beat of the command, and only that.
+Streams carry BEAT_BYTES bytes per beat, little-endian. An image is uint8 in (height, width, channel) order, logits
+are int32 per class; each image and each set of logits is zero-padded to whole beats. TLAST marks the last beat of the
+command, and only that.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from dsodenet.spec import MAX_BLOCKS, MAX_STAGES, Tableau
+from dsodenet.spec import MAX_BLOCKS, MAX_STAGES, MAX_STEPS, Tableau
 
 BEAT_BYTES = 16
 IDENTITY = 0x64734F44  # "dsOD" in ASCII
@@ -38,7 +41,10 @@ class Kind(IntEnum):
 
 
 class Status(IntEnum):
-    """Result of the last command. After an error the kernel is idle, its input drained to TLAST, and ready for a command."""
+    """Result of the last command.
+
+    After an error the kernel is idle, its input drained to TLAST, and ready for a command.
+    """
 
     OK = 0
     BAD_COMMAND = 1  # COMMAND is none of Command
@@ -131,8 +137,16 @@ def beats(num_bytes: int) -> int:
 
 def _constants() -> dict[str, int]:
     """Every number of the contract by its C name."""
-    values = {"BEAT_BYTES": BEAT_BYTES, "IDENTITY": IDENTITY, "CONTRACT_VERSION": CONTRACT_VERSION, "MAX_STAGES": MAX_STAGES,
-              "MAX_BLOCKS": MAX_BLOCKS, "COEFFS_PER_BLOCK": COEFFS_PER_BLOCK, "ADDRESS_BITS": ADDRESS_BITS}  # fmt: skip
+    values = {
+        "BEAT_BYTES": BEAT_BYTES,
+        "IDENTITY": IDENTITY,
+        "CONTRACT_VERSION": CONTRACT_VERSION,
+        "MAX_STAGES": MAX_STAGES,
+        "MAX_STEPS": MAX_STEPS,
+        "MAX_BLOCKS": MAX_BLOCKS,
+        "COEFFS_PER_BLOCK": COEFFS_PER_BLOCK,
+        "ADDRESS_BITS": ADDRESS_BITS,
+    }
     values |= {f"REG_{register.name}": register.offset for register in REGISTERS.values()}
     for enum in (Command, Kind, Status):
         values |= {f"{enum.__name__.upper()}_{member.name}": int(member) for member in enum}

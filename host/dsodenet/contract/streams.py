@@ -55,7 +55,8 @@ def unpack_logits(data: NDArray[np.uint8], network: Network) -> NDArray[np.int32
 
 
 def bias_program(params: Params) -> bytes:
-    """The LOAD program of the hls kernel: the bias table of each ODE block, int32 (evaluations, channels), padded to whole beats.
+    """The LOAD program of the hls kernel: the bias table of each ODE block, int32 (evaluations, channels), padded to
+    whole beats.
 
     Empty for a model without time tables: its biases are in the bitstream and it needs no LOAD.
     """

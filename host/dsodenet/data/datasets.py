@@ -1,8 +1,8 @@
 """Images and labels as uint8 NumPy arrays, at the size and channel count that a network takes.
 
-A data set is an entry of DATASETS, or a folder: the standard files of CIFAR-10, MNIST, USPS, SVHN or STL-10, or images
-in one subfolder per class (as Office-31 and most others come).
-A folder is data from outside: its sizes are checked before memory is taken, nothing in it is executed, and no link leads out of it.
+A data set is an entry of DATASETS, or a folder: the standard files of CIFAR-10, MNIST, USPS, SVHN or STL-10, or
+images in one subfolder per class (as Office-31 and most others come). A folder is data from outside: its sizes are
+checked before memory is taken, nothing in it is executed, and no link leads out of it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class Dataset:
                 raise InputError(f"{self.name}: the {split} split has no images")
             if labels.min() < 0 or labels.max() >= len(self.class_names):
                 raise InputError(
-                    f"{self.name}: {split} labels are {labels.min()} to {labels.max()}, but there are {len(self.class_names)} classes"
+                    f"{self.name}: {split} labels are {labels.min()} to {labels.max()}, "
+                    f"but there are {len(self.class_names)} classes"
                 )
         if self.train_images.shape[1:] != self.test_images.shape[1:]:
             raise InputError(
@@ -124,7 +125,10 @@ def stratified_test_mask(labels: Labels, share: float = TEST_SHARE, seed: int = 
 
 
 def fit_images(images: Images, network: Network) -> Images:
-    """Resize (bilinear, area-weighted when shrinking) and convert channels: uint8 (count, 1 or 3, h, w) -> the network's shape."""
+    """Resize (bilinear, area-weighted when shrinking) and convert channels.
+
+    Uint8 (count, 1 or 3, h, w) -> the network's shape.
+    """
     shape = (len(images), *network.image_shape)
     if images.shape == shape:
         return images
@@ -154,7 +158,8 @@ def _load_image_folder(folder: Path, network: Network) -> Dataset:
         classes = class_names(splits[0])
         if class_names(splits[1]) != classes:
             raise InputError(
-                f"{folder}: train has the classes {', '.join(classes)}, but test has {', '.join(class_names(splits[1]))}"
+                f"{folder}: train has the classes {', '.join(classes)}, "
+                f"but test has {', '.join(class_names(splits[1]))}"
             )
         train, test = (read_classes(split, classes, network) for split in splits)
         return Dataset(folder.name, *train, *test, classes)
@@ -163,7 +168,8 @@ def _load_image_folder(folder: Path, network: Network) -> Dataset:
     for name, count in zip(classes, np.bincount(labels)):
         if count < 2:
             raise InputError(
-                f"{folder / name}: {count} image, but a class needs at least 2, one to train and one to test, where no folders "
+                f"{folder / name}: {count} image, but a class needs at least 2, one to train and one to test, "
+                f"where no folders "
                 f"train and test divide them"
             )
     mask = stratified_test_mask(labels)

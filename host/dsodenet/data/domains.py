@@ -1,4 +1,7 @@
-"""Other domains made from images: what a classifier meets on a new camera. Each keeps the classes and is the same every time."""
+"""Other domains made from images: what a classifier meets on a new camera.
+
+Each keeps the classes and is the same every time.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ PHOTO_SCALE = 4  # photos are shrunk by this, so that a patch as small as an ima
 
 
 def blended(images: Images, seed: int) -> Images:
-    """|patch of a photo - image|, as MNIST-M was made (arXiv 1505.07818); the photos are scikit-learn's, in colour where the image is."""
+    """|patch of a photo - image|, as MNIST-M was made (arXiv 1505.07818).
+
+    The photos are scikit-learn's, in colour where the image is.
+    """
     channels, height, width = images.shape[1:]
     photos = [_planes(photo, channels) for photo in _photos()]
     random = np.random.RandomState(seed)  # its stream is frozen
@@ -55,7 +61,7 @@ def _photos() -> list[NDArray[np.uint8]]:
 
 
 def _planes(photo: NDArray[np.uint8], channels: int) -> Images:
-    """uint8 (height, width, 3) -> (channels, height / PHOTO_SCALE, width / PHOTO_SCALE), in colour for three channels."""
+    """uint8 (height, width, 3) -> (channels, height / PHOTO_SCALE, width / PHOTO_SCALE), grey for one channel."""
     from PIL import Image
 
     small = Image.fromarray(photo).reduce(PHOTO_SCALE)

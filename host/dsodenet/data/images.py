@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 Images = NDArray[np.uint8]  # (count, channels, height, width)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
-GREY_MODES = ("1", "L", "LA", "I")  # of Pillow, and those that begin with WIDE_MODE
+GREY_MODES = ("1", "L", "LA", "I")  # Pillow's names; those that begin with WIDE_MODE are grey, too
 WIDE_MODE = "I;16"
 MAX_SIDE = 16384  # pixels of one side of an image file
-MAX_PIXELS = 1 << 26  # of one image file
+MAX_PIXELS = 1 << 26  # limit for one image file
 
 
 def check_memory(what: str, shape: tuple[int, ...]) -> None:
@@ -42,7 +42,9 @@ def to_pillow(image: Images) -> Image:
 
 
 def fit(image: Image, network: Network) -> Images:
-    """A Pillow image -> uint8 (channels, height, width). Grey is repeated over as many channels as the network has; what is
+    """A Pillow image -> uint8 (channels, height, width).
+
+    Grey is repeated over as many channels as the network has; what is
     transparent shows the colour that its pixel has."""
     from PIL.Image import Resampling
 
@@ -76,7 +78,8 @@ def class_names(folder: Path) -> tuple[str, ...]:
     names = tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")))
     if len(names) < 2:
         raise InputError(
-            f"{folder}: not a data set: it needs the files of CIFAR-10, MNIST, USPS, SVHN or STL-10, or a subfolder of images per class (found {len(names)})"
+            f"{folder}: not a data set: it needs the files of CIFAR-10, MNIST, USPS, SVHN or STL-10, or "
+            f"a subfolder of images per class (found {len(names)})"
         )
     return names
 
@@ -111,7 +114,7 @@ def read_image(path: Path, network: Network) -> Images:
         raise InputError(f"{path}: no file that can be read, though it is named like an image")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what Pillow warns, too many pixels, is refused here
+            warnings.simplefilter("ignore")  # Pillow warns of too many pixels, which are refused here
             with pillow.open(path, formats=("PNG", "JPEG")) as image:
                 if max(image.size) > MAX_SIDE or image.width * image.height > MAX_PIXELS:
                     raise InputError(f"{path}: {image.width} x {image.height} pixels are more than an image may have")
@@ -129,5 +132,5 @@ def _upright(image: Image) -> Image:
 
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # of damaged EXIF data; the pixels are good
+    except Exception:  # damaged EXIF data; the pixels are good
         return image

@@ -34,7 +34,10 @@ def inside(folder: Path, relative: str | Path) -> Path:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A whole file, which gzip or bzip2 may have packed (.gz, .bz2): no more than MAX_FILE_BYTES before and after unpacking."""
+    """A whole file, which gzip or bzip2 may have packed (.gz, .bz2).
+
+    No more than MAX_FILE_BYTES before and after unpacking.
+    """
     if path.stat().st_size > MAX_FILE_BYTES:
         raise InputError(f"{path}: {path.stat().st_size} bytes, but at most {MAX_FILE_BYTES} are read")
     unpacked: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open}

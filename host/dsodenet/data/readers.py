@@ -1,6 +1,7 @@
 """The standard files of public data sets, read from a folder as data: nothing is executed, every size is checked first.
 
-CIFAR-10 (pickles or binary), MNIST (IDX), USPS (libsvm text, bzip2), SVHN (MATLAB 5), STL-10 (binary). Office-31 is a folder of images.
+CIFAR-10 (pickles or binary), MNIST (IDX), USPS (libsvm text, bzip2), SVHN (MATLAB 5), STL-10 (binary). Office-31 is a
+folder of images.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ STL10_CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monk
 STL10_SHAPE = (3, 96, 96)
 STL10_PIXELS = math.prod(STL10_SHAPE)
 
-# CIFAR-10 ---------------------------------------------------------------------------------------------------------------------
+# CIFAR-10
 
 
 def _read_cifar_pickle(path: Path) -> Part:
@@ -67,7 +68,7 @@ def _cifar_reader(suffix: str, read: Callable[[Path], Part]) -> Callable[[Path],
     return read_folder
 
 
-# MNIST ------------------------------------------------------------------------------------------------------------------------
+# MNIST
 
 
 def read_idx(path: Path, magic: int) -> NDArray[np.uint8]:
@@ -117,7 +118,7 @@ def _read_mnist(folder: Path) -> Parts:
     return parts[0], parts[1], DIGIT_CLASSES
 
 
-# USPS: libsvm text, 16 x 16 numbers in [-1, 1], digit d labelled d + 1 ---------------------------------------------------------
+# USPS: libsvm text, 16 x 16 numbers in [-1, 1], digit d labelled d + 1
 
 
 def _read_usps(folder: Path) -> Parts:
@@ -144,7 +145,7 @@ def _read_libsvm(path: Path) -> Part:
     return images, checked_labels(path, labels, 1, 10) - 1
 
 
-# SVHN: MATLAB 5 files, X (32, 32, 3, count) and y (count, 1), the digit 0 labelled 10 -------------------------------------------
+# SVHN: MATLAB 5 files, X (32, 32, 3, count) and y (count, 1), the digit 0 labelled 10
 
 
 def _read_svhn(folder: Path) -> Parts:
@@ -178,7 +179,7 @@ def _read_mat(path: Path) -> Part:
     return np.ascontiguousarray(images.transpose(3, 2, 0, 1)), checked_labels(path, labels[:, 0], 1, 10) % 10
 
 
-# STL-10: bytes of 3 x 96 x 96 images, each plane column by column, labels from 1 ------------------------------------------------
+# STL-10: bytes of 3 x 96 x 96 images, each plane column by column, labels from 1
 
 
 def _read_stl10(folder: Path) -> Parts:
@@ -202,7 +203,7 @@ def _read_stl10_part(folder: Path, split: str) -> Part:
     return np.ascontiguousarray(images), checked_labels(paths[1], labels, 1, len(STL10_CLASSES)) - 1
 
 
-# Which files make a folder which data set: (where the files are, or None; the reader) -------------------------------------------
+# Which files make a folder which data set: (where the files are, or None; the reader)
 
 
 def _holds(file: str, *subfolders: str) -> Callable[[Path], Path | None]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dsodenet.exploration.choice import choose, settle
-from dsodenet.exploration.findings import counts, shown
+from dsodenet.exploration.findings import Findings, counts, shown
 from dsodenet.exploration.goal import LIMITS, OBJECTIVES, Goal
 from dsodenet.exploration.plan import BASE, Plan, Point, check_plan
 from dsodenet.exploration.sampling import front, search
@@ -29,8 +29,8 @@ def explore(
     *,
     final_seeds: int = 0,
     progress: bool = True,
-) -> dict[str, Any]:
-    """Search, then write FOLDER/front.json and a spec JSON for each point of the front; returns the content of front.json.
+) -> Findings:
+    """Search, then write FOLDER/front.json and a spec JSON for each point of the front; returns what was found, the content of front.json.
 
     final_seeds: the choice then rests on as many trainings of what looked accurate enough (settle), and the chosen spec and the one
     that the search started from are trained in full with as many seeds, and simulated.
@@ -67,4 +67,4 @@ def explore(
         for name, spec in (("chosen", build(plan.spec, chosen.choice)), ("base", plan.spec)):
             result["final"][name] = confirm(spec, plan.data, folder / name, seeds, workers, progress)
     write_json(result, folder / RESULT)
-    return result
+    return Findings(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from dsodenet.text import paragraph, percent_text, table
@@ -66,6 +67,19 @@ def final_lines(result: dict[str, Any]) -> list[str]:
         points = final["chosen"]["test_accuracy"]["mean"] - final["base"]["test_accuracy"]["mean"]
         lines.append(f"Chosen against base: {100 * cycles - 100:+.0f} % cycles, {100 * points:+.2f} points of accuracy")
     return lines
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a search found: the content of front.json. It prints itself."""
+
+    data: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.data
+
+    def __str__(self) -> str:
+        return search_text(self.data)
 
 
 def search_text(result: dict[str, Any]) -> str:

@@ -1,4 +1,6 @@
-"""Trained Brevitas model -> integers and formats (params.npz, spec.json) and QONNX graphs. The last module that imports torch.
+"""Trained Brevitas model -> integers and formats (params.npz, spec.json) and QONNX graphs.
+
+The last module that imports torch.
 
 RUN/model.qonnx.onnx    the whole network, its solver loop unrolled: runs in qonnx; images in [0, 1] to logits
 RUN/qonnx/<section>.onnx  stem, each f, downs, head: what `lower` hands to hls4ml
@@ -31,10 +33,13 @@ TORCH_BATCH = 64  # images
 
 @torch.no_grad()
 def extract(model: DsODENet) -> Params:
-    """The integers and formats of a quantised model; SpecError when a scale is no power of two or a bound does not hold."""
+    """The integers and formats of a quantised model.
+
+    SpecError when a scale is no power of two or a bound does not hold.
+    """
     if not model.quantised_arithmetic:
         raise SpecError("a float model has no integers to export; train it with a bit width first")
-    source: Any = copy.deepcopy(model).double().eval()  # in double every product and sum is exact
+    source: Any = copy.deepcopy(model).double().eval()  # every product and sum is exact in double
     spec, formats, arrays = model.spec, {"image": IMAGE_FORMAT}, {}
     rounding = spec.quantisation.rounding
     for name, (bits, signed) in tensor_widths(spec).items():
@@ -60,7 +65,10 @@ def extract(model: DsODENet) -> Params:
 
 @torch.no_grad()
 def float_model(params: Params) -> DsODENet:
-    """The float network with the values of these integers as its weights, and nothing quantised between: what `extract` undoes."""
+    """The float network with the values of these integers as its weights, and nothing quantised between.
+
+    What `extract` undoes.
+    """
     model = DsODENet(params.spec, folded=True)
     for layer in all_layers(params.spec.network):
         module: Any = model.layer(layer.name)
@@ -92,7 +100,10 @@ class _Piece(nn.Module):
 
 
 def pieces(model: DsODENet) -> Iterator[tuple[str, nn.Module, list[tuple[int, ...]]]]:
-    """(section, module, input shapes) of each piece. A timed f takes the bias of its evaluation as a map of its second input."""
+    """(section, module, input shapes) of each piece.
+
+    A timed f takes the bias of its evaluation as a map of its second input.
+    """
     network = model.spec.network
     for section in sections(network):
         first, last = section.layers[0], section.layers[-1]
@@ -138,6 +149,20 @@ def torch_logits(model: DsODENet, images: NDArray[np.uint8], scale: float) -> ND
     return _integers(np.concatenate(parts), scale, np.int32)
 
 
+def exported_model(run: str | Path, params: Params) -> DsODENet:
+    """The quantised torch model (a DsODENet) of a run; RunError unless `params` is its export."""
+    from dsodenet.training import load_checkpoint
+
+    model, _, _ = load_checkpoint(run)
+    found = extract(model).model_fingerprint
+    if found != params.model_fingerprint:
+        raise RunError(
+            f"{run}: was trained again after its export: the checkpoint holds model {found[:16]}, the export "
+            f"{params.model_fingerprint[:16]}; run `dsodenet export {run}`"
+        )
+    return model
+
+
 def write_qonnx(
     model: DsODENet, params: Params, run: Path, progress: Callable[[str], None] = lambda step: None
 ) -> None:
@@ -161,7 +186,10 @@ def write_qonnx(
 
 
 def write_float_onnx(model: DsODENet, path: Path) -> Path:
-    """Write a float model as plain ONNX, its solver loop unrolled: `images` uint8 (batch, channels, height, width) -> `logits`."""
+    """Write a float model as plain ONNX, its solver loop unrolled.
+
+    `images` uint8 (batch, channels, height, width) -> `logits`.
+    """
     images = torch.zeros((1, *model.spec.network.image_shape), dtype=torch.uint8)
     options: dict[str, Any] = {"input_names": ["images"], "output_names": ["logits"], "opset_version": OPSET}
     axes = {"images": {0: "batch"}, "logits": {0: "batch"}}
@@ -172,7 +200,7 @@ def write_float_onnx(model: DsODENet, path: Path) -> Path:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Brevitas tells of optional packages, torch's exporter of its own deprecations and of shapes that are constants here."""
+    """Silence Brevitas on optional packages, and torch's exporter on deprecations and on shapes that are constants."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

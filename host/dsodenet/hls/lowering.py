@@ -2,7 +2,7 @@
 
 RUN/hls/<section>/          hls4ml's projects of stem, each f, downs and head, each in its own namespace
 RUN/hls/include/            headers that the projects share, and the written half of the kernel (hls/*.h)
-RUN/hls/kernel.h kernel.cpp types, chain and top function of this model
+RUN/hls/model.h kernel.cpp  types, chain and top function of this model
 RUN/hls/manifest.json       the fingerprint of the model in it
 RUN/hls/libdsodenet_csim.so
 """
@@ -24,7 +24,8 @@ from dsodenet.spec import Params, sections
 
 SHARED_HEADERS = ("nnet_utils", "ap_types")
 COMPILE_TIMEOUT_S = 1800
-# -O1 compiles twice as fast as -O2 and simulates nearly as fast; hls4ml's headers draw warnings that are not ours to mend.
+# -O1 compiles twice as fast as -O2 and simulates nearly as fast; hls4ml's headers draw warnings that are not ours to
+# mend.
 CXX_FLAGS = ("-O1", "-std=c++14", "-fPIC", "-w", "-fno-gnu-unique")
 
 
@@ -77,7 +78,7 @@ def find_compiler() -> str:
 def write_sources(params: Params, qonnx: Path, folder: Path, progress: Callable[[str], None]) -> None:
     """Write every C++ file of the kernel into `folder`."""
     from dsodenet.hls.graph import project, quiet, streaming_graph
-    from dsodenet.hls.kernel import kernel_header, kernel_source
+    from dsodenet.hls.kernel import kernel_source, model_header
 
     include = folder / "include"
     include.mkdir()
@@ -94,7 +95,7 @@ def write_sources(params: Params, qonnx: Path, folder: Path, progress: Callable[
                 shutil.rmtree(firmware / name)
     shutil.copytree(source_folder("hls"), include, dirs_exist_ok=True)
     (include / "contract.h").write_text(cpp_header(), encoding="utf-8")
-    (folder / "kernel.h").write_text(kernel_header(params), encoding="utf-8")
+    (folder / "model.h").write_text(model_header(params), encoding="utf-8")
     (folder / "kernel.cpp").write_text(kernel_source(params), encoding="utf-8")
 
 

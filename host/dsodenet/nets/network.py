@@ -3,8 +3,8 @@
     stem -> ODE block -> (down -> ODE block)* -> global average -> linear
     f(z, t) = pw2(dw2(relu(pw1(dw1(z)) + b(t))))          every arrow of the quantised model passes a quantiser
 
-A float model may hold normalisation. `folded()` moves it into weights and biases; `quantised()` then starts quantisation-aware
-training from there, so that a quantised model has no normalisation at all.
+A float model may hold normalisation. `folded()` moves it into weights and biases; `quantised()` then starts
+quantisation-aware training from there, so that a quantised model has no normalisation at all.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ Gradient = Callable[[Problem, Tensor], Tensor]  # (problem, z(t0)) -> z(t1), wit
 
 
 class OdeBlock(nn.Module):
-    """z(t1) from z(t0) by the solver of the spec in force. `gradient`, where set, solves the block in training (training/gradients.py)."""
+    """z(t1) from z(t0) by the solver of the spec in force.
+
+    `gradient`, where set, solves the block in training (training/gradients.py).
+    """
 
     def __init__(self, make: Any, section: Section, spec: Spec, folded: bool) -> None:
         super().__init__()
@@ -93,7 +96,10 @@ class OdeBlock(nn.Module):
         return integrate(f, self.z(z), self._rows(spec, quantised), spec.solver.n_steps[self.block], combine, on_step)
 
     def problem(self, spec: Spec) -> Problem:
-        """The block as an ordinary differential equation; a float block whose normalisation keeps no running statistics."""
+        """The block as an ordinary differential equation.
+
+        A float block whose normalisation keeps no running statistics.
+        """
         solver, table = spec.solver, self.table
 
         def f(t: float, z: Tensor) -> Tensor:
@@ -134,8 +140,8 @@ class OdeBlock(nn.Module):
 class DsODENet(nn.Module):
     """forward: images (batch, channels, height, width), uint8 or float in [0, 1] -> logits (batch, num_classes).
 
-    bit_width None is the float model; a number is the Brevitas model with weights of that width and the spec's other widths,
-    normalisation folded. `spec` may be replaced by `spec.with_solver(...)` at any time.
+    bit_width None is the float model; a number is the Brevitas model with weights of that width and the spec's other
+    widths, normalisation folded. `spec` may be replaced by `spec.with_solver(...)` at any time.
     """
 
     def __init__(self, spec: Spec, bit_width: int | None = None, *, folded: bool = False) -> None:
@@ -144,7 +150,8 @@ class DsODENet(nn.Module):
         if bit_width is not None:
             if spec.network.float_only:
                 raise SpecError(
-                    f"network.norm {spec.network.norm} does not fold into the weights, so it is float only; use {', '.join(FOLDING_NORMS)}"
+                    f"network.norm {spec.network.norm} does not fold into the weights, so it is float only; "
+                    f"use {', '.join(FOLDING_NORMS)}"
                 )
             from dsodenet.nets.quantisers import Quantisers
 

@@ -1,4 +1,7 @@
-"""The sections that DsODENet chains: layers and quantisers in a row, float or quantised by what `make` makes; the solver is model.py's."""
+"""The sections that DsODENet chains: layers and quantisers in a row, float or quantised by what `make` makes.
+
+The solver is model.py's.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,8 @@ class FloatLayers:
     def convolution(self, layer: Layer) -> nn.Module:
         shape = (layer.in_channels, layer.out_channels, layer.kernel, layer.stride, layer.padding)
         conv = nn.Conv2d(*shape, groups=layer.groups, bias=not layer.timed)
-        # torch's default shrinks the signal by sqrt(3) a layer: the logits of a new network hardly depend on the image, and
-        # nothing is learned for epochs. Unit gain keeps it; f starts as half of that, a gentle flow.
+        # torch's default shrinks the signal by sqrt(3) a layer: the logits of a new network hardly depend on the
+        # image, and nothing is learned for epochs. Unit gain keeps it; f starts as half of that, a gentle flow.
         nn.init.kaiming_normal_(conv.weight, nonlinearity="linear")
         if conv.bias is not None:
             nn.init.zeros_(conv.bias)
@@ -47,7 +50,7 @@ class FloatLayers:
 
 
 class Chain(nn.Module):
-    """The layers of a section in a row, each result quantised; modules are named as layers and tensors are in layers.py.
+    """The layers of a section in a row, each result quantised; modules are named as in spec/layers.py.
 
     What the last layer of stem and down gives is quantised by the state of the ODE block behind.
     """

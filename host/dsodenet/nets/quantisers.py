@@ -22,7 +22,7 @@ with warnings.catch_warnings():
 from dsodenet.spec import PIXEL_BITS, Layer, Quantisation
 
 CALIBRATION_CALLS = 16  # forward calls in which an activation's range is collected before its scale is learned
-MIN_SCALE = 2.0**-16  # of a tensor that is 0 everywhere; brevitas's own least scale, 1e-10, is no power of two
+MIN_SCALE = 2.0**-16  # a tensor of zeros gets it: brevitas's least scale, 1e-10, is no power of two
 ROUNDING_IMPL = {"RND_CONV": FloatToIntImplType.ROUND, "TRN": FloatToIntImplType.FLOOR}
 
 

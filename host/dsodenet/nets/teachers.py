@@ -6,8 +6,8 @@
 
 full_odenet(spec) is the network of a spec with full 3x3 convolutions in place of depthwise-separable ones.
 
-All take what DsODENet takes, images (batch, channels, height, width), uint8 or float in [0, 1], and like it have `outputs`,
-`forward` and `classifier`.
+All take what DsODENet takes, images (batch, channels, height, width), uint8 or float in [0, 1], and like it have
+`outputs`, `forward` and `classifier`.
 """
 
 from __future__ import annotations
@@ -114,7 +114,9 @@ class Residual(nn.Module):
 def tresnet(
     num_classes: int, in_channels: int, layers: tuple[int, int, int, int], width: int, stem: int = 4
 ) -> Classifier:
-    """width: channels of the first stage; stem: pixels on a side that SpaceToDepth joins. Stages 1 and 2 are basic, 3 and 4
+    """width: channels of the first stage; stem: pixels on a side that SpaceToDepth joins.
+
+    Stages 1 and 2 are basic, 3 and 4
     bottlenecks; the first three have squeeze and excitation."""
     parts: list[nn.Module] = [
         nn.PixelUnshuffle(stem),

@@ -16,7 +16,10 @@ class TimeTable(nn.Module):
         self.knots = nn.Parameter(torch.zeros(knots, channels))
 
     def forward(self, spec: Spec, block: int, scale: Tensor | None) -> Tensor:
-        """The bias at every evaluation, (evaluations, channels); with a scale, in the integers of Params.bias_table times it."""
+        """The bias at every evaluation, (evaluations, channels).
+
+        With a scale, in the integers of Params.bias_table times it.
+        """
         index, fraction = (torch.from_numpy(v).to(self.knots.device) for v in knot_positions(spec, block))
         weight = (fraction.to(torch.float64) / 2**TIME_FRAC_BITS)[:, None]
         if scale is None:
@@ -37,10 +40,11 @@ class TimeTable(nn.Module):
 
 
 class EvaluationNorm(nn.Module):
-    """BatchNorm for a layer that f evaluates many times: running means of `mean_knots` knots of time, variances of `var_knots`.
+    """BatchNorm for a layer that f evaluates many times: running means of `mean_knots` knots of time, variances of
+    `var_knots`.
 
-    One knot is shared by all evaluations: 1, 1 is torch's BatchNorm2d, which ruins a neural ODE (arXiv 2004.09222). With one
-    variance it folds, the scale into the weights and the means into the bias or the time table.
+    One knot is shared by all evaluations: 1, 1 is torch's BatchNorm2d, which ruins a neural ODE (arXiv 2004.09222).
+    With one variance it folds, the scale into the weights and the means into the bias or the time table.
     """
 
     running_mean: Tensor  # (mean_knots, channels)

@@ -36,9 +36,9 @@ def package(
 ) -> Path:
     """Write the archive OUT (.zip) of a built overlay; returns its path.
 
-    bitfile: with .hwh and .json beside it, which are checked against each other. wheel: of this package, as `python -m build`
-    makes it. extras: notebooks and other files, by default the board's notebooks. InputError when a file is missing or two have one name; RunError when the overlay's
-    files do not belong together.
+    bitfile: with .hwh and .json beside it, which are checked against each other. wheel: of this package, as `python
+    -m build` makes it. extras: notebooks and other files, by default the board's notebooks. InputError when a file is
+    missing or two have one name; RunError when the overlay's files do not belong together.
     """
     bitfile, wheel, out = Path(bitfile), Path(wheel), Path(out)
     read_manifest(bitfile)

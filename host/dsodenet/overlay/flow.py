@@ -2,7 +2,8 @@
 
 BUILD/inputs     what the tools read (see project.py)          BUILD/logs     one log per attempt of a step
 BUILD/kernel     the kernel as an IP                           BUILD/reports  Vivado's reports
-BUILD/vivado     the project                                   BUILD/steps    which steps are done, and from which inputs
+BUILD/vivado     the project                                   BUILD/steps    which steps are done, and from which
+inputs
 BUILD/artefacts  bitstream and hand-off file, only of a design that meets timing
 """
 
@@ -18,7 +19,8 @@ from typing import Any
 
 from dsodenet.contract import ARGUMENTS, Kind
 from dsodenet.errors import InputError, ToolError
-from dsodenet.files import atomic_file, only_one, read_text
+from dsodenet.files import atomic_file, only_one
+from dsodenet.outside import read_text
 from dsodenet.overlay.project import KERNEL_SCRIPTS, digest, kernel_kind, write_inputs
 from dsodenet.overlay.reports import hls_offsets, read_reports
 from dsodenet.overlay.tools import Tools, find_tools, run_tool
@@ -49,12 +51,14 @@ def build(
     inputs_only: bool = False,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Path:
-    """Build the overlay of a run; returns OUT/<name>.bit, beside which .hwh and .json lie. out: by default the run folder.
+    """Build the overlay of a run; returns OUT/<name>.bit, beside which .hwh and .json lie.
 
-    It is built in RUN/overlay; in OUT/overlay for a model of the zoo, which is read only, and where OUT is given for inputs only.
-    kernel: hls or rtl; hls needs `dsodenet lower` first. timeout_s bounds each step. inputs_only writes what the tools read and
-    returns its folder, for a machine without them. ToolError before any work when a tool is missing, or when a step fails; the
-    files of an earlier build stay. RunError when the run is not lowered.
+    out: by default the run folder.
+
+    It is built in RUN/overlay; in OUT/overlay for a model of the zoo, which is read only, and where OUT is given for
+    inputs only. kernel: hls or rtl; hls needs `dsodenet lower` first. timeout_s bounds each step. inputs_only writes
+    what the tools read and returns its folder, for a machine without them. ToolError before any work when a tool is
+    missing, or when a step fails; the files of an earlier build stay. RunError when the run is not lowered.
     """
     run, kind = Path(run), kernel_kind(kernel)
     tools = None if inputs_only else find_tools(kind)
@@ -112,7 +116,10 @@ def _steps(kind: Kind, tools: Tools, folder: Path, jobs: int) -> tuple[Step, ...
 
 
 def _step_digest(previous: str, step: Step, folder: Path) -> str:
-    """What a step depends on: the step before it, its scripts, and the configuration; for the first one also the sources."""
+    """What a step depends on: the step before it, its scripts, and the configuration.
+
+    For the first one also the sources.
+    """
     inputs = folder / "inputs"
     parts = [inputs / "config.tcl", inputs / "scripts" / "common.tcl", inputs / "scripts" / step.script]
     return digest(previous, *parts, *([inputs / "src"] if step.name == "kernel" else []))

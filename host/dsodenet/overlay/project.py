@@ -47,7 +47,10 @@ def kernel_kind(name: str) -> Kind:
 
 
 def write_inputs(run: Path, params: Params, kind: Kind, folder: Path) -> None:
-    """Write everything the tools read to `folder`, which appears whole or stays as it was; RunError when a part is missing."""
+    """Write everything the tools read to `folder`, which appears whole or stays as it was.
+
+    RunError when a part is missing.
+    """
     with atomic_folder(folder) as new:
         sources = SOURCES[kind](run, params, new / "src")
         shutil.copytree(source_folder("overlays") / "zcu104", new / "scripts", ignore=shutil.ignore_patterns("*.md"))
@@ -124,7 +127,8 @@ SOURCES: dict[Kind, Callable[[Path, Params, Path], list[str]]] = {Kind.HLS: _hls
 
 
 def wrapper_text(source: str, module: str, parameters: dict[str, int]) -> str:
-    """A Verilog top around a SystemVerilog module: the IP packager takes no SystemVerilog top, and attributes name the interfaces.
+    """A Verilog top around a SystemVerilog module: the IP packager takes no SystemVerilog top, and attributes name
+    the interfaces.
 
     source: the text of the module, whose ports are read from it; InputError when its header is in another style.
     """
@@ -140,7 +144,8 @@ def wrapper_text(source: str, module: str, parameters: dict[str, int]) -> str:
     attributes = {
         clock: f'X_INTERFACE_INFO = "xilinx.com:signal:clock:1.0 {clock} CLK", '
         f'X_INTERFACE_PARAMETER = "ASSOCIATED_BUSIF {":".join(buses)}, ASSOCIATED_RESET {reset}"',
-        reset: f'X_INTERFACE_INFO = "xilinx.com:signal:reset:1.0 {reset} RST", X_INTERFACE_PARAMETER = "POLARITY ACTIVE_LOW"',
+        reset: f'X_INTERFACE_INFO = "xilinx.com:signal:reset:1.0 {reset} RST", X_INTERFACE_PARAMETER = "POLARITY '
+        'ACTIVE_LOW"',
         "interrupt": 'X_INTERFACE_INFO = "xilinx.com:signal:interrupt:1.0 interrupt INTERRUPT"',
     }
     lines = []

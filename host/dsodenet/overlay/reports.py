@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dsodenet.errors import ToolError
-from dsodenet.files import read_text
+from dsodenet.outside import read_text
 
 SITES = {"lut": "CLB LUTs", "ff": "CLB Registers", "bram36": "Block RAM Tile", "uram": "URAM", "dsp": "DSPs"}
 POWER = {"total_w": "Total On-Chip Power (W)", "dynamic_w": "Dynamic (W)", "static_w": "Device Static (W)"}
@@ -21,7 +21,10 @@ TIMING = {
 
 
 def read_reports(folder: Path) -> dict[str, Any]:
-    """The reports that implement.tcl and design.tcl left in `folder`; ToolError when one has another form, or timing is missed."""
+    """The reports that implement.tcl and design.tcl left in `folder`.
+
+    ToolError when one has another form, or timing is missed.
+    """
     timing = _pairs(folder / "implement_timing.txt")
     missed = [name for name in ("wns", "whs", "tpws") if _number(timing, name, folder / "implement_timing.txt") < 0]
     if missed or _number(timing, "failed_nets", folder / "implement_timing.txt"):

@@ -66,7 +66,9 @@ def _vivado_release(vivado: str) -> str:
 
 
 def run_tool(command: list[str], folder: Path, log: Path, timeout_s: float) -> None:
-    """Run one tool in `folder` with its output in `log`; ToolError with its own error lines when it fails or takes too long.
+    """Run one tool in `folder` with its output in `log`.
+
+    ToolError with its own error lines when it fails or takes too long.
 
     The tool and what it started are ended when the time is over or the user interrupts.
     """

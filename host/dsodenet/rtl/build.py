@@ -1,7 +1,7 @@
-"""The rtl kernel as a library: Verilator turns the engine into C++, g++ into a shared object; built once per parallelism.
+"""The rtl kernel as a library: Verilator turns the engine into C++, g++ into a shared object; built once per lanes.
 
-The library answers the C interface of every simulated kernel (see harness.cpp). It is cached under build/rtl/, in a folder whose
-name holds the lanes and a hash of everything that went into it.
+The library answers the C interface of every simulated kernel (see harness.cpp). It is cached under build/rtl/, in a
+folder whose name holds the lanes and a hash of everything that went into it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from dsodenet.contract import cpp_header, sv_package
 from dsodenet.errors import ToolError
 from dsodenet.files import atomic_folder, source_folder
-from dsodenet.rtl.engine import Engine, pass_package
+from dsodenet.rtl.engine import Engine, program_package
 from dsodenet.spec import Kernel, lanes_text
 
 LIBRARY = "libdsodenet_rtl.so"
@@ -44,7 +44,7 @@ def engine_sources() -> list[Path]:
 
 def generated_sources(folder: Path) -> list[Path]:
     """Write the generated packages and the C++ header; returns the SystemVerilog files."""
-    packages = {"dsodenet_registers_pkg.sv": sv_package(), "dsodenet_program_pkg.sv": pass_package()}
+    packages = {"dsodenet_registers_pkg.sv": sv_package(), "dsodenet_program_pkg.sv": program_package()}
     for name, text in (packages | {"registers.h": cpp_header()}).items():
         (folder / name).write_text(text, encoding="utf-8")
     return [folder / name for name in packages]
@@ -68,9 +68,9 @@ def verilator() -> str:
 
 
 def environment() -> dict[str, str]:
-    """Verilator 5.48 leaves the name of a precompiled-header option empty unless make is told it, and calls Python by a name that Debian
-    does not have. Code that runs once, such as the table of all signals that cocotb asks for, takes minutes to optimise and gains
-    nothing."""
+    """Verilator 5.48 leaves the name of a precompiled-header option empty unless make is told it, and calls Python by
+    a name that Debian does not have. Code that runs once, such as the table of all signals that cocotb asks for,
+    takes minutes to optimise and gains nothing."""
     flags = os.environ.get("MAKEFLAGS", "")
     folders = (str(Path(verilator()).parent), os.environ.get("PATH", ""), str(Path(sys.executable).parent))
     return os.environ | {
@@ -81,7 +81,7 @@ def environment() -> dict[str, str]:
 
 def key(engine: Engine) -> str:
     """Name of the cache folder: lanes and a hash of sources, parameters and generated text."""
-    digest = hashlib.sha256(repr((cpp_header(), pass_package(), sorted(engine_parameters(engine).items()))).encode())
+    digest = hashlib.sha256(repr((cpp_header(), program_package(), sorted(engine_parameters(engine).items()))).encode())
     for file in (
         *engine_sources(),
         engine_folder() / "sim" / "lint.vlt",
@@ -93,7 +93,10 @@ def key(engine: Engine) -> str:
 
 
 def engine_library(kernel: Kernel, build: Path | None = None) -> Path:
-    """The shared library of the engine with the lanes of `kernel`, built on first use. ToolError when a tool is missing."""
+    """The shared library of the engine with the lanes of `kernel`, built on first use.
+
+    ToolError when a tool is missing.
+    """
     engine = Engine.of(kernel)
     place = (build or build_folder()) / key(engine)
     if not (place / LIBRARY).is_file():
@@ -110,7 +113,10 @@ def _build(command: str, engine: Engine, folder: Path) -> None:
 
 
 def compile_library(command: str, folder: Path, arguments: list[str]) -> None:
-    """Verilate what `arguments` name and link it with the harness into folder / LIBRARY; registers.h is there already."""
+    """Verilate what `arguments` name and link it with the harness into folder / LIBRARY.
+
+    registers.h is there already.
+    """
     objects = folder / "obj"
     verilate = [command, "--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert"]
     _run(

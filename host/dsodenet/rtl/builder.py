@@ -1,19 +1,23 @@
-"""Params -> the program of the rtl kernel: the bytes of a LOAD command. It holds the engine's picture of memory and loops.
+"""Params -> the program of the rtl kernel: the bytes of a LOAD command, with its picture of memory and loops.
 
-A program is a header, then passes, depthwise words, pointwise words and bias words, each word padded to whole stream beats. A pass
-is one run of the pipeline (depthwise -> pointwise -> what `kind` says) over a map; its fields say where the loops end, in words
-of `input_lanes` channels and groups of `pixel_lanes` pixels. Fields are 16 bits; `..._last` is a count minus one. What a field is for
-is said where it is computed. Dense 3x3 layers and the linear layer use the depthwise unit with one-hot weights, which passes a tap on.
+A program is a header, then passes, depthwise words, pointwise words and bias words, each word padded to whole stream
+beats. A pass is one run of the pipeline (depthwise -> pointwise -> what `kind` says) over a map; its fields say where
+the loops end, in words of `input_lanes` channels and groups of `pixel_lanes` pixels. Fields are 16 bits; `..._last`
+is a count minus one. What a field is for is said where it is computed. Dense 3x3 layers and the linear layer use the
+depthwise unit with one-hot weights, which passes a tap on.
 """
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 
 from dsodenet.contract import beats, fingerprint_words
 from dsodenet.errors import SpecError
-from dsodenet.rtl.engine import FIELDS, KINDS, PASS_BYTES, PROGRAM_MAGIC, Engine
+from dsodenet.rtl.engine import PROGRAM_MAGIC, Engine
 from dsodenet.rtl.layout import Stem, pitch, pitches
+from dsodenet.rtl.passes import KINDS, Pass
 from dsodenet.rtl.words import Words, matrix_of
 from dsodenet.spec import MAX_BLOCKS, Format, Layer, Params, Section, bias_name, sections
 
@@ -25,7 +29,7 @@ class Builder:
 
     def __init__(self, params: Params, engine: Engine) -> None:
         self.params, self.engine, self.network = params, engine, params.spec.network
-        self.passes: list[dict[str, int]] = []
+        self.passes: list[Pass] = []
         self.words = Words(params, engine)
         self.pitch = pitches(self.network, engine)
         self.evaluations = [0] * MAX_BLOCKS
@@ -67,17 +71,18 @@ class Builder:
             "line_far": (pitch // p + 1) * tiles,
         }
 
-    def _wait(self, fields: dict[str, int]) -> int:
-        """Cycles after the last token of a pass before the next one may begin, though the last results are still on their way.
+    def _wait(self, item: Pass) -> int:
+        """Cycles after the last token of a pass before the next one may begin: its last results are still on their way.
 
-        Its first token comes TURN_CYCLES + 1 after the last one and reads the first word of the map that is being written, a later one
-        per cycle; results are written in the same order, one per cycle or slower, the last one drain_cycles after the last token. So
-        the last of `written` words is the one to look at: TURN_CYCLES + wait + written > drain_cycles, and none is read too early.
-        A tile must also have left before the next pass changes formats.
+        Its first token comes TURN_CYCLES + 1 after the last one and reads the first word of the map that is being
+        written, a later one per cycle; results are written in the same order, one per cycle or slower, the last one
+        drain_cycles after the last token. So the last of `written` words is the one to look at: TURN_CYCLES + wait +
+        written > drain_cycles, and none is read too early. A tile must also have left before the next pass changes
+        formats.
         """
-        engine, words = self.engine, fields["row_words"]
-        stride = 2 if fields.get("stride2") else 1
-        pixels = -(-fields["height"] // stride) * -(-fields["width"] // stride)
+        engine, words = self.engine, item.row_words
+        stride = 1 + item.stride2
+        pixels = -(-item.height // stride) * -(-item.width // stride)
         # With stride 2, the last result may complete two groups of the map.
         groups = pixels // engine.pixel_lanes - (engine.pixel_lanes > 1)
         written = max(0, groups) * words
@@ -87,14 +92,11 @@ class Builder:
     # ---- passes
 
     def _append(self, kind: str, block: int, *parts: dict[str, int]) -> None:
-        fields = {
-            "kind": KINDS.index(kind),
-            "block": block,
-            "truncate": int(self.params.spec.quantisation.rounding == "TRN"),
-        }
-        for part in parts:
-            fields |= part
-        self.passes.append(fields)
+        """Add a pass with these fields; it may begin as soon as its wait allows."""
+        truncate = int(self.params.spec.quantisation.rounding == "TRN")
+        fields = {name: value for part in parts for name, value in part.items()}
+        item = Pass(kind=KINDS.index(kind), block=block, truncate=truncate, **fields)
+        self.passes.append(dataclasses.replace(item, wait_cycles=self._wait(item)))
 
     def _out(self, layer: Layer) -> dict[str, int]:
         """Requantisation of a pointwise layer."""
@@ -109,7 +111,10 @@ class Builder:
         return _requantise("x", z, x) | {"x_shift_last": _shift(z - final.frac_bits)}
 
     def stem(self, section: Section) -> None:
-        """The image passes the depthwise unit as value - 128 (a signed byte); the bias of the pointwise layer makes up for it."""
+        """The image passes the depthwise unit as value - 128 (a signed byte).
+
+        The bias of the pointwise layer makes up for it.
+        """
         stem, layer, network = Stem(self.network, self.engine), section.layers[0], self.network
         bases = self.words.bases()
         tap, channel, window, used = stem.lanes()
@@ -182,7 +187,9 @@ class Builder:
         }
 
     def _to_state(self, section: Section, block: int, *first: dict[str, int]) -> None:
-        """Append the pass with these fields that ends at the last layer of stem or down; at low rank it ends at the map of the
+        """Append the pass with these fields that ends at the last layer of stem or down.
+
+        At low rank it ends at the map of the
         first factor, and a pass of the second follows."""
         layer, last = next(layer for layer in section.layers if not layer.depthwise), section.layers[-1]
         if layer is not last:
@@ -202,8 +209,8 @@ class Builder:
         loops = self._loops(dw.in_size, self.pitch[block], self.tiles(dw.in_channels), 1, pw.out_channels)
         rows, rotate = divmod(self.pitch[block + 1], self.engine.pixel_lanes)
         target = {"stride2": 1, "dst_row_words": rows * loops["row_words"], "dst_row_rotate": rotate}
-        _check("map words per lane", -(-pw.out_size[0] * self.pitch[block + 1] // self.engine.pixel_lanes) * loops["row_words"],
-               self.engine.map_words)  # fmt: skip
+        groups = -(-pw.out_size[0] * self.pitch[block + 1] // self.engine.pixel_lanes)
+        _check("map words per lane", groups * loops["row_words"], self.engine.map_words)
         self._to_state(section, block + 1, loops, bases, front, target)
 
     def head(self, section: Section) -> None:
@@ -221,10 +228,6 @@ class Builder:
             "average_min": x.min_int,
             "average_max": x.max_int,
         }
-        if not -15 <= average["average_shift"] <= 22:
-            raise SpecError(
-                f"the average is shifted by {average['average_shift']} bits, but the rtl kernel has -15 to 22"
-            )
         loops = self._loops((1, 1), pitch(1, tiles, self.engine), tiles, 1, layer.out_channels)
         self._append("logits", section.block, loops, bases, _identity(), average)
 
@@ -232,12 +235,7 @@ class Builder:
         for section in sections(self.network):
             {"stem": self.stem, "f": self.f, "down": self.down, "head": self.head}[section.kind](section)
         engine = self.engine
-        for fields in self.passes:
-            fields["wait_cycles"] = self._wait(fields)
-        passes = np.zeros((len(self.passes), PASS_BYTES // 2), "<u2")
-        for row, fields in zip(passes, self.passes):
-            for name, value in fields.items():
-                row[FIELDS.index(name)] = value & 0xFFFF
+        passes = np.array([item.words() for item in self.passes], "<u2")
         parts = [
             passes.view(np.uint8),
             *(np.concatenate(words) for words in (self.words.dw, self.words.pw, self.words.bias)),
@@ -272,7 +270,10 @@ def _check(what: str, value: int, limit: int) -> None:
 
 
 def _shift(value: int) -> int:
-    """A shift to the right as the engine takes it, in seven bits: beyond them only zero does not saturate, or all is rounded away."""
+    """A shift to the right as the engine takes it, in seven bits.
+
+    Beyond them only zero does not saturate, or all is rounded away.
+    """
     return max(-64, min(63, value))
 
 

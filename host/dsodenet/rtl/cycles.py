@@ -1,15 +1,14 @@
 """Clock cycles of the rtl kernel, from the passes of a program alone: a closed form that equals the simulation.
 
-Every pass is a static schedule: a lead-in that fills the line buffers, then for each pixel group its output tiles times its input words,
-then the time that the last result takes to leave. `python -m dsodenet.estimate l --lanes 1x32x64` prints the table of a size.
+Every pass is a static schedule: a lead-in that fills the line buffers, then for each pixel group its output tiles
+times its input words, then the time that the last result takes to leave. `dsodenet estimate l --lanes 1x32x64` prints
+it.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import functools
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +16,9 @@ import numpy as np
 
 from dsodenet.contract import DEVICE
 from dsodenet.rtl.builder import TURN_CYCLES, Builder
-from dsodenet.rtl.engine import KINDS, Engine
-from dsodenet.spec import SIZES, Params, Spec, lanes_text, macs, random_params, sections, tableau, with_lanes
+from dsodenet.rtl.engine import Engine
+from dsodenet.rtl.passes import KINDS, Pass
+from dsodenet.spec import SIZES, Params, Spec, lanes_text, macs, random_params, sections, tableau
 
 DEVICE_MACS = 2 * DEVICE["DSP"]  # per cycle: two 8-bit products in each DSP48E2 of the XCZU7EV
 AVERAGE_CYCLES = 12  # of average.sv, per word of channels
@@ -68,7 +68,10 @@ class Estimate:
 
     @property
     def share_of_own_peak(self) -> float:
-        """Multiply-accumulates that the pointwise array did, of what it could have done; depthwise ones run beside it."""
+        """Multiply-accumulates that the pointwise array did, of what it could have done.
+
+        Depthwise ones run beside it.
+        """
         return sum(section.macs for section in self.sections) / self.cycles / self.peak_macs
 
     def command_cycles(self, frames: int) -> int:
@@ -110,22 +113,23 @@ class Estimate:
             f"{self.macs_per_cycle:,.0f} MAC/cycle with depthwise, {device:.1%} of the device's {DEVICE_MACS:,}"
         )
         lines.append(
-            f"pointwise array: {own:.1%} of its {self.peak_macs:,} MAC/cycle over the image, busy {self.occupancy:.1%} of the ODE blocks"
+            f"pointwise array: {own:.1%} of its {self.peak_macs:,} MAC/cycle over the image, busy "
+            f"{self.occupancy:.1%} of the ODE blocks"
         )
         return "\n".join(lines)
 
 
-def pass_cycles(fields: dict[str, int], engine: Engine) -> tuple[int, int]:
+def pass_cycles(item: Pass, engine: Engine) -> tuple[int, int]:
     """(cycles from one pass to the next, cycles in which the pointwise array has work)."""
-    inputs, outputs, slot = (fields[f"{key}_last"] + 1 for key in ("inputs", "outputs", "slot"))
-    groups = fields["last_group"] - fields["lead_groups"] + 1
-    y, x = np.divmod(np.arange(groups * engine.pixel_lanes), fields["pitch"])
-    kept = (x < fields["width"]) & (y < fields["height"])
-    if fields.get("stride2"):
+    inputs, outputs, slot = item.inputs_last + 1, item.outputs_last + 1, item.slot_last + 1
+    groups = item.last_group - item.lead_groups + 1
+    y, x = np.divmod(np.arange(groups * engine.pixel_lanes), item.pitch)
+    kept = (x < item.width) & (y < item.height)
+    if item.stride2:
         kept &= (x % 2 == 0) & (y % 2 == 0)
     active = int(kept.reshape(groups, -1).any(axis=1).sum())
-    running = (fields["lead_groups"] + groups - active) * inputs + active * outputs * slot
-    drain = engine.drain_cycles if fields["kind"] == KINDS.index("logits") else fields["wait_cycles"]
+    running = (item.lead_groups + groups - active) * inputs + active * outputs * slot
+    drain = engine.drain_cycles if item.kind == KINDS.index("logits") else item.wait_cycles
     return running + drain + TURN_CYCLES, active * outputs * inputs
 
 
@@ -138,21 +142,21 @@ def estimate(params: Params, engine: Engine | None = None) -> Estimate:
     passes = iter(builder.passes)
     stages = tableau(spec.solver.method).num_stages
     rows = []
-    fields: list[dict[str, int]] = []
+    found: list[Pass] = []
     for section in sections(spec.network):
-        before, fields = fields, [next(passes) for _ in section.passes]
+        before, found = found, [next(passes) for _ in section.passes]
         times = spec.solver.n_steps[section.block] * stages if section.kind == "f" else 1
-        cycles, busy = (sum(values) for values in zip(*(pass_cycles(item, engine) for item in fields)))
+        cycles, busy = (sum(values) for values in zip(*(pass_cycles(item, engine) for item in found)))
         if section.kind == "head":
-            assert fields[0]["kind"] == KINDS.index("logits")
+            assert found[0].kind == KINDS.index("logits")
             # The average waits for the last result of the pass before it.
-            cycles += engine.drain_cycles - before[-1]["wait_cycles"]
-            cycles += AVERAGE_CYCLES * (fields[0]["tiles_last"] + 1) + AVERAGE_EXTRA
+            cycles += engine.drain_cycles - before[-1].wait_cycles
+            cycles += AVERAGE_CYCLES * (found[0].tiles_last + 1) + AVERAGE_EXTRA
         products = sum(layer.macs for layer in section.layers if not layer.depthwise)
         rows.append(SectionCycles(section.name, cycles * times, busy * times, products * times))
     image = builder.passes[0]
-    chunks = (image["image_width_last"] + 1) * (image["image_height_last"] + 1) * (image["chunks_last"] + 1)
-    other = chunks + image["logit_beats_last"] + 1 + FRAME_CYCLES
+    chunks = (image.image_width_last + 1) * (image.image_height_last + 1) * (image.chunks_last + 1)
+    other = chunks + image.logit_beats_last + 1 + FRAME_CYCLES
     return Estimate(spec, engine, tuple(rows), other, sum(macs(spec).values()))
 
 
@@ -166,31 +170,3 @@ def of_spec(spec: Spec) -> Estimate:
 def _any_params(spec: Spec) -> Params:
     """One model for all the engines that it may be asked about."""
     return random_params(spec, 0)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m dsodenet.estimate", description="Cycles of the rtl kernel.")
-    parser.add_argument("specs", nargs="+", help="xs, s, m, l or a spec JSON file")
-    parser.add_argument("--lanes", nargs="+", default=["1x32x64", "3x16x64"], help="pixel x input x output lanes")
-    parser.add_argument("--solver")
-    parser.add_argument("--n-steps", type=int)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(arguments)
-    results = []
-    for name in options.specs:
-        spec = Spec.load(name).with_solver(options.solver, options.n_steps)
-        for lanes in options.lanes:
-            results.append(of_spec(with_lanes(spec, lanes, "rtl")))
-    if options.json:
-        print(json.dumps([result.to_dict() for result in results], indent=2))
-        return
-    for result in results:
-        solver = result.spec.solver
-        print(
-            f"{result.spec.name}, {solver.method} N={','.join(map(str, solver.n_steps))}, {result.to_dict()['lanes']} lanes"
-        )
-        print(result.table() + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -12,7 +12,10 @@ from dsodenet.spec import FACTOR, STEMS, Network, all_layers
 
 
 def pitches(network: Network, engine: Engine) -> list[int]:
-    """Pixels from row to row of the maps of each ODE block: the width, but enough for the line buffers' latency of two words."""
+    """Pixels from row to row of the maps of each ODE block.
+
+    The width, but enough for the line buffers' latency of two words.
+    """
     result = []
     for block, channels in enumerate(network.channels):
         narrowest = min([channels, *_factor_widths(network, block)])
@@ -40,8 +43,8 @@ def pitch(width: int, tiles: int, engine: Engine) -> int:
 class Stem:
     """How an image lies in the source map: a pixel takes a slot of a power of two bytes.
 
-    conv3x3: the slot is repeated over the word, so that a word holds several taps at once; input word (tile, rep) of lane j is
-    tap rep * (lanes / slot) + j // slot. space_to_depth: the slots of a block of pixels follow each other.
+    conv3x3: the slot is repeated over the word, so that a word holds several taps at once; input word (tile, rep) of
+    lane j is tap rep * (lanes / slot) + j // slot. space_to_depth: the slots of a block of pixels follow each other.
     """
 
     network: Network
@@ -70,7 +73,10 @@ class Stem:
         return -(-9 // max(1, self.engine.input_lanes // self.slot)) if self.block == 1 else 1
 
     def lanes(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-        """(kernel tap, image channel, window tap, used) of each lane of each input word: (tiles * reps, input_lanes)."""
+        """(kernel tap, image channel, window tap, used) of each lane of each input word.
+
+        (tiles * reps, input_lanes).
+        """
         width = self.engine.input_lanes
         tile, rep, lane = np.meshgrid(np.arange(self.tiles), np.arange(self.reps), np.arange(width), indexing="ij")
         byte = tile * width + lane

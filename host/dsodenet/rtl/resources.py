@@ -20,7 +20,10 @@ DSP_CONTROL = 3  # addresses
 
 
 def rtl_resources(engine: Engine) -> Resources:
-    """The rtl kernel by its lanes and memories: DSP, BRAM36 and URAM as Yosys counts them, LUT within a few percent of it."""
+    """The rtl kernel by its lanes and memories.
+
+    DSP, BRAM36 and URAM as Yosys counts them, LUT within a few percent of it.
+    """
     p, i, o = engine.pixel_lanes, engine.input_lanes, engine.output_lanes
     cascades = i // engine.cascade
     weights = engine.cascade * math.ceil(cascades * o / PW_BEAT_WEIGHTS) * blocks(engine.pw_words, 72, BRAM36)

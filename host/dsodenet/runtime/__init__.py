@@ -4,6 +4,7 @@ from dsodenet.runtime.accelerator import Accelerator, CallInfo
 from dsodenet.runtime.artefacts import publish, read_manifest
 from dsodenet.runtime.backends import BACKENDS, backend_options
 from dsodenet.runtime.checks import Throughput, Validation, throughput_test, validate
+from dsodenet.runtime.driver import STATUS_TEXT
 from dsodenet.runtime.pixels import as_pixels
 from dsodenet.runtime.power import PowerMeter, board_rails
 from dsodenet.runtime.self_test import CHECKS, Report, selftest
@@ -11,6 +12,7 @@ from dsodenet.runtime.self_test import CHECKS, Report, selftest
 __all__ = [
     "BACKENDS",
     "CHECKS",
+    "STATUS_TEXT",
     "Accelerator",
     "CallInfo",
     "PowerMeter",

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from dsodenet.errors import DeviceError, InputError
 from dsodenet.runs import Run
 from dsodenet.runtime.artefacts import read_manifest
-from dsodenet.runtime.backends import KernelBackend, backend_options, open_backend
+from dsodenet.runtime.backends import backend_options, open_backend
 from dsodenet.runtime.driver import KernelDriver
 from dsodenet.runtime.pixels import as_pixels
 from dsodenet.spec import Params
@@ -32,7 +32,7 @@ class CallInfo:
     """About one predict call."""
 
     backend: str
-    label: str  # "measured", or "simulated": then the times say nothing about hardware
+    kind: str  # "measured", or "simulated": then the times say nothing about hardware
     images: int
     batches: int  # commands that the images were split into
     seconds: float  # of the whole call on this host
@@ -76,9 +76,9 @@ class Accelerator:
         return self._params
 
     @property
-    def label(self) -> str:
-        """As CallInfo.label."""
-        return self._backend.label
+    def kind(self) -> str:
+        """As CallInfo.kind."""
+        return self._backend.kind
 
     @property
     def clock_mhz(self) -> float | None:
@@ -146,7 +146,7 @@ class Accelerator:
     def power_rails(self) -> Mapping[str, Any]:
         """The power rails of the board, name -> pynq.pmbus.Rail; none for a backend that is no board. ToolError when pynq cannot look.
 
-        With label "simulated" their readings are made up.
+        With kind "simulated" their readings are made up.
         """
         return self._backend.power_rails()
 
@@ -158,12 +158,12 @@ class Accelerator:
         """
         with self._lock:
             self._check_open()
-            if not isinstance(self._backend, KernelBackend):
+            if not isinstance(self._backend, KernelDriver):
                 raise InputError(f"backend {self.backend} has no kernel to test")
             try:
-                yield self._backend.driver
+                yield self._backend
             finally:
-                self._backend.driver.forget()
+                self._backend.forget()
 
     def close(self) -> None:
         """Give the device back, after the call under way; more than once is fine."""
@@ -195,7 +195,7 @@ class Accelerator:
             stages["other"] = max(0.0, convert_s + seconds - sum(stages.values()))
             self._last_call = CallInfo(
                 self.backend,
-                self.label,
+                self.kind,
                 len(pixels),
                 self._backend.batches,
                 convert_s + seconds,

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from dsodenet.errors import DeviceError, RunError
-from dsodenet.files import atomic_file, read_text
+from dsodenet.files import atomic_file
+from dsodenet.outside import read_text
 from dsodenet.spec import Params
 
 FORMAT = 1

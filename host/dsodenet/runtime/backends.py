@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 
 from dsodenet.errors import DeviceError, InputError, ToolError
 from dsodenet.reference import Reference
-from dsodenet.runtime.driver import MAX_BATCH_BYTES, KernelDriver, Transport
+from dsodenet.runtime.driver import MAX_BATCH_BYTES, KernelDriver
 from dsodenet.runtime.power import board_rails
-from dsodenet.runtime.simulated.kernels import ENGINES, csim_library, rtl_library
+from dsodenet.runtime.simulated.kernels import SIMULATED_KERNELS, csim_library, rtl_library
 from dsodenet.runtime.stages import Stages
 from dsodenet.spec import Params
 
 TIMEOUT_S = 10.0
+Predict = Callable[[NDArray[np.uint8]], NDArray[np.int32]]
+# What computes inside the simulated board where nothing else is asked for: the kernel of the spec, simulated.
+SIMULATION_OF = {"hls": "csim", "rtl": "rtl"}
 # What numeric options may be: the type, the least and the most. A time-out that is no number would never end a wait.
 RANGES: dict[str, tuple[type, float, float]] = {
     "timeout_s": (float, 1e-3, 86_400),
@@ -30,13 +33,11 @@ RANGES: dict[str, tuple[type, float, float]] = {
 
 
 class Backend(Protocol):
-    """pixels -> logits. `label` says whether its times are measured on what they are about, or of a simulation."""
+    """pixels -> logits."""
 
-    label: str
-
-    @property
-    def batches(self) -> int:
-        """Commands of the last predict."""
+    kind: str  # whether its times are "measured" on what they are about, or "simulated"
+    batches: int  # commands of the last predict
+    cycles: int | None  # clock cycles of the last predict, where the kernel counts them
 
     @property
     def clock_mhz(self) -> float | None:
@@ -44,37 +45,32 @@ class Backend(Protocol):
 
     @property
     def stages(self) -> dict[str, float]:
-        """Seconds of the last predict by stage: pack, registers, flush, start, compute, finish, invalidate, unpack.
-
-        The simulated board computes inside the register write that starts it, so there the kernel's time is in `start`.
-        """
-
-    @property
-    def cycles(self) -> int | None:
-        """Clock cycles of the last predict, where the kernel counts them."""
+        """Seconds of the last predict by stage."""
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int32]: ...
 
     def set_solver(self, params: Params) -> None: ...
 
     def power_rails(self) -> Mapping[str, Any]:
-        """The power rails of the board, name -> pynq.pmbus.Rail; none for what is no board. ToolError when they cannot be looked for."""
+        """The power rails of the board, name -> pynq.pmbus.Rail; none for what is no board.
+
+        ToolError when they cannot be looked for.
+        """
 
     def close(self) -> None:
         """Called once, and nothing after it."""
 
 
-class CpuBackend:
-    """The integer reference on this processor."""
+class SoftwareBackend:
+    """A network that this processor computes: `make` builds it for a model, as a function images -> logits."""
 
-    label = "measured"
+    kind = "measured"
     batches = 1
     cycles: int | None = None
     clock_mhz: float | None = None
 
-    def __init__(self, params: Params, threads: int | None) -> None:
-        self._threads = threads
-        self._reference = Reference(params, threads)
+    def __init__(self, params: Params, make: Callable[[Params], Predict]) -> None:
+        self._make, self._predict = make, make(params)
         self._stages = Stages()
 
     @property
@@ -83,12 +79,12 @@ class CpuBackend:
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int32]:
         self._stages.start()
-        logits = self._reference.predict(images)
+        logits = self._predict(images)
         self._stages.lap("compute")
         return logits
 
     def set_solver(self, params: Params) -> None:
-        self._reference = Reference(params, self._threads)
+        self._predict = self._make(params)
 
     def power_rails(self) -> Mapping[str, Any]:
         return {}
@@ -97,55 +93,24 @@ class CpuBackend:
         """Nothing to give back."""
 
 
-class KernelBackend:
-    """A kernel behind a transport; `clean_up` runs after the transport has closed. `rails` looks for those of its board."""
+def open_torch(params: Params, run: Path | None) -> Backend:
+    """The quantised network of the run's checkpoint, in float64, where every product and sum is exact."""
+    if run is None:
+        raise InputError("backend torch needs a run folder: a model opened from Params or a .bit has no checkpoint")
+    from dsodenet.exporting import exported_model, torch_logits
 
-    def __init__(
-        self,
-        transport: Transport,
-        params: Params,
-        max_batch_bytes: int,
-        clean_up: Callable[[], None] = lambda: None,
-        rails: Callable[[], Mapping[str, Any]] = dict,
-    ) -> None:
-        self.label = transport.label
-        self._clean_up, self.power_rails = clean_up, rails
-        try:
-            self.driver = KernelDriver(transport, params, max_batch_bytes)
-        except BaseException:
-            transport.close()
-            raise
+    model = exported_model(run, params)
 
-    @property
-    def batches(self) -> int:
-        return self.driver.batches
+    def make(params: Params) -> Predict:
+        model.spec = params.spec
+        return lambda images: torch_logits(model, images, params.logits_scale)
 
-    @property
-    def cycles(self) -> int | None:
-        return self.driver.cycles
-
-    @property
-    def clock_mhz(self) -> float | None:
-        return self.driver.transport.clock_mhz
-
-    @property
-    def stages(self) -> dict[str, float]:
-        return self.driver.transport.stages.seconds
-
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int32]:
-        return self.driver.predict(images)
-
-    def set_solver(self, params: Params) -> None:
-        self.driver.set_solver(params)
-
-    def close(self) -> None:
-        self.driver.close()
-        self._clean_up()
+    return SoftwareBackend(params, make)
 
 
 def open_cpu(params: Params, run: Path | None, *, threads: int | None = None) -> Backend:
     """threads: chunks of images computed at once, by default one per core."""
-    return CpuBackend(params, threads)
+    return SoftwareBackend(params, lambda params: Reference(params, threads).predict)
 
 
 def open_csim(
@@ -166,15 +131,18 @@ def open_zcu104_sim(
     params: Params,
     run: Path | None,
     *,
-    kernel: str | None = None,
+    simulate_with: str | None = None,
     library: str | Path | None = None,
     bitfile: str | Path | None = None,
     device: Any = None,
     timeout_s: float = TIMEOUT_S,
     max_batch_bytes: int = MAX_BATCH_BYTES,
 ) -> Backend:
-    """pynq on a simulated board. kernel: csim, rtl, or reference (needs no compiler), by default the one of the spec; bitfile:
-    the files of a built overlay instead of generated ones; device: a SimulatedZcu104 to use."""
+    """pynq on a simulated board.
+
+    simulate_with: csim, rtl, or reference (needs no compiler), by default the kernel of the spec.
+    bitfile: the files of a built overlay instead of generated ones. device: a SimulatedZcu104 to use.
+    """
     pynq = import_pynq()
     from dsodenet.contract import block_design
     from dsodenet.runtime.simulated.device import SimulatedZcu104
@@ -188,14 +156,16 @@ def open_zcu104_sim(
     if not isinstance(device, (SimulatedZcu104, type(None))):
         raise InputError(f"device is {device!r}, but it must be a SimulatedZcu104")
     if device is None:
-        kernel = kernel or {"hls": "csim"}.get(params.spec.kernel.name, params.spec.kernel.name)
-        if kernel not in ENGINES:
-            raise InputError(f"kernel is {kernel!r}, but it must be one of {', '.join(ENGINES)}")
-        device = SimulatedZcu104(ENGINES[kernel](params, run, library))
+        simulate_with = simulate_with or SIMULATION_OF[params.spec.kernel.name]
+        if simulate_with not in SIMULATED_KERNELS:
+            raise InputError(
+                f"simulate_with is {simulate_with!r}, but it must be one of {', '.join(SIMULATED_KERNELS)}"
+            )
+        device = SimulatedZcu104(SIMULATED_KERNELS[simulate_with](params, run, library))
     folder = tempfile.TemporaryDirectory(prefix="dsodenet-")
     try:
         if bitfile is None:
-            table = block_design(params.spec.name, device.board.engine.kind, params.spec.kernel.clock_mhz)
+            table = block_design(params.spec.name, device.board.kernel.kind, params.spec.kernel.clock_mhz)
             bitfile = write_overlay(table, "kernel_0", Path(folder.name))
         transport = Zcu104Transport(Path(bitfile), device, "simulated", timeout_s)
 
@@ -203,7 +173,7 @@ def open_zcu104_sim(
             device.close()
             folder.cleanup()
 
-        return KernelBackend(transport, params, max_batch_bytes, clean_up, lambda: device.rails)
+        return KernelDriver(transport, params, max_batch_bytes, clean_up, lambda: device.rails)
     except BaseException:
         device.close()
         folder.cleanup()
@@ -235,7 +205,7 @@ def open_zcu104(
     if pynq.Clocks.device not in (None, device):
         raise DeviceError("this process has used a simulated board, whose clocks pynq would set: start another process")
     transport = Zcu104Transport(Path(bitfile), device, "measured", timeout_s)
-    return KernelBackend(transport, params, max_batch_bytes, rails=lambda: _rails(device))
+    return KernelDriver(transport, params, max_batch_bytes, rails=lambda: _rails(device))
 
 
 def _rails(device: Any) -> Mapping[str, Any]:
@@ -247,6 +217,7 @@ def _rails(device: Any) -> Mapping[str, Any]:
 
 
 BACKENDS: dict[str, Callable[..., Backend]] = {
+    "torch": open_torch,
     "cpu": open_cpu,
     "csim": open_csim,
     "rtl": open_rtl,
@@ -287,4 +258,4 @@ def import_pynq() -> Any:
 def _open_library(path: Path, params: Params, max_batch_bytes: int) -> Backend:
     from dsodenet.runtime.library import LibraryTransport
 
-    return KernelBackend(LibraryTransport(path), params, max_batch_bytes)
+    return KernelDriver(LibraryTransport(path), params, max_batch_bytes)

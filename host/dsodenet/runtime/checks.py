@@ -29,7 +29,7 @@ class Validation:
     """Logits of a backend against the integer reference, word by word."""
 
     backend: str
-    label: str  # as CallInfo.label
+    kind: str  # as CallInfo.kind
     images: int
     wrong_images: int
     first_wrong: int | None  # index of an image ...
@@ -45,9 +45,9 @@ class Validation:
 
     def __str__(self) -> str:
         if self.ok:
-            return f"{self.backend} ({self.label}): {self.images} images, bit for bit as the reference"
+            return f"{self.backend} ({self.kind}): {self.images} images, bit for bit as the reference"
         return (
-            f"{self.backend} ({self.label}): {self.wrong_images} of {self.images} images differ from the reference; image "
+            f"{self.backend} ({self.kind}): {self.wrong_images} of {self.images} images differ from the reference; image "
             f"{self.first_wrong} gives {self.received}, but the reference {self.expected}"
         )
 
@@ -70,7 +70,7 @@ def validate(
     first = int(wrong[0]) if wrong.size else None
     return Validation(
         accelerator.backend,
-        accelerator.label,
+        accelerator.kind,
         len(pixels),
         wrong.size,
         first,
@@ -81,10 +81,10 @@ def validate(
 
 @dataclass(frozen=True)
 class Throughput:
-    """Times of equal calls on this host. With label "simulated" they are the simulation's, and say nothing about a board."""
+    """Times of equal calls on this host. With kind "simulated" they are the simulation's, and say nothing about a board."""
 
     backend: str
-    label: str
+    kind: str
     clock_mhz: float | None  # of the fabric, where there is one
     batch: int
     calls: int
@@ -141,7 +141,7 @@ def throughput_test(
     per_second = len(pixels) * len(seconds) / total
     return Throughput(
         accelerator.backend,
-        accelerator.label,
+        accelerator.kind,
         accelerator.clock_mhz,
         len(pixels),
         len(seconds),

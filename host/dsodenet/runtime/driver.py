@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,7 @@ STATUS_TEXT = {
 class Transport(Protocol):
     """What carries registers and streams to a kernel. After an error the next command starts afresh, or raises DeviceError."""
 
-    label: str  # "simulated" or "measured"
+    kind: str  # of its times: "simulated" or "measured"
     max_bytes: int  # in each direction of one command
     clock_mhz: float | None  # of the fabric, where there is one
     stages: Stages  # of the last predict: `command` laps what it knows apart, the driver the rest
@@ -152,10 +152,32 @@ PROGRAMS: dict[Kind, ProgramBytes] = {Kind.HLS: _hls_program, Kind.RTL: _rtl_pro
 
 
 class KernelDriver:
-    """Runs one model on one kernel. Registers are written only when their value changes; large batches are split."""
+    """Runs one model on one kernel: the backend of everything but the cpu and torch.
 
-    def __init__(self, transport: Transport, params: Params, max_batch_bytes: int = MAX_BATCH_BYTES) -> None:
-        self.transport, self.params = transport, params
+    Registers are written only when their value changes; large batches are split.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        params: Params,
+        max_batch_bytes: int = MAX_BATCH_BYTES,
+        clean_up: Callable[[], None] = lambda: None,
+        rails: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
+        """clean_up runs after the transport has closed; rails looks for the power rails of the board.
+
+        The transport is closed where the kernel cannot be opened.
+        """
+        try:
+            self._open(transport, params, max_batch_bytes)
+        except BaseException:
+            transport.close()
+            raise
+        self._clean_up, self.power_rails = clean_up, rails
+
+    def _open(self, transport: Transport, params: Params, max_batch_bytes: int) -> None:
+        self.transport, self.params, self.kind = transport, params, transport.kind
         network = params.spec.network
         largest = max(image_bytes(network), logits_bytes(network))
         self.frames_per_batch = min(max_batch_bytes, transport.max_bytes) // largest
@@ -179,7 +201,21 @@ class KernelDriver:
         self.params, self._ready = params, False
         self.max_cycles = sum(macs(params.spec).values())
 
-    def kind(self) -> Kind:
+    @property
+    def clock_mhz(self) -> float | None:
+        """Clock of the fabric, where there is one."""
+        return self.transport.clock_mhz
+
+    @property
+    def stages(self) -> dict[str, float]:
+        """Seconds of the last predict by stage: pack, registers, flush, start, compute, finish, invalidate, unpack.
+
+        The simulated board computes inside the register write that starts it, so there the kernel's time is in
+        `start`.
+        """
+        return self.transport.stages.seconds
+
+    def kernel_kind(self) -> Kind:
         """Which kernel answers; DeviceError when none does or it does not fit the model."""
         return self._guarded(self._identify).kind
 
@@ -189,6 +225,7 @@ class KernelDriver:
 
     def close(self) -> None:
         self.transport.close()
+        self._clean_up()
 
     def forget(self) -> None:
         """Take nothing about the kernel's state for granted: the next call identifies it and loads its program."""

@@ -121,7 +121,7 @@ def _load_copy(path: Path) -> ctypes.CDLL:
 class LibraryTransport:
     """The driver's transport straight into a library: no bus, no DMA."""
 
-    label = "simulated"
+    kind = "simulated"
     max_bytes = 1 << 30
     clock_mhz: float | None = None
 

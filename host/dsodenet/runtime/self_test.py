@@ -55,10 +55,10 @@ class NotPossible(Exception):
 
 @dataclass(frozen=True)
 class Report:
-    """What the self-test found. With label "simulated" no hardware was tested."""
+    """What the self-test found. With kind "simulated" no hardware was tested."""
 
     backend: str
-    label: str
+    kind: str  # measured or simulated
     items: tuple[Item, ...]
 
     @property
@@ -73,7 +73,7 @@ class Report:
             f"{'-   ' if item.left_out else 'ok  ' if item.ok else 'FAIL'} {item.name}: {item.detail}"
             for item in self.items
         ]
-        return "\n".join([f"self-test of {self.backend} ({self.label})", *lines])
+        return "\n".join([f"self-test of {self.backend} ({self.kind})", *lines])
 
 
 def selftest(
@@ -92,7 +92,7 @@ def selftest(
         raise InputError("board zcu104 needs the .bit of an overlay, with its .hwh and .json beside it")
     run = random_params(dataclasses.replace(Spec.named("xs"), name="selftest"), 1) if overlay is None else overlay
     if board == "sim":
-        options = {"kernel": "reference"} | options
+        options = {"simulate_with": "reference"} | options
     with Accelerator(run, BOARDS[board], **options) as accelerator:
         return check(accelerator, progress)
 
@@ -113,7 +113,7 @@ def check(accelerator: Accelerator, progress: Callable[[str], None] = lambda nam
         except DsodenetError as error:
             ok, detail = False, str(error)
         items.append(Item(name, ok, detail, time.perf_counter() - start, left_out))
-    return Report(accelerator.backend, accelerator.label, tuple(items))
+    return Report(accelerator.backend, accelerator.kind, tuple(items))
 
 
 def _identity(accelerator: Accelerator) -> str:
@@ -178,7 +178,7 @@ def _memory(accelerator: Accelerator) -> str:
 def _loop(accelerator: Accelerator) -> str:
     """Memory, DMA, engine, DMA, memory: every bit of an image alone, then a command as long as fits, each image different."""
     with accelerator.driver() as driver:
-        if driver.kind() is Kind.HLS:
+        if driver.kernel_kind() is Kind.HLS:
             raise NotPossible(
                 "the hls kernel has its weights in the bitstream and returns no pixels; transfers use its own model"
             )
@@ -187,7 +187,7 @@ def _loop(accelerator: Accelerator) -> str:
             looped = KernelDriver(driver.transport, golden.loop(kernel, high))
             batches = [golden.walking_ones(high)]
             if not high:
-                most = looped.frames_per_batch if accelerator.label == "measured" else SIMULATED_LOOPS
+                most = looped.frames_per_batch if accelerator.kind == "measured" else SIMULATED_LOOPS
                 batches.append(golden.addresses(min(most, looped.frames_per_batch)))
             for images in batches:
                 _compare(looped.predict(images), golden.loop_logits(images, high), f"a loop of {len(images)} images")
@@ -198,7 +198,7 @@ def _loop(accelerator: Accelerator) -> str:
 def _layers(accelerator: Accelerator) -> str:
     """One kind of layer at a time, the rest passing on what it gets; on the hls kernel, its own model without its ODE blocks."""
     with accelerator.driver() as driver:
-        if driver.kind() is Kind.RTL:
+        if driver.kernel_kind() is Kind.RTL:
             for name, case in golden.CASES.items():
                 params = case.params(accelerator.params.spec.kernel, 1)
                 images = random_images(params.spec, GOLDEN_IMAGES, 6)

@@ -90,8 +90,8 @@ class BufferPool:
 class Zcu104Transport:
     """One overlay on one pynq device. `timeout_s` bounds every command."""
 
-    def __init__(self, bitfile: Path, device: pynq.Device, label: str, timeout_s: float) -> None:
-        self.label, self.timeout_s, self.bitfile, self.stages = label, timeout_s, bitfile, Stages()
+    def __init__(self, bitfile: Path, device: pynq.Device, kind: str, timeout_s: float) -> None:
+        self.kind, self.timeout_s, self.bitfile, self.stages = kind, timeout_s, bitfile, Stages()
         check_files(bitfile)
         try:
             self._overlay = pynq.Overlay(str(bitfile.resolve()), device=device)

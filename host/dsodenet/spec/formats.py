@@ -18,7 +18,8 @@ from dsodenet.errors import SpecError
 
 Ints = NDArray[np.int64]
 
-# Every mode is floor(v / 2**shift) plus a carry: `q` is that floor, `rest` what it dropped, `half` half of one output LSB.
+# Every mode is floor(v / 2**shift) plus a carry: `q` is that floor, `rest` what it dropped, `half` half of one output
+# LSB.
 ROUNDINGS = {
     "TRN": lambda v, q, rest, half: rest < 0,  # towards minus infinity: never carries
     "TRN_ZERO": lambda v, q, rest, half: (rest > 0) & (v < 0),

@@ -1,4 +1,7 @@
-"""Lanes of the rtl kernel as text, such as 1x32x64: pixel x input x output lanes of the pointwise array. Read and written here only."""
+"""Lanes of the rtl kernel as text, such as 1x32x64: pixel x input x output lanes of the pointwise array.
+
+Read and written here only.
+"""
 
 from __future__ import annotations
 

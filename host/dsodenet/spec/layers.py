@@ -1,8 +1,10 @@
-"""The network as a table of layers: the one walk that the model, the exporter, the reference, the lowering and the estimates share.
+"""The network as a table of layers: the one walk that the model, the exporter, the reference, the lowering and the
+estimates share.
 
-Blocks are counted from 1 in names. A tensor that is quantised has a name and a format: `image`, `z1` (the state of ODE block 1),
-`f1.x`, `f1.d1`, `f1.p`, `f1.d2`, `f1.k` (inside f), `down1.x`, `down1.d`, `z2`, ..., `head.x`. Logits stay accumulators.
-A layer that the spec keeps at low rank, `f1.pw1`, comes as two: `f1.pw1_in` down to `rank` channels, then `f1.pw1` up from `f1.r1`.
+Blocks are counted from 1 in names. A tensor that is quantised has a name and a format: `image`, `z1` (the state of
+ODE block 1), `f1.x`, `f1.d1`, `f1.p`, `f1.d2`, `f1.k` (inside f), `down1.x`, `down1.d`, `z2`, ..., `head.x`. Logits
+stay accumulators. A layer that the spec keeps at low rank, `f1.pw1`, comes as two: `f1.pw1_in` down to `rank`
+channels, then `f1.pw1` up from `f1.r1`.
 """
 
 from __future__ import annotations
@@ -57,7 +59,10 @@ class Layer:
         return math.prod(self.weight_shape) * math.prod(self.out_size)
 
     def reuse_factor(self, limit: int) -> int:
-        """The largest factor up to the limit that divides the inputs of one output: hls4ml 1.3.0 has no kernel for some others."""
+        """The largest factor up to the limit that divides the inputs of one output.
+
+        Hls4ml 1.3.0 has no kernel for some others.
+        """
         inputs = math.prod(self.weight_shape[1:])
         return max(factor for factor in range(1, min(limit, inputs) + 1) if inputs % factor == 0)
 
@@ -73,7 +78,10 @@ class Section:
 
     @property
     def biased(self) -> Layer:
-        """The layer that normalisation follows: in f the one in front of ReLU, whose bias may be a time table, else the last."""
+        """The layer that normalisation follows.
+
+        In f the one in front of ReLU, whose bias may be a time table, else the last.
+        """
         return next((layer for layer in self.layers if layer.relu), self.layers[-1])
 
     @property
@@ -254,8 +262,8 @@ def parameters(spec: Spec) -> dict[str, int]:
 def parameter_comparison(spec: Spec) -> dict[str, int]:
     """Parameters without stem and head: this network, the same with full 3x3 convolutions, and as a residual network.
 
-    `full` replaces each depthwise-pointwise pair by one 3x3 convolution from its input to its output channels. `residual` also
-    gives every evaluation of f weights of its own, as a network without shared blocks has.
+    `full` replaces each depthwise-pointwise pair by one 3x3 convolution from its input to its output channels.
+    `residual` also gives every evaluation of f weights of its own, as a network without shared blocks has.
     """
     own = parameters(spec)
     result = dict.fromkeys(("dsodenet", "full", "residual"), 0)

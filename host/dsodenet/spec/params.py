@@ -6,11 +6,8 @@ Files are data from outside: no pickle, sizes checked before memory is taken, ev
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import math
 import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -20,23 +17,26 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsodenet.errors import RunError, SpecError
-from dsodenet.files import atomic_file, read_text, write_json
+from dsodenet.errors import MAX_VALUE, RunError, SpecError, cut
+from dsodenet.files import atomic_file, write_json
+from dsodenet.outside import guard, npy_array, read_json
 from dsodenet.runs import Run
 from dsodenet.spec.formats import Format, shift_round
 from dsodenet.spec.layers import IMAGE_FORMAT, Layer, Section, all_layers, tensor_widths
 from dsodenet.spec.specification import TIME_FRAC_BITS, Spec
 from dsodenet.spec.strict import canonical_json, strict_from_json
 
-ACCUMULATOR_BITS = 32  # of every kernel
-UPDATE_BITS = 48  # of the state update: the width of a DSP48E2 accumulator
+ACCUMULATOR_BITS = 32  # every kernel has this accumulator
+UPDATE_BITS = 48  # the state update has the width of a DSP48E2 accumulator
 
 
 @dataclass(frozen=True)
 class Params:
-    """Integer weights with their formats. arrays: `<layer>.weight` int8 (shape of Layer.weight_shape), `<layer>.bias` int32
-    (out_channels,) or, for a layer with a time table, `<layer>.knots` int32 (time_knots, out_channels); biases and knots are
-    in LSBs of the layer's accumulator. Construction checks shapes, ranges and that no accumulator can overflow."""
+    """Integer weights with their formats.
+
+    arrays: `<layer>.weight` int8 (shape of Layer.weight_shape), `<layer>.bias` int32 (out_channels,) or, for a layer
+    with a time table, `<layer>.knots` int32 (time_knots, out_channels); biases and knots are in LSBs of the layer's
+    accumulator. Construction checks shapes, ranges and that no accumulator can overflow."""
 
     spec: Spec
     formats: dict[str, Format]
@@ -48,7 +48,8 @@ class Params:
         for layer in all_layers(self.spec.network):
             if self.accumulator_bound(layer) >= 1 << (ACCUMULATOR_BITS - 1):
                 raise SpecError(
-                    f"{layer.name}: its accumulator can reach {self.accumulator_bound(layer)}, over {ACCUMULATOR_BITS} bits"
+                    f"{layer.name}: its accumulator can reach {self.accumulator_bound(layer)}, "
+                    f"over {ACCUMULATOR_BITS} bits"
                 )
         self.check_solver(self.spec)
 
@@ -134,8 +135,9 @@ class Params:
     def bias_table(self, spec: Spec, section: Section) -> NDArray[np.int32]:
         """The bias of f's layer in front of ReLU at each evaluation of this solver: int32 (evaluations, channels).
 
-        Piecewise linear between the knots in integers: the position of t between two knots is rounded to TIME_FRAC_BITS
-        bits, the interpolated bias to one accumulator LSB, both half to even. Without a time table every row is the bias.
+        Piecewise linear between the knots in integers: the position of t between two knots is rounded to
+        TIME_FRAC_BITS bits, the interpolated bias to one accumulator LSB, both half to even. Without a time table
+        every row is the bias.
         """
         layer = section.biased
         times = spec.solver.times(section.block)
@@ -190,42 +192,39 @@ class Params:
 
     @classmethod
     def load(cls, run: str | Path | Run) -> Params:
-        """Read and check an exported run, a folder or `zoo:NAME`; RunError when a file is missing, malformed or edited."""
+        """Read and check an exported run, a folder or `zoo:NAME`.
+
+        RunError when a file is missing, malformed or edited.
+        """
         run = Run.of(run)
         if not run.folder.is_dir():
             raise RunError(f"{run}: no such run folder; `dsodenet train --out {run}` makes one")
         missing = [path.name for path in (run.spec, run.params) if not path.is_file()]
         if missing:
             raise RunError(f"{run}: {' and '.join(missing)} is missing; run `dsodenet export {run}`")
-        try:
-            data = json.loads(read_text(run.spec))
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise RunError(f"{run.spec}: not the JSON of an exported run ({error})") from None
+        data = read_json(run.spec, "the JSON of an exported run", RunError)
         return cls.from_parts(data, run.params, str(run.spec), str(run))
 
     @classmethod
     def from_parts(cls, data: Any, archive: Path | IO[bytes], source: str, where: str) -> Params:
-        """data: decoded JSON as to_dict returns it; archive: the npz. RunError names `source`, where the JSON is from, or `where`
+        """data: decoded JSON as to_dict returns it; archive: the npz.
+
+        RunError names `source`, where the JSON is from, or `where`
         both are from."""
-        if not isinstance(data, dict):
-            raise RunError(f"{source}: not the JSON of an exported run (it holds no object)")
-        try:
+        with guard(source, "the JSON of an exported run", RunError):
             rest = dict(data)
-            formats = {
-                name: strict_from_json(Format, fmt, f"formats.{name}") for name, fmt in rest.pop("formats").items()
-            }
-            fingerprint = rest.pop("fingerprint")
-            spec = Spec.from_dict(rest)
-            params = cls(
-                spec, formats, _read_arrays(archive, str(archive) if isinstance(archive, Path) else where, spec)
-            )
-        except (RecursionError, AttributeError, KeyError) as error:
-            raise RunError(f"{source}: not the JSON of an exported run ({type(error).__name__}: {error})") from None
-        except SpecError as error:
-            raise RunError(f"{where}: {error}") from None
+            found, fingerprint = rest.pop("formats").items(), rest.pop("fingerprint")
+            try:
+                formats = {name: strict_from_json(Format, fmt, f"formats.{name}") for name, fmt in found}
+                spec = Spec.from_dict(rest)
+                arrays = _read_arrays(archive, str(archive) if isinstance(archive, Path) else where, spec)
+                params = cls(spec, formats, arrays)
+            except SpecError as error:
+                raise RunError(f"{where}: {error}") from None
         if params.fingerprint != fingerprint:
             raise RunError(
-                f"{where}: the files were edited or mixed: their fingerprint is {params.fingerprint[:16]}, but the JSON says "
+                f"{where}: the files were edited or mixed: their fingerprint is {params.fingerprint[:16]}, "
+                f"but the JSON says "
                 f"{str(fingerprint)[:16]}; run `dsodenet export` again"
             )
         return params
@@ -246,7 +245,10 @@ def array_shapes(spec: Spec) -> dict[str, tuple[tuple[int, ...], type]]:
 
 
 def knot_positions(spec: Spec, block: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where each evaluation falls between the knots: (index of the knot before it, position after it in 2**-TIME_FRAC_BITS)."""
+    """Where each evaluation falls between the knots.
+
+    (index of the knot before it, position after it in 2**-TIME_FRAC_BITS).
+    """
     solver, intervals = spec.solver, spec.network.time_knots - 1
     span = Fraction(solver.t1) - Fraction(solver.t0)
     positions = [round((t - Fraction(solver.t0)) / span * intervals * 2**TIME_FRAC_BITS) for t in solver.times(block)]
@@ -257,30 +259,15 @@ def knot_positions(spec: Spec, block: int) -> tuple[NDArray[np.int64], NDArray[n
 def _read_arrays(archive: Path | IO[bytes], where: str, spec: Spec) -> dict[str, NDArray[Any]]:
     """Read the arrays that the spec names, and no others; the size of each is known before it is read."""
     expected, arrays = array_shapes(spec), {}
-    try:
-        with zipfile.ZipFile(archive) as container:
-            for item in container.infolist():
-                name = item.filename.removesuffix(".npy")
-                if name not in expected:
-                    raise RunError(f"{where}: unknown array {name}; the spec has {', '.join(expected)}")
-                shape, dtype = expected[name]
-                if item.file_size > math.prod(shape) * np.dtype(dtype).itemsize + 4096:
-                    raise RunError(
-                        f"{where}: array {name} has {item.file_size} bytes, more than its shape {shape} takes"
-                    )
-                arrays[name] = _read_array(container.read(item))
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise RunError(f"{where}: not a params file ({error})") from None
+    with guard(where, "a params file", RunError), zipfile.ZipFile(archive) as container:
+        for item in container.infolist():
+            name = item.filename.removesuffix(".npy")
+            if name not in expected:
+                raise RunError(f"{where}: unknown array {cut(name, MAX_VALUE)}; the spec has {', '.join(expected)}")
+            if name in arrays:
+                raise RunError(f"{where}: array {name} stands twice in it")
+            shape, dtype = expected[name]
+            if item.file_size > math.prod(shape) * np.dtype(dtype).itemsize + 4096:
+                raise RunError(f"{where}: array {name} has {item.file_size} bytes, more than its shape {shape} takes")
+            arrays[name] = npy_array(container.read(item))
     return arrays
-
-
-def _read_array(data: bytes) -> NDArray[Any]:
-    """The array of a .npy file, whose header must not promise more than the file holds: NumPy takes memory by the header."""
-    file = io.BytesIO(data)
-    if np.lib.format.read_magic(file) != (1, 0):
-        raise ValueError("an array is of another version of the .npy format than 1.0")
-    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-    if math.prod(shape) * dtype.itemsize != len(data) - file.tell():
-        raise ValueError(f"the header of an array says {dtype}{shape}, but {len(data) - file.tell()} bytes follow")
-    file.seek(0)
-    return np.load(file, allow_pickle=False)

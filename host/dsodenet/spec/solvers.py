@@ -1,7 +1,7 @@
 """Explicit Runge-Kutta methods as Butcher tableaus, and the one loop that runs them.
 
-The loop knows nothing of numbers: floats, torch tensors and integers differ only in how `combine` adds a weighted sum of
-slopes to the state. Order conditions: Hairer, Norsett, Wanner, Solving Ordinary Differential Equations I, II.2.
+The loop knows nothing of numbers: floats, torch tensors and integers differ only in how `combine` adds a weighted sum
+of slopes to the state. Order conditions: Hairer, Norsett, Wanner, Solving Ordinary Differential Equations I, II.2.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ Condition = tuple[str, Rational, Rational]  # text, left side, right side
 
 @dataclass(frozen=True)
 class Tableau:
-    """An explicit method: stage i sees z + sum_j dt*a[i][j]*k_j at t + c[i]*dt; the step ends at z + sum_j dt*b[j]*k_j."""
+    """An explicit method: stage i sees z + sum_j dt*a[i][j]*k_j at t + c[i]*dt.
+
+    The step ends at z + sum_j dt*b[j]*k_j.
+    """
 
     name: str
     order: int
@@ -153,7 +156,10 @@ def weighted_sum(z: Any, row: Sequence[Any], slopes: list[Any]) -> Any:
 
 @dataclass(frozen=True)
 class Problem:
-    """dz/dt = f(t, z) from t0 to t1 in n_steps fixed steps; f takes any t in between, and `parameters` are what it depends on."""
+    """dz/dt = f(t, z) from t0 to t1 in n_steps fixed steps.
+
+    The slope f takes any t in between, and `parameters` are what it depends on.
+    """
 
     f: Callable[[float, Any], Any]
     parameters: tuple[Any, ...]

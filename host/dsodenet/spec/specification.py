@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from dsodenet.errors import SpecError
+from dsodenet.outside import guard, read_json
 from dsodenet.spec.formats import Format
 from dsodenet.spec.solvers import evaluation_times, step_coefficients, tableau
 from dsodenet.spec.strict import canonical_json, check_choice, check_range, strict_from_json
 
 MAX_BLOCKS = 3
+MAX_SPEC_BYTES = 1 << 20
 MAX_STEPS = 64
 MAX_SIDE = 256
 MAX_TIME = 1_000_000
@@ -27,8 +29,9 @@ MAX_CHANNELS = 1024
 PIXEL_BITS = 8  # an image enters as uint8; a float image in [0, 1] is first rounded to uint8
 TIME_FRAC_BITS = 12  # position of t between two knots of a time table
 
-# Of f, over all its evaluations. The three BatchNorms (arXiv 2004.09222) differ in what each evaluation has for itself: batch_shared
-# nothing, batch_mean_per_evaluation its running mean, batch_per_evaluation its running mean and variance.
+# Of f, over all its evaluations. The three BatchNorms (arXiv 2004.09222) differ in what each evaluation has for
+# itself: batch_shared nothing, batch_mean_per_evaluation its running mean, batch_per_evaluation its running mean and
+# variance.
 NORMS = ("none", "weight", "spectral", "batch_shared", "batch_mean_per_evaluation", "batch_per_evaluation", "layer")
 FLOAT_ONLY_NORMS = (
     "batch_per_evaluation",
@@ -226,25 +229,20 @@ class Spec:
         if text in SIZES:
             return SIZES[text]
         path = Path(name_or_file)
-        if path.suffix != ".json":
+        if path.suffix.lower() != ".json":
             return cls.named(text)
-        if path.exists() and not path.is_file():
-            raise SpecError(f"{path}: cannot be read as a spec JSON file (it is no file)")
+        if path.is_file() and path.stat().st_size > MAX_SPEC_BYTES:
+            raise SpecError(f"{path}: a spec JSON file is at most 1 MiB")
+        data = read_json(path, "a spec JSON file", SpecError)
         try:
-            if path.stat().st_size > 1 << 20:
-                raise SpecError(f"{path}: a spec JSON file is at most 1 MiB")
-            return cls.from_json(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise SpecError(f"{path}: cannot be read as a spec JSON file ({error})") from None
+            return cls.from_dict(data)
         except SpecError as error:
             raise SpecError(f"{path}: {error}") from None
 
     @classmethod
     def from_json(cls, text: str) -> Spec:
-        try:
+        with guard("spec", "JSON", SpecError):
             return cls.from_dict(json.loads(text))
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise SpecError(f"not JSON: {error}") from None
 
     @classmethod
     def from_dict(cls, data: Any) -> Spec:
@@ -290,8 +288,10 @@ class Spec:
         for value in (v for row in rows for v in row):
             if not fmt.min_int <= value <= fmt.max_int:
                 raise SpecError(
-                    f"solver {solver.method} with n_steps {solver.n_steps[block]} over [{solver.t0}, {solver.t1}] needs the "
-                    f"step coefficient {value * fmt.scale:g}, but {fmt.bits} bits with {fmt.frac_bits} fraction bits reach "
+                    f"solver {solver.method} with n_steps {solver.n_steps[block]} over [{solver.t0}, {solver.t1}] "
+                    f"needs the "
+                    f"step coefficient {value * fmt.scale:g}, but {fmt.bits} bits with {fmt.frac_bits} fraction bits "
+                    f"reach "
                     f"{fmt.max_int * fmt.scale:g}"
                 )
         return rows

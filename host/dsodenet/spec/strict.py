@@ -9,19 +9,21 @@ import typing
 from collections.abc import Iterable
 from typing import Any
 
-from dsodenet.errors import SpecError
+from dsodenet.errors import MAX_VALUE, SpecError, cut, shown
+
+MAX_FLOAT = 1e300  # a larger integer of a JSON file is no float
 
 
 def check_range(key: str, value: int, low: int, high: int) -> None:
     """SpecError unless low <= value <= high."""
     if not low <= value <= high:
-        raise SpecError(f"{key} is {value}, but it must be {low} to {high}")
+        raise SpecError(f"{key} is {shown(value)}, but it must be {low} to {high}")
 
 
 def check_choice(key: str, value: str, allowed: Iterable[str]) -> None:
     """SpecError unless the value is an allowed one."""
     if value not in allowed:
-        raise SpecError(f"{key} is {value!r}, but it must be one of {', '.join(allowed)}")
+        raise SpecError(f"{key} is {shown(value)}, but it must be one of {', '.join(allowed)}")
 
 
 def canonical_json(data: Any) -> bytes:
@@ -32,13 +34,13 @@ def canonical_json(data: Any) -> bytes:
 def strict_from_json(cls: type, data: Any, where: str) -> Any:
     """Build a dataclass from decoded JSON, strictly: exact keys, exact types."""
     if not isinstance(data, dict):
-        raise SpecError(f"{where} is {data!r}, but it must be an object")
+        raise SpecError(f"{where} is {shown(data)}, but it must be an object")
     hints = typing.get_type_hints(cls)
     unknown, missing = sorted(set(data) - set(hints)), [key for key in hints if key not in data]
     if unknown or missing:
-        problems = [f"unknown key {', '.join(unknown)}"] * bool(unknown) + [f"missing key {', '.join(missing)}"] * bool(
-            missing
-        )
+        problems = [f"unknown key {cut(', '.join(unknown), MAX_VALUE)}"] * bool(unknown) + [
+            f"missing key {', '.join(missing)}"
+        ] * bool(missing)
         raise SpecError(f"{where} has {' and '.join(problems)}; its keys are {', '.join(hints)}")
     return cls(
         **{key: _convert(hint, data[key], key if where == "spec" else f"{where}.{key}") for key, hint in hints.items()}
@@ -51,9 +53,11 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if isinstance(hint, types.GenericAlias) and isinstance(value, (list, tuple)):
         return tuple(_convert(hint.__args__[0], item, where) for item in value)
     if hint is float and type(value) in (int, float):
+        if type(value) is int and abs(value) > MAX_FLOAT:
+            raise SpecError(f"{where} is {shown(value)}, but it must be a number within {MAX_FLOAT:g}")
         return float(value)
     if type(value) is not hint:
-        raise SpecError(f"{where} is {value!r}, but it must be {_kind(hint)}")
+        raise SpecError(f"{where} is {shown(value)}, but it must be {_kind(hint)}")
     return value
 
 

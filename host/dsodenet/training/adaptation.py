@@ -30,8 +30,8 @@ class DomainAdversary(Term):
 
 
 class ConditionalAdversary(Term):
-    """CDAN (arXiv 1705.10667): a discriminator of the outer product of embedding and class probabilities, so that the domains are
-    brought together class by class. The probabilities only condition it: no gradient goes through them.
+    """CDAN (arXiv 1705.10667): a discriminator of the outer product of embedding and class probabilities, so that the
+    domains are brought together class by class. The probabilities only condition it: no gradient goes through them.
     """
 
     needs_target = True
@@ -53,8 +53,9 @@ def conditioned(outputs: Outputs) -> Tensor:
 
 
 class InformationMaximisation(Term):
-    """Minus the mutual information of target images and their classes (arXiv 2002.08546), under the adversary's ramp: each image is
-    to have one class, and all images together every class. It takes the target's classes to be about equally frequent.
+    """Minus the mutual information of target images and their classes (arXiv 2002.08546), under the adversary's ramp:
+    each image is to have one class, and all images together every class. It takes the target's classes to be about
+    equally frequent.
     """
 
     needs_target = True
@@ -67,13 +68,18 @@ class InformationMaximisation(Term):
 
 
 def entropy(log_probabilities: Tensor) -> Tensor:
-    """In nats, over the last dimension. Of logarithms, since a probability may underflow to 0, where the gradient has none."""
+    """In nats, over the last dimension.
+
+    Of logarithms, since a probability may underflow to 0, where the gradient has none.
+    """
     return -(log_probabilities.exp() * log_probabilities).sum(-1)
 
 
 class ClassifierDiscrepancy(Term):
-    """MCD (arXiv 1712.02560): a second classifier of the same embedding. On target images both seek to differ and the embedding
-    seeks to make them agree; here in one step, through a reversed gradient, as the authors' own one-step variant does.
+    """MCD (arXiv 1712.02560): a second classifier of the same embedding.
+
+    On target images both seek to differ and the embedding seeks to make them agree; here in one step, through a
+    reversed gradient, as the authors' own one-step variant does.
     """
 
     needs_target = True
@@ -94,7 +100,10 @@ class ClassifierDiscrepancy(Term):
 
 
 def _classify(head: nn.Linear, embedding: Tensor) -> Tensor:
-    """Logits by the weights that the head computes with. A quantised head itself would ask for the embedding's scale."""
+    """Logits by the weights that the head computes with.
+
+    A quantised head itself would ask for the embedding's scale.
+    """
     from brevitas.nn import QuantLinear
 
     weight = head.quant_weight().value if isinstance(head, QuantLinear) else head.weight
@@ -102,7 +111,7 @@ def _classify(head: nn.Linear, embedding: Tensor) -> Tensor:
 
 
 class CorrelationAlignment(Term):
-    """Deep CORAL (arXiv 1607.01719): |C_source - C_target|**2 / (4 d**2) of the covariances of the embeddings, width d."""
+    """Deep CORAL (arXiv 1607.01719): |C_source - C_target|**2 / (4 d**2) of the embeddings' covariances, width d."""
 
     needs_target = True
     least_batch = 2  # one image has no covariance

@@ -14,7 +14,10 @@ def moved(images: Tensor, shift: int, flip: bool) -> Tensor:
 
 
 def random_shift(images: Tensor, pixels: int) -> Tensor:
-    """Shift each image by up to `pixels` in both directions over a black border. images: (batch, channels, height, width)."""
+    """Shift each image by up to `pixels` in both directions over a black border.
+
+    images: (batch, channels, height, width).
+    """
     if not pixels:
         return images
     batch, _, height, width = images.shape
@@ -34,7 +37,8 @@ def random_flip(images: Tensor) -> Tensor:
 def mixed(images: Tensor, labels: Tensor, classes: int, alpha: float) -> tuple[Tensor, Tensor]:
     """Mixup (arXiv 1710.09412): each image blended with another of the batch, its share drawn from Beta(alpha, alpha).
 
-    Returns uint8 images, as a camera could give them, and labels as float32 (batch, classes), blended in the same shares.
+    Returns uint8 images, as a camera could give them, and labels as float32 (batch, classes), blended in the same
+    shares.
     """
     share = torch.distributions.Beta(alpha, alpha).sample((len(images),))
     other = torch.randperm(len(images))

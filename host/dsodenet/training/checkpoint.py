@@ -1,4 +1,7 @@
-"""RUN/checkpoint.pt and RUN/metrics.json: what training leaves for export. A checkpoint holds tensors and text, no code."""
+"""RUN/checkpoint.pt and RUN/metrics.json: what training leaves for export.
+
+A checkpoint holds tensors and text, no code.
+"""
 
 from __future__ import annotations
 
@@ -33,19 +36,22 @@ EVALUATION_BATCH = 256
 
 @dataclass(frozen=True)
 class Trained:
-    """The result of a recipe; no quantised model where the spec is float only, and none of both from a recipe for teachers."""
+    """The result of a recipe.
+
+    No quantised model where the spec is float only, and none of both from a recipe for teachers.
+    """
 
     float_model: DsODENet | None
     qat_model: DsODENet | None
     teachers: dict[str, nn.Module]  # those that this run trained
-    histories: dict[str, dict[str, Any]]  # of each stage
+    histories: dict[str, dict[str, Any]]  # stage -> its history
 
 
 def save_checkpoint(
     run: Path, recipe: str, training: Training, trained: Trained, writes: bool = True
 ) -> dict[str, Any]:
-    """Measure what was trained on the test splits and, if this process `writes`, write the run's files, each beside its place and
-    then renamed."""
+    """Measure what was trained on the test splits and, if this process `writes`, write the run's files, each beside
+    its place and then renamed."""
     float_model, qat_model, data, target = trained.float_model, trained.qat_model, training.data, training.target
     spec = training.spec if float_model is None else float_model.spec
     metrics: dict[str, Any] = {
@@ -71,7 +77,7 @@ def save_checkpoint(
     if trained.teachers:
         save_tensors({name: network.state_dict() for name, network in trained.teachers.items()}, Run(run).teachers)
     else:
-        Run(run).teachers.unlink(missing_ok=True)  # of an earlier run: `--teacher RUN` would take them for this one's
+        Run(run).teachers.unlink(missing_ok=True)  # `--teacher RUN` would take an earlier run's for this one's
     if float_model is not None:
         content = {
             "float_state": float_model.state_dict(),
@@ -111,7 +117,8 @@ def load_checkpoint(run: str | Path) -> tuple[DsODENet, Spec, dict[str, Any]]:
     content, spec, metrics = _read(Path(run))
     if content["qat_state"] is None:
         raise RunError(
-            f"{run}: a float-only run (recipe {metrics['recipe']}, network.norm {spec.network.norm}) has no quantised model"
+            f"{run}: a float-only run (recipe {metrics['recipe']}, network.norm {spec.network.norm}) "
+            f"has no quantised model"
         )
     return _restore(Path(run), DsODENet(spec, spec.quantisation.weight_bit_width), content["qat_state"]), spec, metrics
 
@@ -142,7 +149,10 @@ def _read(run: Path) -> tuple[dict[str, Any], Spec, dict[str, Any]]:
 
 
 def save_tensors(content: dict[str, Any], path: Path) -> None:
-    """What load_tensors reads, whole or not at all. torch itself ends in anything but an OSError where the disk is full."""
+    """What load_tensors reads, whole or not at all.
+
+    Torch itself ends in anything but an OSError where the disk is full.
+    """
     packed = io.BytesIO()
     torch.save(content, packed)
     with atomic_file(path) as beside:
@@ -150,7 +160,10 @@ def save_tensors(content: dict[str, Any], path: Path) -> None:
 
 
 def load_tensors(path: Path, keys: Set[str] | None = None) -> dict[str, Any]:
-    """A dictionary of tensors and text, of these keys: RunError for anything else, and before it takes too much memory."""
+    """A dictionary of tensors and text, of these keys.
+
+    RunError for anything else, and before it takes too much memory.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(item.file_size for item in archive.infolist())

@@ -1,9 +1,9 @@
 """Compression of a trained float network: MUSCO (arXiv 1903.09973), and its start from a full-convolution one.
 
-Ranks are chosen in rounds, each followed by fine-tuning. A round takes every dense layer of stem, f and down part of the way to
-the rank that EVBMF finds in its weight, then lowers those ranks that hold least until the network has the size asked for.
-Depthwise layers, a small part of the parameters, stay as they are. The result is a spec with `low_rank` and its DsODENet: it is
-quantised, exported, lowered and verified like any other.
+Ranks are chosen in rounds, each followed by fine-tuning. A round takes every dense layer of stem, f and down part of
+the way to the rank that EVBMF finds in its weight, then lowers those ranks that hold least until the network has the
+size asked for. Depthwise layers, a small part of the parameters, stay as they are. The result is a spec with
+`low_rank` and its DsODENet: it is quantised, exported, lowered and verified like any other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dsodenet.training.task import Training
 
 WEAKENING = 0.8  # how far a round goes towards the rank of EVBMF
 
-Ranks = dict[str, int]  # of the layers of Network.rank_limits, all of them
+Ranks = dict[str, int]  # layer -> rank, for every layer of Network.rank_limits
 
 
 def full_weight(model: DsODENet, name: str) -> Matrix:
@@ -68,7 +68,8 @@ def check_size(spec: Spec, most_parameters: float) -> None:
     smallest = size(spec, {name: choices[0] for name, choices in options.items()})
     if smallest > most_parameters:
         raise InputError(
-            f"{spec.name} cannot be compressed to {most_parameters:.0f} parameters: at rank 1 it still has {smallest} of its "
+            f"{spec.name} cannot be compressed to {most_parameters:.0f} parameters: "
+            f"at rank 1 it still has {smallest} of its "
             f"{size(spec, {name: choices[-1] for name, choices in options.items()})}"
         )
 
@@ -76,9 +77,9 @@ def check_size(spec: Spec, most_parameters: float) -> None:
 def choose_ranks(model: DsODENet, most_parameters: float, weakening: float = WEAKENING) -> Ranks:
     """Ranks for one round; InputError when no ranks make the network as small as `most_parameters`.
 
-    R = R0 - weakening * (R0 - R_EVBMF), where EVBMF finds a rank at all. Then, while the network is too large, the rank is lowered
-    whose next step costs least for each parameter saved. The cost is the noise-to-signal ratio of its layer, lost by kept squared
-    norm: the sum over layers is what reaches the logits to first order.
+    R = R0 - weakening * (R0 - R_EVBMF), where EVBMF finds a rank at all. Then, while the network is too large, the
+    rank is lowered whose next step costs least for each parameter saved. The cost is the noise-to-signal ratio of its
+    layer, lost by kept squared norm: the sum over layers is what reaches the logits to first order.
     """
     spec, options = model.spec, options_of(model.spec.network)
     check_size(spec, most_parameters)
@@ -151,8 +152,9 @@ def _biases(model: DsODENet, name: str) -> torch.Tensor:
 
 @torch.no_grad()
 def separated(full: Classifier, spec: Spec) -> DsODENet:
-    """A DsODENet that starts from a trained full-convolution ODENet of the same skeleton (full_odenet): each convolution becomes
-    the nearest depthwise-pointwise pair. The spec must have norm none and no low_rank; a time table starts at the biases."""
+    """A DsODENet that starts from a trained full-convolution ODENet of the same skeleton (full_odenet): each
+    convolution becomes the nearest depthwise-pointwise pair. The spec must have norm none and no low_rank; a time
+    table starts at the biases."""
     result = DsODENet(spec)
     for section in sections(spec.network):
         if section.kind == "head":

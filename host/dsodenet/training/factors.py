@@ -15,9 +15,9 @@ GRID = 200  # points at which the noise variance is tried before the best one is
 def low_rank(weight: Matrix, rank: int) -> tuple[Matrix, Matrix]:
     """(first, second): weights of two convolutions in a row that are nearest, in the Frobenius norm, to one.
 
-    weight: (out, in, kernel, kernel) -> first (rank, in, kernel, kernel), second (out, rank, 1, 1). For a 1x1 kernel this is the
-    truncated SVD; for a larger one the Tucker-2 decomposition whose input factor, at full rank, is left in the core. The singular
-    values are shared evenly, so that both have the same range.
+    weight: (out, in, kernel, kernel) -> first (rank, in, kernel, kernel), second (out, rank, 1, 1). For a 1x1 kernel
+    this is the truncated SVD; for a larger one the Tucker-2 decomposition whose input factor, at full rank, is left
+    in the core. The singular values are shared evenly, so that both have the same range.
     """
     u, s, v = np.linalg.svd(weight.reshape(len(weight), -1), full_matrices=False)
     root = np.sqrt(s[:rank])
@@ -25,9 +25,10 @@ def low_rank(weight: Matrix, rank: int) -> tuple[Matrix, Matrix]:
 
 
 def separable(weight: Matrix) -> tuple[Matrix, Matrix]:
-    """(depthwise (in, 1, kernel, kernel), pointwise (out, in, 1, 1)) nearest, in the Frobenius norm, to a full convolution.
+    """(depthwise (in, 1, kernel, kernel), pointwise (out, in, 1, 1)) nearest to a full convolution (Frobenius norm).
 
-    The canonical polyadic form of rank 1 of each input channel's (out, kernel * kernel) slice: its leading singular pair.
+    The canonical polyadic form of rank 1 of each input channel's (out, kernel * kernel) slice: its leading singular
+    pair.
     """
     out, inputs, *kernel = weight.shape
     u, s, v = np.linalg.svd(weight.transpose(1, 0, 2, 3).reshape(inputs, out, -1), full_matrices=False)
@@ -38,8 +39,9 @@ def separable(weight: Matrix) -> tuple[Matrix, Matrix]:
 def evbmf_rank(matrix: Matrix) -> int:
     """The rank that empirical variational Bayesian matrix factorisation finds in a matrix of signal and noise.
 
-    Global analytic solution of Nakajima, Sugiyama, Babacan, Tomioka (JMLR 14, 2013), theorems 2 and 3: singular values above
-    a threshold are kept, which depends on the noise variance only, and that minimises a function of one variable.
+    Global analytic solution of Nakajima, Sugiyama, Babacan, Tomioka (JMLR 14, 2013), theorems 2 and 3: singular
+    values above a threshold are kept, which depends on the noise variance only, and that minimises a function of one
+    variable.
     """
     rows, columns = sorted(matrix.shape)
     squares = np.linalg.svd(matrix, compute_uv=False) ** 2
@@ -77,7 +79,10 @@ def evbmf_threshold(alpha: float) -> float:
 
 
 def free_energy(variance: float, squares: Matrix, columns: int, alpha: float, threshold: float) -> float:
-    """What the noise variance minimises (theorem 3), up to a factor; squares: singular values squared, one for each row."""
+    """What the noise variance minimises (theorem 3), up to a factor.
+
+    squares: singular values squared, one for each row.
+    """
     x = squares / (columns * variance)
     kept = x[x > threshold]
     tau = 0.5 * (kept - (1 + alpha) + np.sqrt((kept - (1 + alpha)) ** 2 - 4 * alpha))

@@ -1,12 +1,16 @@
-"""Four ways to the gradient of an ODE block, from the same forward solve. They trade memory, time and error against each other.
+"""Four ways to the gradient of an ODE block, from the same forward solve.
 
-    backprop    through every operation of the discrete solve: its exact gradient; memory grows with the evaluations of f
+They trade memory, time and error against each other.
+
+    backprop    through every operation of the discrete solve: its exact gradient; memory grows with the evaluations
+    of f
     checkpoint  the same gradient, each step recomputed in the backward pass (ANODE, arXiv 1902.10298)
     adjoint     a second equation for the gradient, integrated backwards together with z (arXiv 1806.07366; torchdiffeq)
-    irdm        the same equation, z(t) interpolated between Chebyshev nodes kept by the forward solve (arXiv 2003.05271)
+    irdm        the same equation, z(t) interpolated between Chebyshev nodes kept by the forward solve (arXiv
+    2003.05271)
 
-The last two discretise the gradient of the continuous solution, which is not the gradient of the discrete one: the two differ by
-the order of the solver. `python -m dsodenet.bench.gradients` shows by how much.
+The last two discretise the gradient of the continuous solution, which is not the gradient of the discrete one: the
+two differ by the order of the solver. `python -m dsodenet.bench.gradients` shows by how much.
 """
 
 from __future__ import annotations
@@ -78,7 +82,10 @@ class _Irdm(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
-        """a' = -a df/dz and g' = -a df/dparameters from t1, where a is the gradient of z(t1) and g is 0, to t0 (eq. 3 of the paper)."""
+        """a' = -a df/dz and g' = -a df/dparameters from t1 to t0 (eq. 3 of the paper).
+
+        At t1, a is the gradient of z(t1) and g is 0.
+        """
         problem: Problem = ctx.problem
         states, *parameters = ctx.saved_tensors
         shapes = [states.shape[1:], *(p.shape for p in parameters)]
@@ -98,9 +105,11 @@ class _Irdm(torch.autograd.Function):
 
 
 def solve_with_states(problem: Problem, z0: Tensor, times: list[float]) -> tuple[Tensor, list[Tensor]]:
-    """(z(t1), z at each of `times`, in ascending order): the fixed steps of the problem, each read by its cubic Hermite interpolant.
+    """(z(t1), z at each of `times`, in ascending order): the fixed steps of the problem, each read by its cubic
+    Hermite interpolant.
 
-    The interpolant takes the first slope of each step, which every explicit method computes, and one more evaluation of f at t1.
+    The interpolant takes the first slope of each step, which every explicit method computes, and one more evaluation
+    of f at t1.
     """
     stages, evaluations = tableau(problem.method).num_stages, itertools.count()
     before: list[tuple[float, Tensor, Tensor]] = []
@@ -139,8 +148,8 @@ def chebyshev_nodes(count: int, t0: float, t1: float) -> list[float]:
 def interpolate(states: Tensor, times: list[float], t: float) -> Tensor:
     """The polynomial through states (nodes, ...) at Chebyshev nodes of the second kind, at t.
 
-    Barycentric formula (Berrut, Trefethen, SIAM Review 46(3), 2004) with the weights of these nodes, (-1)**j, halved at the ends:
-    the weights of the first kind would cost six digits.
+    Barycentric formula (Berrut, Trefethen, SIAM Review 46(3), 2004) with the weights of these nodes, (-1)**j, halved
+    at the ends: the weights of the first kind would cost six digits.
     """
     if t in times:
         return states[times.index(t)].clone()

@@ -1,6 +1,7 @@
 """What training leaves as it goes: RUN/unfinished/, from which it can be resumed bit for bit, and its log.
 
-RUN/unfinished/state.pt     finished stages, and the current one after its last whole epoch: networks, optimiser, schedule,
+RUN/unfinished/state.pt     finished stages, and the current one after its last whole epoch: networks, optimiser,
+schedule,
                             random state; replaced as a whole, so that it can be read whenever training is killed
 RUN/unfinished/metrics.csv  a row per epoch; RUN/metrics.csv is written when training ends, and the folder goes
 RUN/tensorboard/            the same for TensorBoard, where that is installed
@@ -23,7 +24,7 @@ from dsodenet.files import atomic_file
 from dsodenet.runs import Run
 from dsodenet.training.checkpoint import load_tensors, save_tensors
 
-STATE_FILE, LOG_FILE = "state.pt", "metrics.csv"  # in RUN/unfinished
+STATE_FILE, LOG_FILE = "state.pt", "metrics.csv"  # the files of RUN/unfinished
 COLUMNS = ("stage", "epoch", "loss", "terms", "learning_rate", "seconds")
 STATE_KEYS = {"task", "finished", "current", "rows"}
 

@@ -86,7 +86,8 @@ def fit(stage: Stage, student: nn.Module, training: Training, place: Place, jour
             history.seconds += time.perf_counter() - start
             if not math.isfinite(history.loss[-1]):
                 raise RunError(
-                    f"{stage.name} training diverged in epoch {epoch + 1} (loss {history.loss[-1]}); lower its learning rate"
+                    f"{stage.name} training diverged in epoch {epoch + 1} (loss {history.loss[-1]}); "
+                    f"lower its learning rate"
                 )
             bar.set_postfix(epoch=epoch + 1, loss=f"{history.loss[-1]:.4f}")
             journal.epoch(
@@ -138,7 +139,10 @@ def _state(step: Step, optimiser: Any, schedule: Any, history: History) -> dict[
 
 
 def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Weight decay for weights only: not for biases, gains, time tables and quantiser scales. Frozen parameters are left out."""
+    """Weight decay for weights only: not for biases, gains, time tables and quantiser scales.
+
+    Frozen parameters are left out.
+    """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     decayed = [p for name, p in trained.items() if name.endswith("weight") and p.ndim > 1]
     chosen = set(map(id, decayed))

@@ -16,7 +16,7 @@ DISCRIMINATOR_WIDTH = 64
 
 
 def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T**2 KL(teacher || student) of logits (batch, classes) at temperature T, the mean over the batch (arXiv 1503.02531)."""
+    """T**2 KL(teacher || student) of logits (batch, classes), temperature T, mean over the batch (arXiv 1503.02531)."""
     log_p, log_q = F.log_softmax(teacher / temperature, 1), F.log_softmax(student / temperature, 1)
     return temperature**2 * F.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
 
@@ -63,7 +63,10 @@ class TargetDivergence(Term):
 
 
 class SoftCrossEntropy(Term):
-    """Cross-entropy to the averaged probabilities of the teachers, with no label and no temperature (MEAL V2, arXiv 2009.08453)."""
+    """Cross-entropy to the averaged probabilities of the teachers (MEAL V2, arXiv 2009.08453).
+
+    There is no label and no temperature.
+    """
 
     needs_teacher = True
 
@@ -72,7 +75,7 @@ class SoftCrossEntropy(Term):
 
 
 class Discriminator(Term):
-    """MEAL V2's: a small network that tells the student's logits from the teachers', while the student learns to mislead it."""
+    """MEAL V2's: a small network tells the student's logits from the teachers'; the student learns to mislead it."""
 
     needs_teacher = True
 
@@ -88,8 +91,9 @@ class Discriminator(Term):
 
 
 class TeacherHead(Term):
-    """TH-KD (arXiv 2201.06945): the teacher's frozen last layer as a second one of the student, which must reproduce the teacher
-    through it. Where the embeddings differ in width, a learned linear map joins them. The exported network has its own head only.
+    """TH-KD (arXiv 2201.06945): the teacher's frozen last layer as a second one of the student, which must reproduce
+    the teacher through it. Where the embeddings differ in width, a learned linear map joins them. The exported
+    network has its own head only.
     """
 
     needs_teacher = True
@@ -100,7 +104,7 @@ class TeacherHead(Term):
         width = classifier_of(student).in_features
         self._heads = [
             classifier_of(teacher.network) for teacher in training.teachers
-        ]  # in a list: not parameters of this term
+        ]  # a list hides them: they are no parameters of this term
         self.joins = nn.ModuleList(join(width, head.in_features) for head in self._heads)
 
     def forward(self, seen: Seen) -> Tensor:

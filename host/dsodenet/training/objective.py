@@ -1,4 +1,7 @@
-"""What a training step minimises: a weighted sum of terms, each a module that sees what the networks made of one batch."""
+"""What a training step minimises: a weighted sum of terms.
+
+Each term is a module that sees what the networks made of one batch.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,9 @@ class Batch:
     images: Tensor  # uint8 (batch, channels, height, width)
     labels: Tensor  # int64 (batch,); after mixup float32 (batch, num_classes): both are what cross_entropy takes
     target_images: Tensor | None = None  # uint8, of the target domain, as many as images; never with labels
-    teachers: tuple[Outputs, ...] = ()  # of each teacher, on `images`
+    teachers: tuple[Outputs, ...] = ()  # each teacher's outputs on `images`
     target_teachers: tuple[Outputs, ...] = ()  # on `target_images`
-    progress: float = 0.0  # of the stage, from 0 to 1
+    progress: float = 0.0  # how much of the stage is done, from 0 to 1
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,9 @@ class Seen:
 
 
 class Term(nn.Module):
-    """One loss. Its own parameters (a discriminator, a second classifier, a projector) are trained with the student's and then
+    """One loss.
+
+    Its own parameters (a discriminator, a second classifier, a projector) are trained with the student's and then
     dropped: the student alone is exported. Built as term(training, student, **settings)."""
 
     needs_teacher: ClassVar[bool] = False
@@ -66,7 +71,7 @@ class Loss:
 
 
 class Step(nn.Module):
-    """Student and terms as one module, so that one optimiser, one checkpoint and one DistributedDataParallel serve both."""
+    """Student and terms as one module: one optimiser, one checkpoint and one DistributedDataParallel serve both."""
 
     def __init__(self, student: nn.Module, terms: nn.ModuleList, weights: tuple[float, ...]) -> None:
         super().__init__()

@@ -25,11 +25,11 @@ RANGES |= {"shift": (0, MAX_SIDE)}
 class Options:
     """The defaults suit the digits data set on a CPU; learning rates are the peaks of a one-cycle schedule."""
 
-    epochs: int = 25  # of the float stage
+    epochs: int = 25  # epochs of the float stage
     qat_epochs: int = 7
     teacher_epochs: int = 20
     seed: int = 0
-    batch_size: int = 64  # of all processes together
+    batch_size: int = 64  # images of a step, all processes together
     learning_rate: float = 2e-2
     qat_learning_rate: float = 2e-3
     teacher_learning_rate: float = 5e-3
@@ -38,7 +38,7 @@ class Options:
     shift: int = 1  # pixels by which training images move at most
     flip: bool = False  # mirror training images at random
     mixup: float = 0.0  # alpha of Beta(alpha, alpha), where a recipe has none of its own; 0: images are not blended
-    gradient: str = "backprop"  # of the ODE blocks in float stages: a key of gradients.GRADIENTS
+    gradient: str = "backprop"  # how float stages differentiate ODE blocks: a key of gradients.GRADIENTS
     device: str = "auto"  # auto: cuda where there is one
     precision: str = "float32"  # bfloat16: mixed precision in float stages; the quantised stage is always float32
     progress: bool = True

@@ -14,7 +14,7 @@ from torch import Tensor, distributed
 from dsodenet.errors import InputError, ToolError
 from dsodenet.training.options import Options
 
-TIMEOUT = timedelta(minutes=10)  # of one exchange between processes
+TIMEOUT = timedelta(minutes=10)  # limit of one exchange between processes
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from dsodenet.training.task import Teacher, Training
 CALIBRATION_IMAGES = 256
 SCHEDULES = {  # which options a stage trains by: (epochs, learning rate)
     "float": ("epochs", "learning_rate"),
-    "start": ("epochs", "learning_rate"),  # of another float network, which the float model starts from
+    "start": ("epochs", "learning_rate"),  # another float network, from which the float model starts
     "qat": ("qat_epochs", "qat_learning_rate"),
     "teacher": ("teacher_epochs", "teacher_learning_rate"),
 }
@@ -40,7 +40,7 @@ class Stage:
     model: Callable[..., nn.Module]
     losses: tuple[Loss, ...] = SUPERVISED
     schedule: str = "float"  # a key of SCHEDULES
-    share: float = 1.0  # of that schedule's epochs; 0: the network stays as `model` makes it
+    share: float = 1.0  # share of that schedule's epochs; 0: the network stays as `model` makes it
     mixup: float = 0.0  # alpha of Beta(alpha, alpha); 0: that of the options
 
     def epochs(self, options: Options) -> int:
@@ -61,9 +61,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Stages in order. One of schedule "qat" leaves the quantised model, and the last one of schedule "float" the float model.
+    """Stages in order.
 
-    A stage of schedule "teacher" is expanded to one for each teacher; its `model` takes the teacher as a second argument `teacher`.
+    One of schedule "qat" leaves the quantised model, and the last one of schedule "float" the float model.
+
+    A stage of schedule "teacher" is expanded to one for each teacher; its `model` takes the teacher as a second
+    argument `teacher`.
     """
 
     description: str  # one line
@@ -115,7 +118,10 @@ class Recipe:
             raise InputError(f"recipe {name} takes no target, but {training.target.name} was given")
 
     def plan(self, training: Training) -> tuple[Stage, ...]:
-        """The stages that this task runs: a teacher stage for each teacher, and no quantised stage where the spec is float only."""
+        """The stages that this task runs.
+
+        A teacher stage runs for each teacher; a float-only spec has no quantised stage.
+        """
         result: list[Stage] = []
         for stage in self.stages:
             if stage.schedule == "teacher":

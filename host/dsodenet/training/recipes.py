@@ -1,4 +1,7 @@
-"""Every recipe of `dsodenet train --recipe`, as data. Weights and temperatures are the papers' unless a comment says otherwise."""
+"""Every recipe of `dsodenet train --recipe`, as data.
+
+Weights and temperatures are the papers' unless a comment says otherwise.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +41,9 @@ from dsodenet.training.shared_head import teacher_under_student_head
 ADVERSARY = (
     Loss(CrossEntropy),
     Loss(DomainAdversary, 0.3),
-)  # at the weight 1 of the paper, small networks lose the classes
-JOINT = (  # after arXiv 2005.07839: T 20, alpha 0.2, beta from 0.1 to 0.9; its teacher is adapted first, not at the same time
+)  # small networks lose the classes at the paper's weight of 1
+# after arXiv 2005.07839: T 20, alpha 0.2, beta from 0.1 to 0.9; its teacher is adapted first, not at the same time
+JOINT = (
     Loss(CrossEntropy, 0.8),
     Loss(Divergence, 0.2, {"temperature": 20.0}),
     Loss(TargetDivergence, 1.0, {"temperature": 20.0, "low": 0.1, "high": 0.9}),

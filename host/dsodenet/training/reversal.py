@@ -1,4 +1,4 @@
-"""Adversaries in one step: a layer that turns gradients around (arXiv 1505.07818), and the loss of a discriminator behind it."""
+"""Adversaries in one step: a layer that turns gradients around (arXiv 1505.07818), and a discriminator's loss."""
 
 from __future__ import annotations
 

@@ -31,6 +31,6 @@ class Training:
     options: Options
     target: Dataset | None = None  # its training labels are never used
     teachers: list[Teacher] = field(default_factory=list)
-    models: dict[str, nn.Module] = field(default_factory=dict)  # of finished stages, by name
-    float_model: DsODENet | None = None  # of the last float stage
+    models: dict[str, nn.Module] = field(default_factory=dict)  # networks of finished stages, by name
+    float_model: DsODENet | None = None  # what the last float stage left
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))

@@ -1,4 +1,7 @@
-"""Teachers by name: larger float networks that see the student's images. Each has `outputs` and `classifier`, as DsODENet has."""
+"""Teachers by name: larger float networks that see the student's images.
+
+Each has `outputs` and `classifier`, as DsODENet has.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,10 @@ TEACHERS |= {name: partial(_named, name) for name in NETWORKS}
 
 
 def make_teachers(name_or_run: str, spec: Spec) -> list[Teacher]:
-    """An untrained teacher of TEACHERS by name; or those of a run folder: the teachers that it trained, else its float model."""
+    """An untrained teacher of TEACHERS by name.
+
+    Or those of a run folder: the teachers that it trained, else its float model.
+    """
     if name_or_run in TEACHERS:
         return [Teacher(name_or_run, TEACHERS[name_or_run](spec), trained=False)]
     run = Path(name_or_run)

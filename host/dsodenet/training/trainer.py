@@ -1,22 +1,26 @@
 """Training: recipes as data, one loop, and the run folder that they leave. Imports torch.
 
-    train("supervised" | ..., spec, data, out)  ->  OUT/checkpoint.pt, metrics.json, metrics.csv; load_checkpoint(out) reads back
+    train("supervised" | ..., spec, data, out)  ->  OUT/checkpoint.pt, metrics.json, metrics.csv; load_checkpoint(out)
+    reads back
 
 How it fits together, and where to add what:
 
   recipes.py    RECIPES: every recipe by name, as data
-  recipe.py     Recipe = description + Stages. Stage = (name, model, losses, schedule, share, mixup): one call of the loop.
-                `model` is a function Training -> network that makes what is trained: a new DsODENet, the folded and calibrated
-                quantised model, a compressed copy of an earlier stage's network, a teacher. Training holds spec, data, target,
-                options, teachers, and the networks of finished stages by name.
-                `schedule` names the options that give epochs and learning rate (SCHEDULES: float, qat, teacher), `share` scales
-                the epochs. The last float stage and the last qat stage leave what is saved: DsODENets, whose own `spec` is saved
-                with them, so that a stage may change it. Stages of schedule "teacher" run once per teacher.
-  objective.py  Loss = (Term class, weight, settings). A Term is an nn.Module: forward(Seen) -> mean loss of the batch. Seen
-                holds the Batch (augmented images, labels, unlabelled target images, the teachers' outputs on the very same images,
-                progress) and the student's Outputs (embedding, logits) on source and target. Parameters of a Term are
-                trained, checkpointed and shared between processes like the student's, and dropped at the end.
-                needs_teacher and needs_target of its Terms decide what a recipe demands and what a Batch holds.
+  recipe.py     Recipe = description + Stages. Stage = (name, model, losses, schedule, share, mixup): one call of the
+  loop.
+                `model` is a function Training -> network that makes what is trained: a new DsODENet, the folded and
+                calibrated quantised model, a compressed copy of an earlier stage's network, a teacher. Training holds
+                spec, data, target, options, teachers, and the networks of finished stages by name. `schedule` names
+                the options that give epochs and learning rate (SCHEDULES: float, qat, teacher), `share` scales the
+                epochs. The last float stage and the last qat stage leave what is saved: DsODENets, whose own `spec`
+                is saved with them, so that a stage may change it. Stages of schedule "teacher" run once per teacher.
+  objective.py  Loss = (Term class, weight, settings). A Term is an nn.Module: forward(Seen) -> mean loss of the
+  batch. Seen
+                holds the Batch (augmented images, labels, unlabelled target images, the teachers' outputs on the very
+                same images, progress) and the student's Outputs (embedding, logits) on source and target. Parameters
+                of a Term are trained, checkpointed and shared between processes like the student's, and dropped at
+                the end. needs_teacher and needs_target of its Terms decide what a recipe demands and what a Batch
+                holds.
   task.py       Training: what a stage may read
   losses.py     terms to labels and teachers; adaptation.py: to a target domain
   compression.py  a smaller copy of a float network, its ranks chosen by EVBMF; factors.py: the decompositions
@@ -27,13 +31,14 @@ How it fits together, and where to add what:
   checkpoint.py the finished run
 
 A network (student or teacher) is an nn.Module with
-    outputs(images)  uint8 (batch, channels, height, width) -> model.Outputs(embedding (batch, width), logits (batch, classes))
+    outputs(images)  uint8 (batch, channels, height, width) -> model.Outputs(embedding (batch, width), logits (batch,
+    classes))
     forward(images)  -> logits
     classifier       its last linear layer, embedding -> logits
-A student is a DsODENet: how its block is normalised is spec.network.norm; another gradient of the same integral replaces
-solvers.integrate inside it; a compressed one has another spec. So each ends as one that export, lower and verify take.
-To add a recipe: write a Term or a model function, add a Recipe to RECIPES. Random numbers: draw from torch's global generator only,
-on the CPU, alike in every process; then seeds, resuming and torchrun work.
+A student is a DsODENet: how its block is normalised is spec.network.norm; another gradient of the same integral
+replaces solvers.integrate inside it; a compressed one has another spec. So each ends as one that export, lower and
+verify take. To add a recipe: write a Term or a model function, add a Recipe to RECIPES. Random numbers: draw from
+torch's global generator only, on the CPU, alike in every process; then seeds, resuming and torchrun work.
 """
 
 from __future__ import annotations
@@ -41,6 +46,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +55,9 @@ import torch
 
 from dsodenet.data import Dataset
 from dsodenet.errors import InputError
+from dsodenet.files import only_one
 from dsodenet.nets import DsODENet, threads_for
+from dsodenet.runs import Run
 from dsodenet.spec import Spec
 from dsodenet.training.checkpoint import Trained, load_checkpoint, load_float_model, save_checkpoint
 from dsodenet.training.journal import Journal
@@ -58,6 +66,7 @@ from dsodenet.training.options import Options
 from dsodenet.training.places import Place, place
 from dsodenet.training.recipe import Recipe, Stage
 from dsodenet.training.recipes import RECIPES
+from dsodenet.training.result import TrainingResult
 from dsodenet.training.task import Teacher, Training
 from dsodenet.training.teaching import TEACHERS, make_teachers
 
@@ -87,14 +96,15 @@ def train(
     target: Dataset | None = None,
     teachers: Sequence[str | Teacher] = (),
     resume: bool = False,
-) -> dict[str, Any]:
+) -> TrainingResult:
     """Train `spec` on `data`, write the run folder `out` and return its metrics (the content of metrics.json).
 
-    target: the domain to adapt to; a recipe that does not adapt is only measured on it. teachers: names of TEACHERS, run folders,
-    or ready ones. resume: go on with the training that `out` holds unfinished, if it does.
-    The result depends on spec, data, options and library versions, and for networks of threads.SMALL_MACS and more on the number of
-    torch's threads. torch's global random state and thread count are left as they were.
-    An earlier run in `out` stays as it is until training has ended. InputError when the data does not fit the spec.
+    target: the domain to adapt to; a recipe that does not adapt is only measured on it. teachers: names of TEACHERS,
+    run folders, or ready ones. resume: go on with the training that `out` holds unfinished, if it does. The result
+    depends on spec, data, options and library versions, and for networks of threads.SMALL_MACS and more on the number
+    of torch's threads. torch's global random state and thread count are left as they were. An earlier run in `out`
+    stays as it is until training has ended. InputError when the data does not fit the spec. RunError, before any
+    work, while another process trains into `out`.
     """
     options = options or Options()
     if recipe not in RECIPES:
@@ -108,13 +118,14 @@ def train(
             training.teachers += [teacher] if isinstance(teacher, Teacher) else make_teachers(teacher, spec)
         plan.check(recipe, training)
         stages = plan.plan(training)
-        journal = Journal(Path(out), _task(recipe, training), resume, where.leads)
-        histories = {stage.name: dataclasses.asdict(_run(stage, training, where, journal)) for stage in stages}
-        trained = _trained(stages, training, histories, not plan.retrains_teachers)
-        metrics = save_checkpoint(Path(out), recipe, training, trained, where.leads)
-        journal.close()
+        with only_one(Run(Path(out)).unfinished, "training") if where.leads else nullcontext():
+            journal = Journal(Path(out), _task(recipe, training), resume, where.leads)
+            histories = {stage.name: dataclasses.asdict(_run(stage, training, where, journal)) for stage in stages}
+            trained = _trained(stages, training, histories, not plan.retrains_teachers)
+            metrics = save_checkpoint(Path(out), recipe, training, trained, where.leads)
+            journal.close()
         where.wait()
-        return metrics
+        return TrainingResult(Path(out), metrics)
 
 
 def _run(stage: Stage, training: Training, where: Place, journal: Journal) -> History:
@@ -155,7 +166,8 @@ def _check_fit(spec: Spec, data: Dataset, target: Dataset | None) -> None:
             )
     if target is not None and target.class_names != data.class_names:
         raise InputError(
-            f"target {target.name} has the classes {', '.join(target.class_names)}, but {data.name} has {', '.join(data.class_names)}"
+            f"target {target.name} has the classes {', '.join(target.class_names)}, "
+            f"but {data.name} has {', '.join(data.class_names)}"
         )
 
 

@@ -1,11 +1,14 @@
-"""Error, memory, time and evaluations of f of the four gradients of an ODE block (training/gradients.py), all measured here.
+"""Error, memory, time and evaluations of f of the four gradients of an ODE block (training/gradients.py), all
+measured here.
 
-The errors are relative 2-norms over the gradients of the initial state and of every parameter, in float64, against two truths:
-`discrete` is exact backpropagation through the same steps, what training descends; `continuous` is the gradient of the
-equation's own solution, by a fine solve. Memory is the peak of what torch's allocator handed out during forward and backward.
+The errors are relative 2-norms over the gradients of the initial state and of every parameter, in float64, against
+two truths: `discrete` is exact backpropagation through the same steps, what training descends; `continuous` is the
+gradient of the equation's own solution, by a fine solve. Memory is the peak of what torch's allocator handed out
+during forward and backward.
 
-With ReLU in f no method comes near the other truth: df/dz jumps wherever an activation passes zero, and a solver's order with it.
-`--activation softplus` makes f smooth and shows the methods as their papers do. example: python -m dsodenet.bench.gradients --solver rk4_38
+With ReLU in f no method comes near the other truth: df/dz jumps wherever an activation passes zero, and a solver's
+order with it. `--activation softplus` makes f smooth and shows the methods as their papers do. example: dsodenet
+study gradients --solver rk4_38
 """
 
 from __future__ import annotations
@@ -13,10 +16,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,10 +26,10 @@ from torch._C._profiler import _EventType
 from torch.profiler import ProfilerActivity, profile
 
 from dsodenet.bench.machine import origin
-from dsodenet.bench.output import Parser, check_json, exit_status, give, json_argument
+from dsodenet.command import Values
 from dsodenet.errors import InputError
-from dsodenet.files import check_output
 from dsodenet.nets import DsODENet, Gradient
+from dsodenet.runs import check_output
 from dsodenet.spec import Problem, Spec
 from dsodenet.text import table
 from dsodenet.training import GRADIENTS, TORCHDIFFEQ_METHODS, backprop, checkpointed
@@ -44,7 +45,6 @@ FIGURES = {
     "peak_mib": "peak MiB",
     "ms": "ms",
 }
-STEPS = (4, 8, 16, 32, 64)
 
 
 def block_problem(spec: Spec, activation: str, batch: int, seed: int) -> tuple[Problem, Tensor]:
@@ -67,7 +67,10 @@ def gradient_of(gradient: Gradient, problem: Problem, z0: Tensor) -> Tensor:
 
 
 def peak_bytes(gradient: Gradient, problem: Problem, z0: Tensor) -> int:
-    """The most bytes that torch held at once, beyond what it held before the call: an exact count of its CPU allocator."""
+    """The most bytes that torch held at once, beyond what it held before the call.
+
+    An exact count of its CPU allocator.
+    """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler tells of its own start and stop
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         gradient_of(gradient, problem, z0)
@@ -163,30 +166,15 @@ def text(result: dict[str, Any]) -> str:
     header = ("f", "N", "gradient", "err. discrete", "err. contin.", "peak MiB", "ms", "f fwd", "f bwd")
     rows = [[format(value, formats.get(key, "")) for key, value in row.items()] for row in result["rows"]]
     return (
-        f"measured on {result['cpu']}, {result['torch_threads']} threads, torch {result['versions']['torch']}, float64\n"
-        f"ODE block 1 of {result['spec']}, {result['solver']}, batch {result['batch']}; errors are relative\n{table(header, rows)}"
+        f"measured on {result['cpu']}, {result['torch_threads']} threads, torch {result['versions']['torch']}, "
+        "float64\n"
+        f"ODE block 1 of {result['spec']}, {result['solver']}, batch {result['batch']}; errors are "
+        f"relative\n{table(header, rows)}"
     )
 
 
-def work(arguments: list[str] | None) -> int:
-    parser = Parser(
-        prog="python -m dsodenet.bench.gradients",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--spec", default="xs", help="size or spec JSON file whose first ODE block is measured (default xs)"
-    )
-    parser.add_argument(
-        "--solver", default="rk4_38", help="solver method (default rk4_38, the only one of order 4 that all know)"
-    )
-    parser.add_argument("--activation", default=",".join(ACTIVATIONS), help="some of %(default)s")
-    parser.add_argument("--n-steps", default=",".join(map(str, STEPS)), help="numbers of steps (default %(default)s)")
-    parser.add_argument("--batch", type=int, default=8, help="images (default 8)")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of which the shortest counts (default 3)")
-    json_argument(parser)
-    parser.add_argument("--plot", type=Path, metavar="OUT.png", help="picture to write")
-    args = parser.parse_args(arguments)
+def run(args: argparse.Namespace) -> Values:
+    """`dsodenet study gradients`."""
     activations = tuple(args.activation.split(","))
     if unknown := sorted(set(activations) - set(ACTIVATIONS)):
         raise InputError(f"activation is {', '.join(unknown)}, but it must be some of {', '.join(ACTIVATIONS)}")
@@ -195,12 +183,11 @@ def work(arguments: list[str] | None) -> int:
     steps = tuple(map(int, args.n_steps.split(",")))
     if args.batch < 1 or args.repeats < 1:
         raise InputError(f"batch is {args.batch} and repeats {args.repeats}, but both must be 1 or more")
-    check_json(args.json)
     if args.plot:
         check_output(args.plot, ".png")
     spec = Spec.load(args.spec).with_solver(args.solver)
     kinds = {"errors, peak_mib, ms": "measured", "f_forward, f_backward": "counted"}
-    result = origin("python -m dsodenet.bench.gradients", kinds, "torch", "torchdiffeq") | {
+    result = origin("dsodenet study gradients", kinds, "torch", "torchdiffeq") | {
         "torch_threads": torch.get_num_threads(),
         "spec": spec.name,
         "solver": spec.solver.method,
@@ -212,13 +199,4 @@ def work(arguments: list[str] | None) -> int:
         from dsodenet.plots import lines_figure, save
 
         save(lines_figure(panels(result["rows"]), "n_steps", log=True), args.plot)
-    give(result, text, args.json)
-    return 0
-
-
-def main(arguments: list[str] | None = None) -> int:
-    return exit_status("gradients", lambda: work(arguments))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return Values(result, text)

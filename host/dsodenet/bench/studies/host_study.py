@@ -1,34 +1,33 @@
-"""What the host library costs and how it fails, on the simulated board: register accesses and microseconds of a call outside the
-kernel, an estimate of the same on a ZCU104, many calls, every fault, and what pynq reads of the hand-off file.
+"""What the host library costs and how it fails, on the simulated board: register accesses and microseconds of a call
+outside the kernel, an estimate of the same on a ZCU104, many calls, every fault, and what pynq reads of the hand-off
+file.
 
-example: python -m dsodenet.bench.host --json
+example: dsodenet study host --json
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import mmap
-import sys
 import tempfile
 import time
 import tracemalloc
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pynq
-from numpy.typing import NDArray
 
+from dsodenet.bench.host_share import InstantKernel, host_share, open_instant
 from dsodenet.bench.machine import origin
-from dsodenet.bench.output import Parser, check_json, exit_status, give, json_argument
 from dsodenet.bench.published import ACCESS_SOURCE, ACCESS_US, FINN_CALL_US, FINN_SOURCE
-from dsodenet.contract import Kind, Status, block_design, pack_logits
+from dsodenet.command import Values
+from dsodenet.contract import Kind, block_design
 from dsodenet.errors import InputError
-from dsodenet.runtime import Accelerator, Throughput, throughput_test
-from dsodenet.runtime.simulated import FAULTS, ReferenceEngine, SimulatedZcu104, Words, get, put, trial, write_overlay
+from dsodenet.runtime.simulated import FAULTS, SimulatedZcu104, trial, write_overlay
 from dsodenet.spec import Params, Spec, random_images, random_params
 from dsodenet.text import paragraph, table
 
@@ -36,53 +35,6 @@ SPEC = "s"  # 32 x 32 x 3 pixels, 10 classes
 BATCHES = (1, 256)
 WARM_CALLS = 50  # after which memory must not grow
 FAULT_TIMEOUT_S = 0.25
-
-
-class InstantEngine(ReferenceEngine):
-    """Answers at once, with the number of each frame: what is left of a call is the host's share, and the simulated board's."""
-
-    def _run(self, words: Words, steps: object, stages: int, data: bytes) -> tuple[Status, bytes]:
-        frames = get(words, "FRAMES")
-        put(words, "FRAMES_DONE", frames)
-        return Status.OK, pack_logits(
-            np.repeat(np.arange(frames, dtype=np.int32)[:, None], self.network.num_classes, axis=1)
-        )
-
-
-def open_instant(params: Params) -> tuple[SimulatedZcu104, Accelerator]:
-    device = SimulatedZcu104(InstantEngine(params))
-    return device, Accelerator(params, "zcu104-sim", device=device)
-
-
-def accesses(params: Params, images: NDArray[np.uint8]) -> int:
-    """Register accesses of one call in steady state."""
-    device, accelerator = open_instant(params)
-    with accelerator:
-        for _ in range(2):
-            accelerator.predict(images)
-        counted: list[tuple[str, int, int]] = []
-        device.board.accesses = counted
-        accelerator.predict(images)
-        return len(counted)
-
-
-@dataclass(frozen=True)
-class HostShare:
-    """What a call costs outside the kernel."""
-
-    accesses: int  # of registers, in steady state
-    timing: Throughput  # with a kernel that answers at once, on the simulated board
-
-    @property
-    def median_us(self) -> float:
-        return self.timing.latency_us["p50"]
-
-
-def host_share(params: Params, images: NDArray[np.uint8], repeats: int) -> HostShare:
-    """Of `repeats` calls with these images, on this processor."""
-    with open_instant(params)[1] as accelerator:
-        timing = throughput_test(accelerator, images, calls=repeats)
-    return HostShare(accesses(params, images), timing)
 
 
 def calls(params: Params, repeats: int) -> list[dict[str, Any]]:
@@ -116,7 +68,7 @@ class _Mapped:
 
 
 def mmio_cost(repeats: int = 20_000) -> dict[str, float]:
-    """Microseconds here of one register write through pynq's MMIO, and through its array, which is the mapped memory itself."""
+    """Microseconds here of one register write through pynq's MMIO, and through its array, the mapped memory itself."""
     mmio = pynq.MMIO(0, 4096, device=_Mapped())
     array = mmio.array
 
@@ -130,7 +82,7 @@ def mmio_cost(repeats: int = 20_000) -> dict[str, float]:
 
 
 def board_estimate(count: int) -> list[dict[str, Any]]:
-    """A call's register accesses on a ZCU104, by the published time of one, and by how much less the mapped array takes here."""
+    """A call's register accesses on a ZCU104: by the published time of one, and by what the mapped array saves here."""
     cost = mmio_cost()
     mapped = ACCESS_US * cost["array_us"] / cost["mmio_us"]
     return [
@@ -180,7 +132,7 @@ def hand_off(folder: Path) -> list[dict[str, Any]]:
     found = []
     for kind in Kind:
         bit = write_overlay(block_design(f"host_{kind.name.lower()}", kind, 200.0), "kernel_0", folder)
-        engine = InstantEngine(random_params(Spec.named("xs"), 0))
+        engine = InstantKernel(random_params(Spec.named("xs"), 0))
         engine.kind = kind  # nothing is run
         overlay = pynq.Overlay(str(bit), device=SimulatedZcu104(engine))
         found += [
@@ -201,7 +153,10 @@ def hand_off(folder: Path) -> list[dict[str, Any]]:
 
 
 def measure(repeats: int, many: int) -> dict[str, Any]:
-    """Everything that this module shows. repeats: timed calls of each batch size; many: calls that must leave nothing behind."""
+    """Everything that this module shows.
+
+    repeats: timed calls of each batch size; many: calls that must leave nothing behind.
+    """
     params = random_params(Spec.named(SPEC), 1)
     small = random_params(
         dataclasses.replace(Spec.named("xs"), network=dataclasses.replace(Spec.named("xs").network, time="bias")), 1
@@ -214,7 +169,7 @@ def measure(repeats: int, many: int) -> dict[str, Any]:
         "register accesses, calls, buffers": "counted",
         "board_estimate": "estimated",
     }
-    return origin("python -m dsodenet.bench.host", kinds, "numpy", "pynq") | {
+    return origin("dsodenet study host", kinds, "numpy", "pynq") | {
         "label": "simulated board, times measured on this host",
         "spec": SPEC,
         "calls": rows,
@@ -234,7 +189,8 @@ def text(result: dict[str, Any]) -> str:
     many = result["endurance"]
     before, after = many["before"], many["after"]
     parts = [
-        f"measured on {result['cpu']}, {found}: simulated board with an instant kernel, images of {height} x {height} x 3 pixels",
+        f"measured on {result['cpu']}, {found}: simulated board with an instant kernel, images of {height} x "
+        f"{height} x 3 pixels",
         _table(
             result["calls"],
             {"batch": "", "calls": "", "accesses": "", "median_us": ".1f", "p99_us": ".1f", "us_per_image": ".2f"},
@@ -247,8 +203,10 @@ def text(result: dict[str, Any]) -> str:
         "estimated for a ZCU104: register accesses of one call, the rest of the host's work left out",
         _table(result["board_estimate"], {"what": "", "accesses": "", "us_each": ".1f", "us": ".0f"}),
         f"us_each: {ACCESS_SOURCE}; mapped: less by the ratio of both here. FINN: {FINN_SOURCE}",
-        f"{many['calls']} calls: {many['different']} with other logits; Python holds {before['python']:,} bytes before and "
-        f"{after['python']:,} after, the process {before['process']:,} and {after['process']:,}; {before['buffers']} buffers before, "
+        f"{many['calls']} calls: {many['different']} with other logits; Python holds {before['python']:,} bytes "
+        "before and "
+        f"{after['python']:,} after, the process {before['process']:,} and {after['process']:,}; {before['buffers']} "
+        "buffers before, "
         f"{after['buffers']} after, {many['buffers_after_close']} once closed",
         f"faults, with a time limit of {result['fault_timeout_s']:g} s",
         _table(
@@ -277,25 +235,11 @@ def _table(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> str:
     return table([*columns], cells)
 
 
-def work(arguments: list[str] | None) -> int:
-    parser = Parser(prog="python -m dsodenet.bench.host", description=__doc__)
-    parser.add_argument("--repeats", type=int, default=500, help="timed calls of each batch size (default 500)")
-    parser.add_argument("--many", type=int, default=10_000, help="calls that must leave nothing behind (default 10000)")
-    json_argument(parser)
-    args = parser.parse_args(arguments)
-    check_json(args.json)
+def run(args: argparse.Namespace) -> Values:
+    """`dsodenet study host`."""
     if args.repeats < 1 or args.many < 1:
         raise InputError(f"repeats is {args.repeats} and many {args.many}, but both must be at least 1")
     warnings.filterwarnings("ignore", message="Unsupported register size", module="pynq")
     result = measure(args.repeats, args.many)
-    give(result, text, args.json)
-    wrong = result["endurance"]["different"] or not all(r["next_call_right"] for r in result["faults"])
-    return 1 if wrong else 0
-
-
-def main(arguments: list[str] | None = None) -> int:
-    return exit_status("host", lambda: work(arguments))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    ok = not result["endurance"]["different"] and all(row["next_call_right"] for row in result["faults"])
+    return Values(result | {"ok": ok}, text)

@@ -1,14 +1,13 @@
 """The bit-exact ladder over a grid of specs: torch, reference, C simulation and simulated board, word for word.
 
-Each case trains a small model for one epoch on dim generated images and is then shown bright ones, which drive its state into
-saturation. example: python -m dsodenet.bench.ladder --cases xs,w4
+Each case trains a small model for one epoch on dim generated images and is then shown bright ones, which drive its
+state into saturation. example: dsodenet study ladder --cases xs,w4
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsodenet.command import Values
 from dsodenet.data import Dataset
-from dsodenet.errors import DsodenetError, InputError
+from dsodenet.errors import InputError
 from dsodenet.reference import Reference
 from dsodenet.spec import TABLEAUS, Params, Spec, random_images
-from dsodenet.text import table
+from dsodenet.text import progress_bar, table
 
 TRAIN_IMAGES, TEST_IMAGES, DIMMING = 64, 6, 8
 
@@ -41,6 +41,7 @@ class Case:
         return Spec.from_dict(data)
 
 
+RUNGS = ("torch", "csim", "rtl", "zcu104-sim", "repeated")  # columns that count differing words
 CASES = {
     "xs": Case("xs", solvers=tuple((method, n) for method in TABLEAUS for n in (1, 2, 7, 32))),
     "xs_timed": Case("xs", {"network": {"time": "bias"}}, tuple((method, n) for method in TABLEAUS for n in (1, 3))),
@@ -123,7 +124,7 @@ def climb(name: str, run: Path, seed: int) -> list[dict[str, Any]]:
     images = make_run(case.spec(name), run, seed)
     rows = []
     for method, n_steps in case.solvers:
-        rungs = verify(run, images=images, method=method, n_steps=n_steps)
+        rungs = verify(run, images=images, method=method, n_steps=n_steps).rungs
         params = Params.load(run).with_solver(method, n_steps)
         with Accelerator(run, "csim") as accelerator:
             accelerator.set_solver(method, n_steps)
@@ -134,26 +135,19 @@ def climb(name: str, run: Path, seed: int) -> list[dict[str, Any]]:
     return rows
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m dsodenet.bench.ladder", description=__doc__)
-    parser.add_argument("--cases", default=",".join(CASES), help="some of %(default)s")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
-    try:
-        unknown = sorted(set(args.cases.split(",")) - set(CASES))
-        if unknown:
-            raise InputError(f"case is {', '.join(unknown)}, but it must be some of {', '.join(CASES)}")
-        rows = []
-        for name in args.cases.split(","):
-            with tempfile.TemporaryDirectory() as folder:
+def run(args: argparse.Namespace) -> Values:
+    """`dsodenet study ladder`."""
+    cases = tuple(CASES) if args.cases is None else tuple(args.cases.split(","))
+    if unknown := sorted(set(cases) - set(CASES)):
+        raise InputError(f"case is {', '.join(unknown)}, but it must be some of {', '.join(CASES)}")
+    rows = []
+    with progress_bar("ladder", len(cases), args.quiet) as step:
+        for name in cases:
+            step(name)
+            with tempfile.TemporaryDirectory(prefix="dsodenet-") as folder:
                 rows += climb(name, Path(folder) / "run", args.seed)
-    except DsodenetError as error:
-        print(f"ladder: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(rows, indent=2) if args.json else table(tuple(rows[0]), [tuple(row.values()) for row in rows]))
-    return int(any(row[rung] for row in rows for rung in ("torch", "csim", "rtl", "zcu104-sim", "repeated")))
+    return Values({"rows": rows, "differing": sum(row[rung] for row in rows for rung in RUNGS)}, text)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def text(result: dict[str, Any]) -> str:
+    return table(tuple(result["rows"][0]), [tuple(row.values()) for row in result["rows"]])

@@ -1,27 +1,28 @@
-"""Normalisation inside the ODE block (arXiv 2004.09222) on the digits: accuracy of each norm, trained and measured here.
+"""Normalisation inside the ODE block (arXiv 2004.09222) on digits: accuracy of each norm, trained and measured here.
 
-Every norm is trained in float over the time spans given: a longer one makes f act more strongly. The columns n=... are the (S, n)
-test: the same model under other step counts. `batch stat.` is the accuracy with the statistics of the test batch of each
-evaluation itself instead of the running ones: its lead over `accuracy` is what shared statistics cost. `moved` is how far the
-mean of what is normalised moves over the evaluations of f, in standard deviations, worst block. example: make norms
+Every norm is trained in float over the time spans given: a longer one makes f act more strongly. The columns n=...
+are the (S, n) test: the same model under other step counts. `batch stat.` is the accuracy with the statistics of the
+test batch of each evaluation itself instead of the running ones: its lead over `accuracy` is what shared statistics
+cost. `moved` is how far the mean of what is normalised moves over the evaluations of f, in standard deviations, worst
+block. example: make norms
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import sys
 import tempfile
 from typing import Any
 
 import numpy as np
 import torch
 
+from dsodenet.bench.machine import origin
 from dsodenet.bench.studies.recipe_rows import DEFAULT
 from dsodenet.bench.studies.solver_grid import drift
+from dsodenet.command import Values
 from dsodenet.data import Dataset, load_dataset
-from dsodenet.errors import DsodenetError, InputError
+from dsodenet.errors import InputError
 from dsodenet.nets import BATCH_NORM_KNOTS, DsODENet
 from dsodenet.spec import NORMS, Spec
 from dsodenet.text import table
@@ -101,45 +102,26 @@ def text(rows: list[dict[str, Any]]) -> str:
     return table(("trained by", "span", "norm", *names), lines)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m dsodenet.bench.norm_study",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--norms", default=",".join(NORMS), help="some of %(default)s")
-    parser.add_argument("--solvers", default="euler", help=f"some of {','.join(SOLVERS)} (default %(default)s)")
-    parser.add_argument("--spans", default="1,4", help="lengths of the time span t1 - t0 (default %(default)s)")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args(arguments)
+def run(args: argparse.Namespace) -> Values:
+    """`dsodenet study norms`."""
+    norms, solvers = tuple(args.norms.split(",")), tuple(args.solvers.split(","))
+    for what, given, allowed in (("norms", norms, NORMS), ("solvers", solvers, tuple(SOLVERS))):
+        if unknown := [word for word in given if word not in allowed]:
+            raise InputError(f"{what} is {unknown[0]!r}, but it must be some of {', '.join(allowed)}")
     try:
-        norms, solvers = tuple(args.norms.split(",")), tuple(args.solvers.split(","))
-        for what, given, allowed in (("norms", norms, NORMS), ("solvers", solvers, tuple(SOLVERS))):
-            if unknown := [word for word in given if word not in allowed]:
-                raise InputError(f"{what} is {unknown[0]!r}, but it must be some of {', '.join(allowed)}")
-        try:
-            spans = tuple(map(float, args.spans.split(",")))
-        except ValueError:
-            raise InputError(f"spans is {args.spans!r}, but it must be numbers such as 1,4") from None
-        if args.seeds < 1:
-            raise InputError(f"seeds is {args.seeds}, but it must be 1 or more")
-        for solver in solvers:
-            for span in spans:
-                study_spec("none", solver, span)  # refuses what no solver can do, before the work
-        rows = measure(norms, solvers, spans, args.seeds, args.epochs)
-    except DsodenetError as error:
-        print(f"norm_study: {error}", file=sys.stderr)
-        return 2
-    seeds = f"mean and standard deviation of {args.seeds} seeds, {args.epochs} epochs"
-    print(
-        json.dumps(rows, indent=2)
-        if args.json
-        else f"digits at 8 x 8, float, accuracy % measured: {seeds}\n{text(rows)}"
-    )
-    return 0
+        spans = tuple(map(float, args.spans.split(",")))
+    except ValueError:
+        raise InputError(f"spans is {args.spans!r}, but it must be numbers such as 1,4") from None
+    if args.seeds < 1:
+        raise InputError(f"seeds is {args.seeds}, but it must be 1 or more")
+    for solver in solvers:
+        for span in spans:
+            study_spec("none", solver, span)  # refuses what no solver can do, before the work
+    rows = measure(norms, solvers, spans, args.seeds, args.epochs)
+    head = origin("dsodenet study norms", {"accuracies": "measured"}, "torch")
+    return Values(head | {"seeds": args.seeds, "epochs": args.epochs, "rows": rows}, result_text)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def result_text(result: dict[str, Any]) -> str:
+    about = f"mean and standard deviation of {result['seeds']} seeds, {result['epochs']} epochs"
+    return f"digits at 8 x 8, float, accuracy % measured: {about}\n{text(result['rows'])}"

@@ -1,7 +1,8 @@
 """What each training recipe buys: one table and one figure, every figure measured in this run.
 
-Each row is trained once per seed; a finished cell is a line of OUT/cells.jsonl and is not run again, and a cell that was cut short
-goes on where it stood. Integer accuracies are those of the exported integers in the reference. example: make recipes
+Each row is trained once per seed; a finished cell is a line of OUT/cells.jsonl and is not run again, and a cell that
+was cut short goes on where it stood. Integer accuracies are those of the exported integers in the reference. example:
+make recipes
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ import dataclasses
 import hashlib
 import json
 import multiprocessing
-import os
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -24,12 +23,12 @@ import dsodenet
 from dsodenet.bench.machine import cpu_name, origin
 from dsodenet.bench.studies.recipe_report import figure, summary, text
 from dsodenet.bench.studies.recipe_rows import DEFAULT, FULL, SOURCE, Row, Scale, chosen
+from dsodenet.command import Values
 from dsodenet.data import load_dataset
-from dsodenet.errors import DsodenetError, InputError
-from dsodenet.files import atomic_file, check_output
-from dsodenet.runs import Run
+from dsodenet.errors import InputError
+from dsodenet.runs import Run, check_output
 from dsodenet.spec import Spec, canonical_json
-from dsodenet.text import progress_bar
+from dsodenet.text import progress_bar, table
 
 CELLS_FILE = "cells.jsonl"
 SHARED_NORM = "batch_shared"  # takes the statistics of all evaluations of f for the same
@@ -163,7 +162,7 @@ def measure(
 def about(workers: int) -> dict[str, Any]:
     """What heads the result."""
     kinds = {"accuracies, seconds, moved": "measured", "parameters, macs": "counted"}
-    head = origin("python -m dsodenet.bench.recipes", kinds, "torch", "brevitas")
+    head = origin("dsodenet study recipes", kinds, "torch", "brevitas")
     return head | {"processor": cpu_name(), "workers": workers}
 
 
@@ -177,66 +176,38 @@ def verify_all(scale: Scale, out: Path) -> list[dict[str, Any]]:
     data, target = (load_dataset(name, scale.spec.network) for name in (SOURCE, scale.targets[0]))
     options = dataclasses.replace(scale.options, epochs=1, qat_epochs=1, teacher_epochs=1)
     result = []
-    for name, recipe in RECIPES.items():
-        if not recipe.quantises:
-            continue
+    quantising = {name: recipe for name, recipe in RECIPES.items() if recipe.quantises}
+    for name, recipe in quantising.items():
         run = out / f"verify-{name}"
         teachers = [scale.teacher] if recipe.needs_teacher else []
         train(scale.spec, data, run, options, name, target=target if recipe.needs_target else None, teachers=teachers)
         export(run)
         lower(run)
-        rungs = verify(run, VERIFIED, data.test_images[:16])
+        rungs = verify(run, VERIFIED, data.test_images[:16]).rungs
         result.append({"recipe": name, "words": rungs[0].words} | {rung.backend: rung.differing for rung in rungs})
-        print(
-            f"{name}: {', '.join(f'{r.backend} {r.differing}' for r in rungs)} words differ of {rungs[0].words}",
-            flush=True,
-        )
     return result
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m dsodenet.bench.recipes", description=__doc__)
-    parser.add_argument(
-        "--full", action="store_true", help="the xs network at its own size, longer, three target domains (hours)"
-    )
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of each row (default 3)")
-    parser.add_argument("--only", metavar="A,B", help="groups or recipes, such as distillation,dann")
-    parser.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: one per core)"
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path("build/recipes"), metavar="DIR", help="run folders (default %(default)s)"
-    )
-    parser.add_argument("--json", type=Path, metavar="OUT.json", help="file to write")
-    parser.add_argument("--plot", type=Path, metavar="OUT.png", help="picture to write")
-    parser.add_argument(
-        "--verify", action="store_true", help="instead: one epoch of every recipe through torch, cpu, csim and rtl"
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    args = parser.parse_args()
-    try:
-        for path, suffix in ((args.json, ".json"), (args.plot, ".png")):
-            if path is not None:
-                check_output(path, suffix)
-        if min(args.seeds, args.workers) < 1:
-            raise InputError(f"seeds is {args.seeds} and workers is {args.workers}, but both must be 1 or more")
-        scale = FULL if args.full else DEFAULT
-        if args.verify:
-            return int(any(row[rung] for row in verify_all(scale, args.out) for rung in VERIFIED))
-        table_rows = chosen(scale, args.only)
-        cells = measure(table_rows, scale, args.seeds, args.workers, args.out, args.quiet)
-    except DsodenetError as error:
-        print(f"recipes: {error}", file=sys.stderr)
-        return 2
-    result = about(args.workers) | summary(table_rows, scale, cells) | {"cells": cells}
-    if args.json is not None:
-        with atomic_file(args.json) as beside:
-            beside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(text(result))
+def run(args: argparse.Namespace) -> Values:
+    """`dsodenet study recipes`."""
     if args.plot is not None:
-        print(f"figure: {figure(result, args.plot)}")
-    return 0
+        check_output(args.plot, ".png")
+    if min(args.seeds, args.workers) < 1:
+        raise InputError(f"seeds is {args.seeds} and workers is {args.workers}, but both must be 1 or more")
+    scale = FULL if args.full else DEFAULT
+    if args.verify:
+        return Values(verified(verify_all(scale, args.out)), verified_text)
+    table_rows = chosen(scale, args.only)
+    cells = measure(table_rows, scale, args.seeds, args.workers, args.out, args.quiet)
+    result = about(args.workers) | summary(table_rows, scale, cells) | {"cells": cells}
+    if args.plot is not None:
+        figure(result, args.plot)
+    return Values(result, text)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def verified(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"rows": rows, "differing": sum(row[rung] for row in rows for rung in VERIFIED)}
+
+
+def verified_text(result: dict[str, Any]) -> str:
+    return table(tuple(result["rows"][0]), [tuple(row.values()) for row in result["rows"]])

@@ -1,20 +1,21 @@
 """Speed of the integer reference, beside plain sgemm of the same multiply-accumulates in the same run.
 
-example: python -m dsodenet.bench.reference --spec l
+example: dsodenet study reference --spec l
 """
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from dsodenet.bench.machine import blas_advice, origin
-from dsodenet.bench.output import Parser, check_json, exit_status, give, json_argument
+from dsodenet.command import Values
 from dsodenet.errors import InputError
 from dsodenet.reference import Reference, limited_blas
 from dsodenet.spec import Params, Spec, macs, random_images, random_params, sections
@@ -35,10 +36,10 @@ def best_seconds(work: Callable[[], Any], repeats: int) -> float:
 
 
 def sgemm_seconds(params: Params, batch: int, repeats: int) -> float:
-    """Time of float32 matrix products with as many multiply-accumulates as each layer of `batch` images has, and its shape.
+    """Time of float32 matrix products that have the shape and multiply-accumulates of each layer of `batch` images.
 
-    A layer counts as (batch * pixels) x inputs times inputs x outputs, inputs being those of one output: what a convolution
-    costs once its patches are gathered. Products of one shape share their operands.
+    A layer counts as (batch * pixels) x inputs times inputs x outputs, inputs being those of one output: what a
+    convolution costs once its patches are gathered. Products of one shape share their operands.
     """
     spec = params.spec
     work: list[tuple[Any, Any, Any, int]] = []
@@ -72,7 +73,7 @@ def measure(spec: Spec, batch: int, repeats: int, seed: int = 0) -> dict[str, An
     for count in sorted({1, threads}):
         reference = Reference(params, count)
         with limited_blas(count):
-            seconds = best_seconds(lambda reference=reference: reference.predict(images), repeats) / batch  # type: ignore[misc]
+            seconds = best_seconds(partial(reference.predict, images), repeats) / batch
         rows.append(
             {
                 "threads": count,
@@ -82,7 +83,7 @@ def measure(spec: Spec, batch: int, repeats: int, seed: int = 0) -> dict[str, An
             }
         )
     kinds = {"milliseconds, GMAC/s, of_sgemm": "measured", "multiply-accumulates": "counted"}
-    return origin("python -m dsodenet.bench.reference", kinds, "numpy") | {
+    return origin("dsodenet study reference", kinds, "numpy") | {
         "label": "measured",
         "cores": threads,
         "spec": spec.name,
@@ -117,25 +118,11 @@ def text(result: dict[str, Any]) -> str:
     return "\n".join(filter(None, parts))
 
 
-def work(arguments: list[str] | None) -> int:
-    parser = Parser(prog="python -m dsodenet.bench.reference", description=__doc__)
-    parser.add_argument("--spec", default="l", help="size or spec JSON file (default l)")
-    parser.add_argument("--batch", type=int, default=16, help="images (default 16)")
-    parser.add_argument("--repeats", type=int, default=5, help="runs of which the shortest counts (default 5)")
-    json_argument(parser)
-    args = parser.parse_args(arguments)
-    check_json(args.json)
+def run(args: argparse.Namespace) -> Values:
+    """`dsodenet study reference`."""
     if not (1 <= args.batch <= MAX_BATCH and 1 <= args.repeats <= MAX_REPEATS):
         raise InputError(
-            f"batch is {args.batch} and repeats {args.repeats}, but they must be 1 to {MAX_BATCH} and 1 to {MAX_REPEATS}"
+            f"batch is {args.batch} and repeats {args.repeats}, "
+            f"but they must be 1 to {MAX_BATCH} and 1 to {MAX_REPEATS}"
         )
-    give(measure(Spec.load(args.spec), args.batch, args.repeats), text, args.json)
-    return 0
-
-
-def main(arguments: list[str] | None = None) -> int:
-    return exit_status("reference", lambda: work(arguments))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return Values(measure(Spec.load(args.spec), args.batch, args.repeats), text)

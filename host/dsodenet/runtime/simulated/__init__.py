@@ -2,12 +2,12 @@
 
 from dsodenet.lazy import lazy_names
 from dsodenet.runtime.simulated.hwh import write_overlay
-from dsodenet.runtime.simulated.kernels import ENGINES, ReferenceEngine, Words, get, put
+from dsodenet.runtime.simulated.kernels import SIMULATED_KERNELS, ReferenceKernel, Words, get, put
 
 __all__ = [
-    "ENGINES",
     "FAULTS",
-    "ReferenceEngine",
+    "SIMULATED_KERNELS",
+    "ReferenceKernel",
     "SimulatedZcu104",
     "Words",
     "get",

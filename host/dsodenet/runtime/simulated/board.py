@@ -17,7 +17,6 @@ from dsodenet.contract import (
     AP_IDLE,
     AP_READY,
     AP_START,
-    BEAT_BYTES,
     DMA_VLNV,
     KERNEL_VLNVS,
     REGISTERS,
@@ -26,7 +25,7 @@ from dsodenet.contract import (
 )
 from dsodenet.errors import DeviceError
 from dsodenet.runtime.simulated.faults import Faults
-from dsodenet.runtime.simulated.kernels import Engine, get, put
+from dsodenet.runtime.simulated.kernels import SimulatedKernel, get, put
 from dsodenet.runtime.simulated.memory import PAGE_BYTES, AxiDma, BusError, Ddr
 
 # Processor registers that pynq touches when it loads an overlay: clocks, port widths.
@@ -38,6 +37,7 @@ PROCESSOR_WINDOWS = (
     *range(0xFD360000, 0xFD3C0000, 0x10000),
     0xFF9B0000,
 )
+CTRL = REGISTERS["CTRL"].offset
 IO_PLL_CTRL, IO_PLL_X45 = 0xFF5E0020, 0x2D00
 
 
@@ -54,38 +54,31 @@ class Model(Protocol):
 class KernelIp:
     """ap_ctrl_hs block control and register file around an engine; a command ends when its output has left."""
 
-    def __init__(self, board: Board, engine: Engine) -> None:
-        self.board, self.engine = board, engine
+    def __init__(self, board: Board, engine: SimulatedKernel) -> None:
+        self.board, self.kernel = board, engine
         self.words = np.zeros((1 << ADDRESS_BITS) // 4, np.uint32)
         self.running = self.hung = self.done = self.written_while_busy = False
         self.output: bytes | None = None  # waits for the DMA to take it
         self.stalled_until = 0.0
 
     def read(self, offset: int) -> int:
-        for name, value in self.board.faults.results.items():
-            if offset == REGISTERS[name].offset:
-                return value
-        if offset == REGISTERS["CTRL"].offset:
-            if self.stalled_until:
-                self.board.step()
-            if self.board.faults.interrupts:
-                self.board.faults.interrupts -= 1
-                raise KeyboardInterrupt
-            if self.board.faults.busy_reads:
-                self.board.faults.busy_reads -= 1
-                return AP_START
-            value = AP_START if self.running else AP_IDLE | AP_READY * self.done | AP_DONE * self.done
-            self.done = False  # both clear on read
-            return value
-        return int(self.words[offset // 4])
+        self.board.faults.before_read(offset)
+        forced = self.board.faults.read_as(offset)
+        if forced is not None:
+            return forced
+        if offset != CTRL:
+            return int(self.words[offset // 4])
+        if self.stalled_until:
+            self.board.step()
+        value = AP_START if self.running else AP_IDLE | AP_READY * self.done | AP_DONE * self.done
+        self.done = False  # both clear on read
+        return value
 
     def write(self, offset: int, value: int) -> None:
-        if offset == REGISTERS["CTRL"].offset:
+        if offset == CTRL:
             if value & AP_START and not self.running:
                 self.running, self.done = True, False
-                self.hung = self.board.faults.kernel_hangs > 0
-                self.board.faults.kernel_hangs -= self.hung
-                stall_s, self.board.faults.stall_s = self.board.faults.stall_s, 0.0
+                self.hung, stall_s = self.board.faults.at_start()
                 self.stalled_until = time.monotonic() + stall_s if stall_s else 0.0
                 self.board.step()
         elif self.running:
@@ -101,13 +94,8 @@ class KernelIp:
             needs_input = get(self.words, "COMMAND") in (Command.LOAD, Command.RUN)
             if needs_input and not dma.to_kernel:
                 return
-            self.output = self.engine.command(self.words, dma.to_kernel.popleft() if needs_input else b"", dma.room)
-            if self.board.faults.short_packets and self.output:
-                self.board.faults.short_packets -= 1
-                self.output = self.output[:-BEAT_BYTES]
-            if self.board.faults.corrupt_words and self.output:
-                self.board.faults.corrupt_words -= 1
-                self.output = bytes([self.output[0] ^ 0x10]) + self.output[1:]
+            data = dma.to_kernel.popleft() if needs_input else b""
+            self.output = self.board.faults.damaged(self.kernel.command(self.words, data, dma.room))
         if self.output and not dma.armed:
             return
         if self.output:
@@ -120,8 +108,8 @@ class KernelIp:
 class Board:
     """DDR, the processor's own registers, and what the current configuration puts into the fabric."""
 
-    def __init__(self, engine: Engine, memory_bytes: int) -> None:
-        self.engine, self.faults, self.ddr = engine, Faults(), Ddr(memory_bytes)
+    def __init__(self, engine: SimulatedKernel, memory_bytes: int) -> None:
+        self.kernel, self.faults, self.ddr = engine, Faults(), Ddr(memory_bytes)
         self.processor = {IO_PLL_CTRL: IO_PLL_X45}
         self.windows: list[tuple[int, int, Model]] = []
         self.accesses: list[tuple[str, int, int]] | None = None  # ("r" or "w", address, value), when a test wants them
@@ -131,7 +119,7 @@ class Board:
         """A new configuration from a parsed .hwh: every register starts afresh."""
         makers: dict[str, Callable[[dict[str, Any]], Model]] = {
             DMA_VLNV: lambda parameters: AxiDma(self, parameters),
-            KERNEL_VLNVS[self.engine.kind]: lambda parameters: KernelIp(self, self.engine),
+            KERNEL_VLNVS[self.kernel.kind]: lambda parameters: KernelIp(self, self.kernel),
         }
         self.windows = []
         for name, ip in ip_dict.items():

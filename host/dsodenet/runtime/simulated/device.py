@@ -18,7 +18,7 @@ from pynq.pmbus import Rail, SysFSSensor
 
 from dsodenet.errors import DeviceError
 from dsodenet.runtime.simulated.board import Board
-from dsodenet.runtime.simulated.kernels import Engine
+from dsodenet.runtime.simulated.kernels import SimulatedKernel
 from dsodenet.spec import PART
 
 MEMORY_BYTES = 64 << 20
@@ -49,7 +49,7 @@ class SimulatedZcu104(Device):
     `rails` are pynq's own, on files as the kernel's hwmon shows regulators; a test may change or remove the files and the rails.
     """
 
-    def __init__(self, engine: Engine, memory_bytes: int = MEMORY_BYTES, part: str = PART) -> None:
+    def __init__(self, engine: SimulatedKernel, memory_bytes: int = MEMORY_BYTES, part: str = PART) -> None:
         super().__init__("simulated_zcu104")
         self.name, self.arch, self.part = "ZCU104 (simulated)", "aarch64", part
         self.capabilities = {"REGISTER_RW": True}
@@ -59,7 +59,7 @@ class SimulatedZcu104(Device):
         self.rails = {name: rail(Path(self._hwmon.name), name, watts) for name, watts in WATTS.items()}
 
     def close(self) -> None:
-        self.board.engine.close()
+        self.board.kernel.close()
         self._hwmon.cleanup()
 
     def read_registers(self, address: int, length: int) -> bytes:

@@ -12,7 +12,7 @@ from dsodenet.reference import Reference
 from dsodenet.runtime.accelerator import Accelerator
 from dsodenet.runtime.simulated.device import SimulatedZcu104
 from dsodenet.runtime.simulated.faults import Faults
-from dsodenet.runtime.simulated.kernels import ReferenceEngine
+from dsodenet.runtime.simulated.kernels import ReferenceKernel
 from dsodenet.runtime.simulated.memory import AxiDma
 from dsodenet.spec import PART, Params, random_images
 
@@ -42,8 +42,8 @@ def _result(name: str, value: int) -> Callable[[SimulatedZcu104], None]:
 
 def _forget_program(device: SimulatedZcu104) -> None:
     """The kernel forgets what was loaded, as after a reset."""
-    assert isinstance(device.board.engine, ReferenceEngine)
-    device.board.engine.tables = None
+    assert isinstance(device.board.kernel, ReferenceKernel)
+    device.board.kernel.tables = None
 
 
 FAULTS = {
@@ -97,7 +97,7 @@ class Trial:
 def trial(name: str, params: Params, timeout_s: float, count: int = 40) -> Trial:
     """Inject one fault into a simulated board of its own and make two calls of `count` images; timeout_s bounds each command."""
     fault = FAULTS[name]
-    device = SimulatedZcu104(ReferenceEngine(params))
+    device = SimulatedZcu104(ReferenceKernel(params))
     images = random_images(params.spec, count, 3)
     expected = Reference(params, 1).predict(images)
     logits, exception, text = expected, "", ""

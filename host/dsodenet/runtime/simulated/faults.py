@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dsodenet.contract import AP_START, BEAT_BYTES, REGISTERS
+
 
 @dataclass
 class Faults:
@@ -22,3 +24,35 @@ class Faults:
     interrupts: int = 0  # next reads of CTRL raise KeyboardInterrupt, as Ctrl-C during a wait does
     lost_accesses: int = 0  # next register accesses fail, as when the way to the board is gone
     results: dict[str, int] = field(default_factory=dict)  # result registers that read as this value
+
+    # ---- where a kernel's register file and output meet them
+
+    def before_read(self, offset: int) -> None:
+        """Before a register of the kernel is read."""
+        if offset == REGISTERS["CTRL"].offset and self.interrupts:
+            self.interrupts -= 1
+            raise KeyboardInterrupt
+
+    def read_as(self, offset: int) -> int | None:
+        """What a register of the kernel reads as, where that is not what it holds."""
+        if offset == REGISTERS["CTRL"].offset and self.busy_reads:
+            self.busy_reads -= 1
+            return AP_START
+        return next((value for name, value in self.results.items() if offset == REGISTERS[name].offset), None)
+
+    def at_start(self) -> tuple[bool, float]:
+        """(whether the command that starts now never ends, seconds by which it is late)."""
+        hangs, stall_s = self.kernel_hangs > 0, self.stall_s
+        self.kernel_hangs -= hangs
+        self.stall_s = 0.0
+        return hangs, stall_s
+
+    def damaged(self, output: bytes) -> bytes:
+        """The output of a command as it leaves the kernel."""
+        if output and self.short_packets:
+            self.short_packets -= 1
+            output = output[:-BEAT_BYTES]
+        if output and self.corrupt_words:
+            self.corrupt_words -= 1
+            output = bytes([output[0] ^ 0x10]) + output[1:]
+        return output

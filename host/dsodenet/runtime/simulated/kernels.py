@@ -1,4 +1,4 @@
-"""What computes inside the simulated kernel: the integer reference, or a kernel in a shared library; one entry of ENGINES each."""
+"""What computes inside the simulated kernel: the integer reference, or a kernel in a shared library; one entry of SIMULATED_KERNELS each."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from dsodenet.spec import MAX_STAGES, MAX_STEPS, Params, all_layers, sections
 Words = NDArray[np.uint32]  # the register file
 
 
-class Engine(Protocol):
+class SimulatedKernel(Protocol):
     """One kernel: arguments and results in `words`, one input packet, one output packet."""
 
     kind: Kind
@@ -55,7 +55,7 @@ def put(words: Words, name: str, value: int) -> None:
     words[REGISTERS[name].offset // 4] = value
 
 
-class ReferenceEngine:
+class ReferenceKernel:
     """The hls kernel's contract in Python, on the integer reference: solver and bias tables come from the host, as in hardware."""
 
     kind = Kind.HLS
@@ -161,7 +161,7 @@ def _length_status(data: bytes, expected: int) -> Status:
     return Status.SHORT_INPUT if len(data) < expected else Status.LONG_INPUT
 
 
-class LibraryEngine:
+class LibraryKernel:
     """A kernel in a shared library, behind the simulated board's registers and DMA."""
 
     def __init__(self, path: Path, params: Params, kind: Kind) -> None:
@@ -207,19 +207,19 @@ def rtl_library(params: Params, library: str | Path | None) -> Path:
     return path
 
 
-def _reference_engine(params: Params, run: Path | None, library: str | Path | None) -> Engine:
-    return ReferenceEngine(params)
+def _reference_engine(params: Params, run: Path | None, library: str | Path | None) -> SimulatedKernel:
+    return ReferenceKernel(params)
 
 
-def _csim_engine(params: Params, run: Path | None, library: str | Path | None) -> Engine:
-    return LibraryEngine(csim_library(run, library), params, Kind.HLS)
+def _csim_engine(params: Params, run: Path | None, library: str | Path | None) -> SimulatedKernel:
+    return LibraryKernel(csim_library(run, library), params, Kind.HLS)
 
 
-def _rtl_engine(params: Params, run: Path | None, library: str | Path | None) -> Engine:
-    return LibraryEngine(rtl_library(params, library), params, Kind.RTL)
+def _rtl_engine(params: Params, run: Path | None, library: str | Path | None) -> SimulatedKernel:
+    return LibraryKernel(rtl_library(params, library), params, Kind.RTL)
 
 
-ENGINES: dict[str, Callable[[Params, Path | None, str | Path | None], Engine]] = {
+SIMULATED_KERNELS: dict[str, Callable[[Params, Path | None, str | Path | None], SimulatedKernel]] = {
     "csim": _csim_engine,
     "rtl": _rtl_engine,
     "reference": _reference_engine,

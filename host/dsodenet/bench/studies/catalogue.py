@@ -1,0 +1,112 @@
+"""The studies as data: `dsodenet study NAME`.
+
+A study's module is imported when it runs, since most need torch or pynq.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from dsodenet.command import Answer, Command, argument
+from dsodenet.spec import NORMS, TABLEAUS
+
+
+def _of(module: str) -> Callable[[argparse.Namespace], Answer]:
+    """The function `run` of a module of this package."""
+
+    def run(args: argparse.Namespace) -> Answer:
+        answer: Answer = importlib.import_module(f"dsodenet.bench.studies.{module}").run(args)
+        return answer
+
+    return run
+
+
+PLOT = argument("--plot", type=Path, metavar="OUT.png", help="picture to write")
+STUDIES = {
+    "solvers": Command(
+        _of("solver_grid"),
+        "accuracy of one trained model over solvers and steps: did it solve its equation or learn its steps?",
+        "dsodenet study solvers build/my --plot build/solvers.png",
+        (
+            argument("run", type=Path, metavar="RUN", help="run folder of a trained model"),
+            argument("--data", default="digits", metavar="NAME|DIR", help="digits, or a folder of images"),
+            argument("--solvers", default=",".join(TABLEAUS), metavar="A,B", help="some of the default"),
+            argument("--n-steps", default="1,2,4,8,16,32", metavar="N,N", help="numbers of steps"),
+            PLOT,
+        ),
+    ),
+    "gradients": Command(
+        _of("gradient_study"),
+        "error, memory, time and evaluations of f of the four gradients of an ODE block",
+        "dsodenet study gradients --activation softplus --plot build/gradients.png",
+        (
+            argument("--spec", default="xs", metavar="NAME|FILE", help="spec whose first ODE block is measured"),
+            argument("--solver", default="rk4_38", metavar="NAME", help="method; rk4_38 is the one that all know"),
+            argument("--activation", default="relu,softplus", metavar="A,B", help="some of the default"),
+            argument("--n-steps", default="4,8,16,32,64", metavar="N,N", help="numbers of steps"),
+            argument("--batch", type=int, default=8, metavar="N", help="images"),
+            argument("--repeats", type=int, default=3, metavar="N", help="runs of which the shortest counts"),
+            PLOT,
+        ),
+    ),
+    "recipes": Command(
+        _of("recipe_study"),
+        "what each training recipe buys: accuracy in float and in integers over several seeds",
+        "dsodenet study recipes --only distillation,dann --plot build/recipes.png",
+        (
+            argument("--full", action="store_true", help="xs at its own size, longer, three target domains (hours)"),
+            argument("--seeds", type=int, default=3, metavar="N", help="runs of each row"),
+            argument("--only", metavar="A,B", help="groups or recipes, such as distillation,dann"),
+            argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes"),
+            argument("--out", type=Path, default=Path("build/recipes"), metavar="DIR", help="run folders"),
+            argument(
+                "--verify", action="store_true", help="instead: an epoch of every recipe on torch, cpu, csim, rtl"
+            ),
+            PLOT,
+        ),
+    ),
+    "norms": Command(
+        _of("norm_study"),
+        "normalisation inside the ODE block: each norm trained, and tested under other steps (arXiv 2004.09222)",
+        "dsodenet study norms --norms none,weight --seeds 1",
+        (
+            argument("--norms", default=",".join(NORMS), metavar="A,B", help="some of the default"),
+            argument("--solvers", default="euler", metavar="A,B", help="some of euler,rk4"),
+            argument("--spans", default="1,4", metavar="X,X", help="lengths of the time span t1 - t0"),
+            argument("--seeds", type=int, default=3, metavar="N", help="trainings of each"),
+            argument("--epochs", type=int, default=10, metavar="N", help="epochs of each"),
+        ),
+    ),
+    "host": Command(
+        _of("host_study"),
+        "the host library's share of a call, many calls, and every fault with what it raises, on the simulated board",
+        "dsodenet study host --many 1000",
+        (
+            argument("--repeats", type=int, default=500, metavar="N", help="timed calls of each batch size"),
+            argument("--many", type=int, default=10_000, metavar="N", help="calls that must leave nothing behind"),
+        ),
+    ),
+    "ladder": Command(
+        _of("ladder_grid"),
+        "the bit-exact ladder over a grid of specs, solvers and step counts; saturated words are counted",
+        "dsodenet study ladder --cases xs,w4",
+        (
+            argument("--cases", metavar="A,B", help="some cases instead of all"),
+            argument("--seed", type=int, default=0, metavar="N", help="random seed"),
+        ),
+    ),
+    "reference": Command(
+        _of("reference_speed"),
+        "speed of the integer reference, beside plain sgemm of the same multiply-accumulates",
+        "dsodenet study reference --spec l",
+        (
+            argument("--spec", default="l", metavar="NAME|FILE", help="size or spec JSON file"),
+            argument("--batch", type=int, default=16, metavar="N", help="images"),
+            argument("--repeats", type=int, default=5, metavar="N", help="runs of which the shortest counts"),
+        ),
+    ),
+}

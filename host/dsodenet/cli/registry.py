@@ -1,0 +1,291 @@
+"""Every command of `dsodenet`, as data."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+from dsodenet.bench import BACKENDS, DEFAULT
+from dsodenet.cli import commands
+from dsodenet.cli.arguments import (
+    TRAINING,
+    checked_lanes,
+    parse_axis,
+    parse_batches,
+    parse_limit,
+    parse_own_run,
+    parse_run,
+    parse_steps,
+)
+from dsodenet.command import Command, argument
+from dsodenet.exploration import LIMITS, OBJECTIVES, Space
+from dsodenet.ladder import LADDER
+from dsodenet.runtime.simulated import SIMULATED_KERNELS
+from dsodenet.spec import KERNELS, SIZES
+
+RUN = argument("run", type=parse_own_run, metavar="RUN", help="run folder")
+MODEL = argument(
+    "run", type=parse_run, metavar="RUN", help="run folder, or zoo:NAME for a model that comes with the package"
+)
+LANES = argument("--lanes", type=checked_lanes, metavar="PxIxO", help="lanes of the rtl kernel instead of the spec's")
+SOLVER = (
+    argument(
+        "--n-steps", type=parse_steps, metavar="N", help="solver steps, for all ODE blocks or one number each: 4,4,8"
+    ),
+    argument("--solver", metavar="NAME", help="solver method instead of the spec's"),
+)
+SIMULATE_WITH = argument(
+    "--simulate-with",
+    choices=list(SIMULATED_KERNELS),
+    help="what computes inside zcu104-sim instead of the kernel of the spec; reference needs no compiler",
+)
+DATA_HELP = "digits, digits-blend, digits-rotated or digits-inverted, or a folder of images or standard files"
+SPEC_HELP = f"{', '.join(SIZES)}, or a spec JSON file"
+COMMANDS = {
+    "spec": Command(
+        commands.print_spec,
+        "print a complete spec JSON, to edit",
+        "dsodenet spec xs > my.json",
+        (argument("spec", metavar="NAME|FILE", help=SPEC_HELP),),
+    ),
+    "train": Command(
+        commands.train_run,
+        "train a model: float, then quantisation-aware",
+        "dsodenet train --spec xs --recipe dann --target build/camera --out build/adapted",
+        (
+            argument("--spec", required=True, metavar="NAME|FILE", help=SPEC_HELP),
+            argument("--out", required=True, type=Path, metavar="RUN", help="run folder to write"),
+            argument("--data", default="digits", metavar="NAME|DIR", help=f"{DATA_HELP}"),
+            argument("--recipe", default="supervised", metavar="NAME", help="one of `dsodenet recipes`"),
+            argument(
+                "--teacher", metavar="NAME|RUN,...", help="teachers to train, by name, or trained ones, by run folder"
+            ),
+            argument(
+                "--target", metavar="NAME|DIR", help="domain to adapt to, or to be measured on: a data set like --data"
+            ),
+            argument(
+                "--resume", action="store_true", help="go on with the training that RUN holds unfinished, if it does"
+            ),
+            *TRAINING,
+            argument("--weight-bits", type=int, metavar="N", help="bits of the weights instead of the spec's"),
+        ),
+    ),
+    "recipes": Command(
+        commands.list_recipes,
+        "list the training recipes, and the teachers that they may name",
+        "dsodenet recipes",
+        (),
+    ),
+    "zoo": Command(
+        commands.list_zoo,
+        "list the models that come with the package",
+        "dsodenet zoo",
+    ),
+    "export": Command(
+        commands.export_run,
+        "write integers, formats and QONNX of a trained run",
+        "dsodenet export build/digits",
+        (RUN,),
+    ),
+    "lower": Command(
+        commands.lower_run,
+        "generate the HLS C++ kernel and compile its C simulation",
+        "dsodenet lower build/digits",
+        (RUN,),
+    ),
+    "verify": Command(
+        commands.verify_run,
+        "compare every backend with the integer reference, word for word",
+        "dsodenet verify build/digits --backends torch,cpu,csim,rtl,zcu104-sim --images 64",
+        (
+            MODEL,
+            argument("--backends", default=",".join(LADDER), metavar="A,B", help="rungs"),
+            argument("--images", default="16", metavar="N|FILE", help="number of test images, or a .npy file"),
+            SIMULATE_WITH,
+            *SOLVER,
+        ),
+    ),
+    "run": Command(
+        commands.run_images,
+        "run images through a backend",
+        "dsodenet run build/digits --backend zcu104-sim --input X.npy --output Y.npy",
+        (
+            MODEL,
+            argument("--backend", required=True, metavar="B", help="cpu, csim, rtl, zcu104-sim or zcu104"),
+            argument(
+                "--input",
+                required=True,
+                type=Path,
+                metavar="X.npy",
+                help="uint8, or float in [0, 1], (N, channels, H, W)",
+            ),
+            argument(
+                "--output", required=True, type=Path, metavar="Y.npy", help="int32 logits; their scale goes to Y.json"
+            ),
+            SIMULATE_WITH,
+            *SOLVER,
+        ),
+    ),
+    "estimate": Command(
+        commands.estimate_costs,
+        "cycles, latency, multiply-accumulates and parameters, with no tool and no build",
+        "dsodenet estimate l --lanes 3x16x64",
+        (
+            argument("model", metavar="RUN|SPEC", help=f"run folder, zoo:NAME, {SPEC_HELP}"),
+            LANES,
+            *SOLVER,
+        ),
+    ),
+    "explore": Command(
+        commands.explore_specs,
+        "search for a smaller or faster model that is accurate enough",
+        "dsodenet explore xs --objective cycles --limit DSP=0.6 --trials 40 --out build/explore --final",
+        (
+            argument("spec", metavar="SPEC", help=f"where the search starts: {SPEC_HELP}"),
+            argument("--objective", default="cycles", metavar="NAME", help=f"one of {', '.join(OBJECTIVES)}"),
+            argument(
+                "--limit",
+                type=parse_limit,
+                action="append",
+                default=[],
+                metavar="NAME=NUMBER",
+                help="most that may be used: a share of the device, such as DSP=0.6, or a number, such as "
+                "cycles=11000; several may be given "
+                f"(default {', '.join(f'{name}={share}' for name, share in LIMITS.items())})",
+            ),
+            argument(
+                "--accuracy",
+                type=float,
+                metavar="A",
+                help="least accuracy, 0 to 1 (default: that of SPEC in the search)",
+            ),
+            argument(
+                "--axis",
+                type=parse_axis,
+                action="append",
+                default=[],
+                metavar="NAME=A,B",
+                help="choices of an axis instead of the usual ones: "
+                + ", ".join(field.name for field in fields(Space)),
+            ),
+            argument(
+                "--kernel",
+                choices=KERNELS,
+                default="rtl",
+                help="the kernel whose cycles and resources count",
+            ),
+            argument("--trials", type=int, default=32, metavar="N", help="finished trials in the end"),
+            argument(
+                "--epochs",
+                type=int,
+                default=10,
+                metavar="N",
+                help="float epochs of a trial; 0 only estimates",
+            ),
+            argument(
+                "--qat-epochs",
+                type=int,
+                default=3,
+                metavar="N",
+                help="quantisation-aware epochs of a trial",
+            ),
+            argument("--data", default="digits", metavar="NAME|DIR", help="digits, or a folder of images"),
+            argument("--seed", type=int, default=0, metavar="N", help="random seed"),
+            argument("--workers", type=int, default=1, metavar="N", help="processes"),
+            argument(
+                "--out",
+                type=Path,
+                required=True,
+                metavar="DIR",
+                help="folder of the search; one that is there is resumed",
+            ),
+            argument(
+                "--final",
+                action="store_true",
+                help="choose by several trainings of what looks accurate enough, then train the choice and SPEC in "
+                "full and simulate both",
+            ),
+            argument(
+                "--final-seeds",
+                type=int,
+                default=3,
+                metavar="N",
+                help="seeds of the trainings that --final makes",
+            ),
+            argument("--plot", type=Path, metavar="OUT.png", help="picture to write"),
+        ),
+    ),
+    "bench": Command(
+        commands.bench_model,
+        "compare the accelerator with software on this processor, each figure measured, simulated or estimated",
+        "dsodenet bench l --json build/bench.json --plot build/bench.png",
+        (
+            argument("model", metavar="RUN|SPEC", help=f"run folder, zoo:NAME; or, with random weights, {SPEC_HELP}"),
+            argument(
+                "--backends",
+                type=lambda text: tuple(text.split(",")),
+                metavar="A,B",
+                help=f"some of {', '.join(BACKENDS)} (default {','.join(DEFAULT)}; rtl only where its simulation is "
+                "quick)",
+            ),
+            LANES,
+            argument("--batches", type=parse_batches, default=(1, 16), metavar="N,N", help="images of a call"),
+            argument("--repeats", type=int, default=11, metavar="N", help="timed calls of each path"),
+            argument("--plot", type=Path, metavar="OUT.png", help="picture to write"),
+        ),
+    ),
+    "overlay": Command(
+        commands.build_overlay,
+        "build the bitstream with Vivado (and Vitis HLS)",
+        "dsodenet overlay build/digits --kernel hls",
+        (
+            MODEL,
+            argument(
+                "--kernel",
+                required=True,
+                choices=KERNELS,
+                help="hls: this model's own kernel; rtl: the engine for any model",
+            ),
+            argument(
+                "--out",
+                type=Path,
+                metavar="DIR",
+                help="folder for .bit, .hwh and .json (default RUN; needed with zoo:NAME)",
+            ),
+            argument(
+                "--package",
+                type=Path,
+                metavar="WHEEL",
+                help="also write one archive to copy to the board, with this wheel",
+            ),
+            argument(
+                "--inputs-only",
+                action="store_true",
+                help="write what the tools read, for another machine that has them",
+            ),
+        ),
+    ),
+    "selftest": Command(
+        commands.test_board,
+        "test a board: registers, memory, transfers, errors, known images",
+        "dsodenet selftest --board sim",
+        (
+            argument("--board", default="sim", metavar="B", help="sim (the default) or zcu104"),
+            argument("--overlay", type=Path, metavar="FILE.bit", help="overlay to test, with .hwh and .json beside it"),
+            argument(
+                "--simulate-with",
+                choices=("reference", "rtl"),
+                help="what computes on the simulated board instead of the reference: rtl is simulated by Verilator",
+            ),
+        ),
+    ),
+    "demo": Command(
+        commands.run_demo,
+        "train on real digits, lower, run on the simulated ZCU104, and prove that every rung agrees",
+        "dsodenet demo --epochs 3",
+        (
+            argument("--out", type=Path, default=Path("build/demo"), metavar="RUN", help="run folder"),
+            argument("--epochs", type=int, metavar="N", help="epochs of the float stage, for a quick look"),
+        ),
+    ),
+}
