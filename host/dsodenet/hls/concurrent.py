@@ -76,10 +76,12 @@ def make_concurrent(folder: Path) -> None:
         edits: list[tuple[int, str]] = []
         for region in source.regions:
             edits += _region_edits(kernel, region)
+        blocks = {f.body.start_byte: f.body for f in source.functions} | {r.block.start_byte: r.block for r in source.regions}
+        edits += [edit for block in blocks.values() for edit in _depths(block)]
         if source.path.parts[0] in ("include", "kernel.cpp", "kernel.h"):
-            blocks = [(node, True) for node in _namespaces(source.tree.root_node)]
-            blocks += [(f.body, False) for f in source.functions if f in watched]
-            for block, outside in blocks:
+            places = [(node, True) for node in _namespaces(source.tree.root_node)]
+            places += [(f.body, False) for f in source.functions if f in watched]
+            for block, outside in places:
                 for child in block.children:
                     edits += [(child.end_byte, _watch(v, outside)) for v in variables(child) if _is_memory(v)]
         if edits:
@@ -108,18 +110,27 @@ def _watch(variable: Variable, outside: bool) -> str:
     return f' {storage}csim::memory {variable.name}_memory("{variable.name}", {variable.name});'
 
 
-def _region_edits(kernel: KernelSources, region: Region) -> list[tuple[int, str]]:
-    block = region.block
-    depths = [
-        f"csim::set_depth({name.strip()}, {depth}); "
+def _depths(block: Node) -> list[tuple[int, str]]:
+    """The depth that pragmas of a block state, given to each stream behind its declaration."""
+    stated = {
+        name.strip(): depth
         for pragma in pragmas(block, "STREAM")
         if (depth := pragma.option("depth"))
         for name in (pragma.option("variable") or "").split(",")
-        if name.strip()
+    }
+    return [
+        (child.end_byte, f" csim::set_depth({v.name}, {stated[v.name]});")
+        for child in block.children
+        for v in variables(child)
+        if v.stream and not v.reference and v.name in stated
     ]
+
+
+def _region_edits(kernel: KernelSources, region: Region) -> list[tuple[int, str]]:
+    block = region.block
     edits = [
         (block.start_byte + 1, f' csim::region dsodenet_region("{region.function.path}");'),
-        (block.end_byte - 1, "".join(depths) + "dsodenet_region.run(); "),
+        (block.end_byte - 1, "dsodenet_region.run(); "),
     ]
     for child in block.children:
         statement = unlabelled(child)
