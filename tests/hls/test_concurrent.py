@@ -125,8 +125,14 @@ FAULTS = {
         9,
         r"'common' element 0 is read by process kernel/read_common while another process of the same pass writes it",
     ),
-    "a table that was never loaded": (10, r"'table' element 5 is read by process kernel/look_up before anything was written"),
-    "a stream with two writers": (11, r"stream m_axis is written by process kernel/leave(#2)? and by process kernel/leave"),
+    "a table that was never loaded": (
+        10,
+        r"'table' element 5 is read by process kernel/look_up before anything was written",
+    ),
+    "a stream with two writers": (
+        11,
+        r"stream m_axis is written by process kernel/leave(#2)? and by process kernel/leave",
+    ),
     "words that nobody reads": (12, r"stream kernel/b still holds 8 words when its region ends"),
 }
 
@@ -140,5 +146,7 @@ def test_planted_fault(name: str, library: KernelLibrary) -> None:
 
 
 def test_input_that_ends_early_is_a_deadlock(library: KernelLibrary) -> None:
-    with pytest.raises(DeviceError, match=r"(?s)kernel/source: waits to read from stream s_axis.*s_axis: holds 0, 7 written, 7 read"):
+    with pytest.raises(
+        DeviceError, match=r"(?s)kernel/source: waits to read from stream s_axis.*s_axis: holds 0, 7 written, 7 read"
+    ):
         run(library, 1, WORDS[:7], 8)

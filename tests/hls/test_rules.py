@@ -240,11 +240,7 @@ FAULTS = {
         "}\n"
     ),
     "loop-bound: no bound": (
-        "static unsigned work(unsigned n) {\n"
-        "    while (n % 3) // <-\n"
-        "        n++;\n"
-        "    return n;\n"
-        "}\n"
+        "static unsigned work(unsigned n) {\n    while (n % 3) // <-\n        n++;\n    return n;\n}\n"
     ),
     "loop-bound: a second exit": (
         "static unsigned work(const int table[8]) {\n"
@@ -256,10 +252,7 @@ FAULTS = {
         "}\n"
     ),
     "loop-bound: a bound that moves": (
-        "static void work(unsigned n) {\n"
-        "    for (unsigned i = 0; i < n; i++)\n"
-        "        n -= 2; // <-\n"
-        "}\n"
+        "static void work(unsigned n) {\n    for (unsigned i = 0; i < n; i++)\n        n -= 2; // <-\n}\n"
     ),
     "no-recursion": (
         "static unsigned odd(unsigned n);\n"

@@ -1,10 +1,15 @@
 """The hls kernel: C++ of one model through hls4ml, its C simulation, and what it costs."""
 
+from dsodenet.hls.concurrent import concurrent_library
 from dsodenet.hls.costs import hls_cycles, hls_resources
 from dsodenet.hls.lowering import csim_library, find_compiler, lower, lowered_folder
+from dsodenet.hls.rules import Finding, check_rules
 from dsodenet.lazy import lazy_names
 
 __all__ = [
+    "Finding",
+    "check_rules",
+    "concurrent_library",
     "convert_network",
     "csim_library",
     "find_compiler",

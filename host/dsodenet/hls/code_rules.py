@@ -21,7 +21,11 @@ def interface_on_top(kernel: KernelSources) -> Breach:
             continue
         for node in walk(function.body):
             for pragma in pragmas(node, "INTERFACE"):
-                yield function.file, pragma.node, f"INTERFACE in {function.path}, which is not the top function {kernel.top}"
+                yield (
+                    function.file,
+                    pragma.node,
+                    f"INTERFACE in {function.path}, which is not the top function {kernel.top}",
+                )
 
 
 def loop_bound(kernel: KernelSources) -> Breach:
@@ -81,7 +85,8 @@ def _leaves(node: Node, loop: Node) -> bool:
 def no_recursion(kernel: KernelSources) -> Breach:
     own = set(kernel.functions)
     graph = {
-        f: {callee: found for found in kernel.calls(f) for callee in kernel.callees(found) if callee in own} for f in own
+        f: {callee: found for found in kernel.calls(f) for callee in kernel.callees(found) if callee in own}
+        for f in own
     }
 
     def reaches(start: Function, goal: Function, seen: set[Function]) -> bool:
@@ -108,7 +113,9 @@ def no_dynamic_memory(kernel: KernelSources) -> Breach:
                 yield function.file, node, f"{function.path} allocates memory: '{text(node)}'"
             elif kind is not None and (found := CONTAINERS.search(text(kind))):
                 yield function.file, node, f"{function.path} uses {found[0]}, which allocates memory"
-            elif node.type in ("throw_statement", "try_statement") or (node.type == "virtual" and node.child_count == 0):
+            elif node.type in ("throw_statement", "try_statement") or (
+                node.type == "virtual" and node.child_count == 0
+            ):
                 yield function.file, node, f"{function.path} uses {node.type.split('_')[0]}, which is not synthesised"
 
 
@@ -163,4 +170,3 @@ def aggregate_structs(kernel: KernelSources) -> Breach:
                         variable.node,
                         f"'{variable.name}' of {function.path} is an array of struct {struct.name} without #pragma HLS AGGREGATE",
                     )
-

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dsodenet.files import source_folder
-from dsodenet.hls.cplusplus import Call, Node, Region, Variable, call_of, pragmas, unlabelled, variables
+from dsodenet.hls.cplusplus import Call, Function, Node, Region, Variable, call_of, pragmas, unlabelled, variables
 from dsodenet.hls.kernel_sources import KernelSources
 from dsodenet.hls.lowering import CXX_FLAGS, _run, find_compiler, lowered_folder
 from dsodenet.hls.region_rules import by_value, target
@@ -44,12 +44,18 @@ def build_concurrent(folder: Path, library: Path, progress: Callable[[str], None
     compiler = find_compiler()
     with tempfile.TemporaryDirectory(dir=library.parent, prefix=".concurrent-") as name:
         place = Path(name)
-        shutil.copytree(folder, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.so", ".concurrent-*", "csim"))
+        shutil.copytree(
+            folder, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.so", ".concurrent-*", "csim")
+        )
         simulator = source_folder("hls") / "csim"
         shutil.copytree(simulator, place / "include" / "csim")
         make_concurrent(place)
-        includes = [f"-I{part}" for part in (".", "include/csim/concurrent", "include", "include/csim", "include/ap_types")]
-        sections = sorted(str(path.relative_to(place)) for path in place.glob("*/firmware/*.cpp") if "test" not in path.stem)
+        includes = [
+            f"-I{part}" for part in (".", "include/csim/concurrent", "include", "include/csim", "include/ap_types")
+        ]
+        sections = sorted(
+            str(path.relative_to(place)) for path in place.glob("*/firmware/*.cpp") if "test" not in path.stem
+        )
 
         def compile_one(source: str) -> str:
             watched = WATCHED if source == "kernel.cpp" else ()
@@ -69,16 +75,16 @@ def build_concurrent(folder: Path, library: Path, progress: Callable[[str], None
 def make_concurrent(folder: Path) -> None:
     """Turn every region in `folder` into concurrent processes, in place. Lines keep their numbers."""
     kernel = KernelSources(folder)
-    inner = {region.function for region in kernel.regions}
-    callees = {f for region in kernel.regions for found in region.calls for f in kernel.callees(found)}
-    watched = {f for f in kernel.functions if f in inner or f in callees or f.name == kernel.top}
+    watched = _around_regions(kernel)
     for source in kernel.checked:
         edits: list[tuple[int, str]] = []
         for region in source.regions:
             edits += _region_edits(kernel, region)
-        blocks = {f.body.start_byte: f.body for f in source.functions} | {r.block.start_byte: r.block for r in source.regions}
+        blocks = {f.body.start_byte: f.body for f in source.functions} | {
+            r.block.start_byte: r.block for r in source.regions
+        }
         edits += [edit for block in blocks.values() for edit in _depths(block)]
-        if source.path.parts[0] in ("include", "kernel.cpp", "kernel.h"):
+        if "firmware" not in source.path.parts:
             places = [(node, True) for node in _namespaces(source.tree.root_node)]
             places += [(f.body, False) for f in source.functions if f in watched]
             for block, outside in places:
@@ -89,6 +95,16 @@ def make_concurrent(folder: Path) -> None:
             for offset, addition in sorted(edits, key=lambda edit: edit[0], reverse=True):
                 content = content[:offset] + addition.encode() + content[offset:]
             (folder / source.path).write_bytes(content)
+
+
+def _around_regions(kernel: KernelSources) -> set[Function]:
+    """The regions, their processes and whatever calls them: the functions whose memories live longer than a pixel."""
+    found = {region.function for region in kernel.regions} | {f for f in kernel.functions if f.name == kernel.top}
+    found |= {f for region in kernel.regions for call in region.calls for f in kernel.callees(call)}
+    calls = {f: {callee for call in kernel.calls(f) for callee in kernel.callees(call)} for f in kernel.functions}
+    while callers := {f for f, callees in calls.items() if f not in found and callees & found}:
+        found |= callers
+    return found
 
 
 def _namespaces(node: Node) -> list[Node]:
@@ -161,4 +177,3 @@ def _uses(kernel: KernelSources, region: Region, found: Call) -> list[str]:
         constant = all(f.parameters[index].const for f in kernel.callees(found)) and bool(kernel.callees(found))
         add(name, SAMPLE if copied else READ if constant else READ | WRITE)
     return uses
-

@@ -155,7 +155,9 @@ class Pragma:
     node: Node
 
     def option(self, name: str) -> str | None:
-        found = re.search(rf"\b{name}\s*=\s*([^=]*?)(?=\s+\w+\s*=|\s+(?:complete|block|cyclic|off)\b|\s*$)", self.options)
+        found = re.search(
+            rf"\b{name}\s*=\s*([^=]*?)(?=\s+\w+\s*=|\s+(?:complete|block|cyclic|off)\b|\s*$)", self.options
+        )
         return found[1].strip() if found else None
 
 
@@ -195,7 +197,13 @@ def call_of(statement: Node) -> Call | None:
 def call(node: Node, statement: Node) -> Call:
     function = node.child_by_field_name("function")
     last = function
-    while last.type in ("qualified_identifier", "field_expression", "template_function", "template_method", "dependent_name"):
+    while last.type in (
+        "qualified_identifier",
+        "field_expression",
+        "template_function",
+        "template_method",
+        "dependent_name",
+    ):
         below = last.child_by_field_name("name") or last.child_by_field_name("field")
         if below is None:
             below = last.named_children[-1]

@@ -147,7 +147,18 @@ def _last_argument(type_text: str) -> str:
 
 def _arithmetic(expression: str) -> int | None:
     """The value of integers with + - * / % << >> and parentheses."""
-    operators = (ast.Expression, ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Mod, ast.LShift, ast.RShift, ast.Constant)
+    operators = (
+        ast.Expression,
+        ast.BinOp,
+        ast.Add,
+        ast.Sub,
+        ast.Mult,
+        ast.Div,
+        ast.Mod,
+        ast.LShift,
+        ast.RShift,
+        ast.Constant,
+    )
     try:
         tree = ast.parse(expression.strip(), mode="eval")
         if not all(isinstance(node, operators) for node in ast.walk(tree)):

@@ -55,7 +55,11 @@ def one_process(kernel: KernelSources) -> Breach:
                 memory = variable is not None and bool(variable.pointers or variable.dimensions)
                 copied = by_value(kernel, found, index, variable)
                 if memory or not copied:
-                    reads = copied or bool(callees := kernel.callees(found)) and all(f.parameters[index].const for f in callees)
+                    reads = (
+                        copied
+                        or bool(callees := kernel.callees(found))
+                        and all(f.parameters[index].const for f in callees)
+                    )
                     names[name] = names.get(name, False) or not reads
             if (place := target(found)) is not None and (name := region.root(place)) is not None:
                 names[name] = True
@@ -161,7 +165,10 @@ def pointer_to_pointer(kernel: KernelSources) -> Breach:
     """Parameters of regions and processes that are pointers to pointers, also as a struct that holds a reference."""
     seen: list[Function] = []
     for region in kernel.regions:
-        seen += [region.function, *(f for found in region.calls for f in kernel.callees(found) if f in kernel.functions)]
+        seen += [
+            region.function,
+            *(f for found in region.calls for f in kernel.callees(found) if f in kernel.functions),
+        ]
     for function in dict.fromkeys(seen):
         for parameter in function.parameters:
             depth = parameter.pointers + parameter.reference

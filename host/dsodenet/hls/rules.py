@@ -41,7 +41,10 @@ class Finding:
         return f"{self.file}:{self.line}: {self.rule}: {self.sentence} ({self.paragraph})"
 
 
-BODY, LIST = "UG1399 Canonical Body", "AMD hls-dataflow rule"  # the guide, and the list of its dataflow compiler's authors
+BODY, LIST = (
+    "UG1399 Canonical Body",
+    "AMD hls-dataflow rule",
+)  # the guide, and the list of its dataflow compiler's authors
 RULES = (
     Rule("one-process", f"{BODY}, item 2.1; {LIST} 6.1 to 6.3, 10.3 and 10.4; HLS 200-977", region_rules.one_process),
     Rule("void-process", f"{BODY}, item 2.3", region_rules.void_process),
