@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsodenet.hls.cplusplus import LOOPS, Function, Node, call, pragmas, text, walk
+from dsodenet.hls.cplusplus import LOOPS, Node, call, pragmas, text, walk
 from dsodenet.hls.kernel_sources import KernelSources, declarations
+from dsodenet.hls.source_file import Function
 
 Breach = Iterator[tuple[Path, Node, str]]
 PARTITION_LIMIT = 1024  # elements of one array that become registers
@@ -31,7 +32,7 @@ def interface_on_top(kernel: KernelSources) -> Breach:
 def loop_bound(kernel: KernelSources) -> Breach:
     """Loops with a bound that changes while they run, with more than one exit, or without any bound.
 
-    A loop whose end depends on data is allowed where each pass waits for a stream: that is how a packet is read to its end.
+    A loop whose end depends on data may wait for a stream in each pass: that is how a packet is read to its end.
     """
     for function in kernel.functions:
         for node in walk(function.body):
@@ -128,7 +129,7 @@ def _synthesised(node: Node) -> Iterator[Node]:
 
 
 def partition_limit(kernel: KernelSources) -> Breach:
-    """Complete partitions of arrays whose size is known and above the limit. Sizes that templates leave open are not judged."""
+    """Complete partitions of arrays whose size is known and above the limit; sizes that templates leave open pass."""
     for function in kernel.functions:
         arrays = {v.name: v for v in (*function.parameters, *declarations(function.body)) if v.dimensions}
         for node in walk(function.body):
@@ -168,5 +169,6 @@ def aggregate_structs(kernel: KernelSources) -> Breach:
                     yield (
                         function.file,
                         variable.node,
-                        f"'{variable.name}' of {function.path} is an array of struct {struct.name} without #pragma HLS AGGREGATE",
+                        f"'{variable.name}' of {function.path} is an array of struct {struct.name} "
+                        "without #pragma HLS AGGREGATE",
                     )

@@ -1,7 +1,7 @@
-"""The concurrent C simulation: every process of a dataflow region at once, streams with the depth that their pragma states.
+"""The concurrent C simulation: every process of a dataflow region at once, streams with the depth of their pragma.
 
-The kernel's own C++ is compiled. A copy of it gets, around each call of a region, what makes the call a process, and beside each
-memory what watches it; no statement of the kernel changes. hls/csim/concurrent holds the scheduler.
+The kernel's own C++ is compiled. A copy of it gets, around each call of a region, what makes the call a process, and
+beside each memory what watches it; no statement of the kernel changes. hls/csim/concurrent holds the scheduler.
 """
 
 from __future__ import annotations
@@ -14,20 +14,22 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dsodenet.files import source_folder
-from dsodenet.hls.cplusplus import Call, Function, Node, Region, Variable, call_of, pragmas, unlabelled, variables
+from dsodenet.hls.cplusplus import Call, Node, Variable, call_of, pragmas, unlabelled, variables
 from dsodenet.hls.kernel_sources import KernelSources
 from dsodenet.hls.lowering import CXX_FLAGS, _run, find_compiler, lowered_folder
 from dsodenet.hls.region_rules import by_value, target
+from dsodenet.hls.source_file import Function, Region
 
 LIBRARY = "libdsodenet_concurrent.so"
 SIMULATOR = ("csim.cpp", "concurrent/processes.cpp", "concurrent/memories.cpp")
 SAMPLE, READ, WRITE = 1, 2, 4  # csim::mode
-# The compiler calls a function before each access to memory; the simulator brings these functions, not the compiler's run time.
+# The compiler calls a function before each access to memory. The simulator brings these functions in place of the
+# compiler's run time.
 WATCHED = ("-fsanitize=thread", "--param=tsan-instrument-func-entry-exit=0", "-fno-threadsafe-statics")
 
 
 def concurrent_library(run: str | Path, progress: Callable[[str], None] = lambda step: None) -> Path:
-    """The concurrent simulation of a lowered run, compiled when it is asked for first; it is opened as the C simulation is.
+    """The concurrent simulation of a lowered run, compiled when it is first asked for; opened as the C simulation is.
 
     RunError without a lowered kernel that fits the run, ToolError without a compiler or tree-sitter.
     """
@@ -64,7 +66,7 @@ def build_concurrent(folder: Path, library: Path, progress: Callable[[str], None
             progress(f"g++ {Path(source).stem}, concurrent")
             return item
 
-        # The kernel comes first: of what several files compile, the linker takes the first, and that must be the watched one.
+        # The kernel comes first: of what several files compile, the linker takes the first, which must be watched.
         sources = ("kernel.cpp", *(f"include/csim/{part}" for part in SIMULATOR), *sections)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             objects = list(pool.map(compile_one, sources))

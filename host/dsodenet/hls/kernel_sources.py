@@ -10,16 +10,16 @@ from functools import cached_property
 from pathlib import Path
 
 from dsodenet.errors import RunError
-from dsodenet.hls.cplusplus import Call, Function, Node, Region, Source, Struct, Variable, call, text, variables, walk
+from dsodenet.hls.cplusplus import Call, Node, Variable, call, text, variables, walk
+from dsodenet.hls.source_file import Function, Region, Source, Struct
 
 TOP = "dsodenet_hls"
-# hls4ml's templates are read to know what a section calls. They are not checked: hls4ml's project synthesises them, and a finding
-# there is not ours to mend.
+# hls4ml's templates are read to know what a section calls. They are not checked: a finding there is not ours to mend.
 TEMPLATES = "include/nnet_utils"
 
 
 class KernelSources:
-    """The C++ of RUN/hls. checked: kernel.cpp, our headers and the functions of the sections; templates: hls4ml's headers."""
+    """The C++ of RUN/hls. checked: kernel.cpp, our headers, the sections; templates: hls4ml's headers."""
 
     def __init__(self, folder: Path, top: str = TOP) -> None:
         self.folder, self.top = folder, top
@@ -85,7 +85,7 @@ class KernelSources:
         return exact or named
 
     def calls(self, function: Function) -> Iterator[Call]:
-        """The calls in a function, but not those of methods of hls::stream and other types that are not the kernel's."""
+        """The calls in a function, but not those of methods of hls::stream and of other types that are not ours."""
         types = {v.name: v.type for v in function.parameters}
         for node in walk(function.body):
             types |= {v.name: v.type for v in variables(node)}

@@ -6,21 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsodenet.hls.cplusplus import (
-    LOOPS,
-    Call,
-    Function,
-    Node,
-    Region,
-    Variable,
-    call_of,
-    pragmas,
-    root,
-    text,
-    unlabelled,
-    walk,
-)
+from dsodenet.hls.cplusplus import LOOPS, Call, Node, Variable, call_of, pragmas, root, text, unlabelled, walk
 from dsodenet.hls.kernel_sources import KernelSources, declarations
+from dsodenet.hls.source_file import Function, Region
 
 Breach = Iterator[tuple[Path, Node, str]]
 NAMES = ("identifier", "qualified_identifier", "number_literal", "true", "false", "char_literal", "string_literal")
@@ -41,8 +29,8 @@ def by_value(kernel: KernelSources, found: Call, index: int, variable: Variable 
 def one_process(kernel: KernelSources) -> Breach:
     """Variables that too many processes of a region use.
 
-    A stream of the region and an array of it have one writer and one reader, the writer first. An argument or a global belongs to
-    one process: newer tools let two read an array that nobody writes, older ones do not.
+    A stream of the region and an array of it have one writer and one reader, the writer first. An argument or a global
+    belongs to one process: newer tools let two read an array that nobody writes, older ones do not.
     """
     for region in kernel.regions:
         users: dict[str, list[tuple[Call, bool]]] = defaultdict(list)  # the call, and whether it may write
@@ -55,10 +43,8 @@ def one_process(kernel: KernelSources) -> Breach:
                 memory = variable is not None and bool(variable.pointers or variable.dimensions)
                 copied = by_value(kernel, found, index, variable)
                 if memory or not copied:
-                    reads = (
-                        copied
-                        or bool(callees := kernel.callees(found))
-                        and all(f.parameters[index].const for f in callees)
+                    reads = copied or (
+                        bool(callees := kernel.callees(found)) and all(f.parameters[index].const for f in callees)
                     )
                     names[name] = names.get(name, False) or not reads
             if (place := target(found)) is not None and (name := region.root(place)) is not None:
@@ -83,7 +69,8 @@ def one_process(kernel: KernelSources) -> Breach:
                 yield (
                     region.function.file,
                     calls[0][0].statement,
-                    f"'{name}' is read by {calls[0][0].callee} before {calls[1][0].callee} writes it in {region.function.path}",
+                    f"'{name}' is read by {calls[0][0].callee} before {calls[1][0].callee} writes it "
+                    f"in {region.function.path}",
                 )
 
 
@@ -157,7 +144,8 @@ def named_arguments(kernel: KernelSources) -> Breach:
                     yield (
                         function.file,
                         argument,
-                        f"argument '{text(argument)}' of region {found.callee} is a row chosen at run time; copy the row first",
+                        f"argument '{text(argument)}' of region {found.callee} is a row chosen at run time; "
+                        "copy the row first",
                     )
 
 
@@ -231,7 +219,8 @@ def dataflow_loop(kernel: KernelSources) -> Breach:
             yield (
                 region.function.file,
                 region.loop,
-                f"the loop of the region in {region.function.path} is not the only statement there, counting up to a constant or an argument",
+                f"the loop of the region in {region.function.path} is not the only statement there, "
+                "counting up to a constant or an argument",
             )
     for function, found, region_function in _region_calls(kernel):
         loop = _loop_around(found.node, function)
@@ -239,8 +228,8 @@ def dataflow_loop(kernel: KernelSources) -> Breach:
             yield (
                 function.file,
                 loop,
-                f"{function.path} calls region {region_function.path} in a loop that does not just count up to a constant or an "
-                "argument, so that its passes cannot overlap",
+                f"{function.path} calls region {region_function.path} in a loop that does not just "
+                "count up to a constant or an argument, so that its passes cannot overlap",
             )
 
 
@@ -274,7 +263,7 @@ def stream_depth(kernel: KernelSources) -> Breach:
 def static_state(kernel: KernelSources) -> Breach:
     """State that several processes would share. One process may keep state from call to call: the vendor's rule 6.4.
 
-    Memory that outlives a process: static channels, globals of two processes, a process with static locals called twice.
+    Found are static channels, globals of two processes, and processes with static locals that are called twice.
     """
     users: dict[str, list[tuple[Region, Call]]] = defaultdict(list)
     calls: dict[str, list[tuple[Region, Call]]] = defaultdict(list)

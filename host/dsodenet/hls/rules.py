@@ -1,7 +1,8 @@
-"""The documented rules of Vitis HLS 2024.1 to 2025.2 that C simulation cannot show, checked on a generated kernel before any synthesis.
+"""The documented rules of Vitis HLS 2024.1 to 2025.2 that C simulation cannot show, checked on a generated kernel.
 
-Vitis HLS is not run here: each rule cites the paragraph that it was written from. UG1399 is the user guide, UG1448 the guide to its
-messages; "AMD hls-dataflow" is the list of canonical dataflow's rules in AMD's repository ross-ai-assistant (skills/hls-dataflow).
+Vitis HLS is not run here: each rule cites the paragraph that it was written from. UG1399 is the user guide, UG1448 the
+guide to its messages; "AMD hls-dataflow" is the list of rules of canonical dataflow in AMD's repository ross-ai-assistant
+(skills/hls-dataflow).
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ RULES = (
 
 
 def check_rules(folder: str | Path, top: str = TOP) -> list[Finding]:
-    """Every breach of the vendor's rules in the kernel in `folder` (RUN/hls), in the order of the files; empty when it keeps them.
+    """Every breach of the vendor's rules in the kernel in `folder` (RUN/hls), in the order of the files.
 
     top: the function that becomes the kernel. ToolError without tree-sitter, RunError where there is no kernel.
     """
