@@ -108,11 +108,14 @@ def export_run(args: argparse.Namespace) -> Answer:
 
 
 def lower_run(args: argparse.Namespace) -> Answer:
-    from dsodenet.hls import lower
+    from dsodenet.hls import concurrent_library, lower
 
     with progress_bar("lower", None, args.quiet) as step:
         folder = lower(args.run, step)
-    return Values({"run": str(args.run), "sources": str(folder), "library": str(Run(args.run).csim)})
+        answer = {"run": str(args.run), "sources": str(folder), "library": str(Run(args.run).csim)}
+        if args.concurrent:
+            answer["concurrent"] = str(concurrent_library(args.run, step))
+    return Values(answer)
 
 
 def verify_run(args: argparse.Namespace) -> Answer:
