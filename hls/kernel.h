@@ -40,9 +40,10 @@ template <class B>
 void block(hls::stream<bool> &go, hls::stream<typename B::pack_t> &in, hls::stream<typename B::pack_t> &out,
            hls::stream<bool> &next, unsigned n_steps, unsigned num_stages, const int a[A_WORDS], const int b[MAX_STAGES],
            const typename B::bias_t table[]) {
+    const int stages = num_stages, evaluations = n_steps * num_stages;
 Images:
     while (pass(go, next))
-        ode_block<B>::solve(in, out, n_steps, num_stages, a, b, table);
+        ode_block<B>::solve(in, out, evaluations, stages, a, b, table);
 }
 
 // Convert maps pixel by pixel from one fixed-point type to another.

@@ -55,8 +55,6 @@ class KernelLibrary:
             self._key = (str(path.resolve()), stat.st_ino, stat.st_mtime_ns)
             idle = _idle.setdefault(self._key, [])
             self._bind(idle.pop() if idle else _load_copy(path))
-        except (OSError, AttributeError) as error:
-            raise ToolError(f"{path}: not the library of a simulated dsODENet kernel ({error})") from None
         self._handle: int | None = None
 
     def _bind(self, library: ctypes.CDLL) -> None:
