@@ -3,6 +3,9 @@
 // Number of steps, number of stages and step coefficients are run-time arguments. One evaluation of f streams the whole map
 // once: stage input in, slope out, state update behind it. All arithmetic is exact until the assignment to a fixed-point type,
 // whose rounding and saturation modes are those of the number contract.
+//
+// The state update is time-multiplexed. A pixel is `groups` words of `lanes` channels, and one word is updated in each cycle,
+// so that an update of `lanes` channels keeps up with an f that takes `groups` cycles or more for a pixel.
 #pragma once
 
 #include "ap_fixed.h"
@@ -11,29 +14,13 @@
 
 namespace dsodenet {
 
-// The step coefficients of one block, unpacked from the COEFF registers: rows of a (strictly lower triangular), then b.
-template <class coeff_t> struct tableau {
-    coeff_t a[MAX_STAGES][MAX_STAGES];
-    coeff_t b[MAX_STAGES];
-
-    explicit tableau(const int words[COEFFS_PER_BLOCK]) {
-        unsigned next = 0;
-    Rows:
-        for (unsigned i = 0; i < MAX_STAGES; i++) {
-            for (unsigned j = 0; j < MAX_STAGES; j++) {
-                a[i][j] = 0;
-                if (j < i)
-                    a[i][j].range(coeff_t::width - 1, 0) = words[next++];
-            }
-        }
-    Weights:
-        for (unsigned j = 0; j < MAX_STAGES; j++)
-            b[j].range(coeff_t::width - 1, 0) = words[next++];
-    }
-};
+// Words of a block in COEFF: the rows of a (strictly lower triangular), then b.
+constexpr unsigned A_WORDS = MAX_STAGES * (MAX_STAGES - 1) / 2;
+static_assert(A_WORDS + MAX_STAGES == COEFFS_PER_BLOCK, "COEFF holds a below the diagonal, then b");
 
 // Write one vector of channels to a stream, once per pixel: the bias of an evaluation is the same all over the map.
-template <unsigned pixels, class pack_t> void repeat(const typename pack_t::value_type values[], hls::stream<pack_t> &out) {
+template <unsigned pixels, class pack_t>
+void repeat(const typename pack_t::value_type values[pack_t::size], hls::stream<pack_t> &out) {
 Repeat:
     for (unsigned i = 0; i < pixels; i++) {
         #pragma HLS PIPELINE II=1
@@ -44,128 +31,229 @@ Repeat:
     }
 }
 
-// Convert a map pixel by pixel from one fixed-point type to another.
-template <unsigned pixels, class in_t, class out_t> void convert(hls::stream<in_t> &in, hls::stream<out_t> &out) {
-Convert:
-    for (unsigned i = 0; i < pixels; i++) {
-        #pragma HLS PIPELINE II=1
-        in_t from = in.read();
-        out_t to;
-        for (unsigned c = 0; c < in_t::size; c++)
-            to[c] = from[c];
-        out.write(to);
-    }
-}
-
 // B names the types of one block: pack_t (a pixel of the state), x_t and k_t (a pixel of f's input and output), coeff_t,
-// sum_t (holds state + sum of coefficient * slope exactly), bias_t; the constant `pixels`; and f(x, bias, k).
+// sum_t (holds state + sum of coefficient * slope exactly), bias_t; the constants `pixels`, `lanes` (a divisor of the channels),
+// `skip_depth` (words that f holds back), `timed` (f takes a row of biases) and `in_uram` (where the maps are); f(x, bias, k).
 template <class B> struct ode_block {
     typedef typename B::pack_t pack_t;
     typedef typename B::x_t x_t;
     typedef typename B::k_t k_t;
     typedef typename B::sum_t sum_t;
     typedef typename B::coeff_t coeff_t;
+    typedef typename B::bias_t bias_t;
+    typedef typename pack_t::value_type state_t;
+    typedef typename k_t::value_type slope_t;
     static const unsigned channels = pack_t::size;
+    static const unsigned lanes = B::lanes;
+    static const unsigned groups = channels / lanes;
+    static const unsigned words = B::pixels * groups; // of a map
+    static_assert(channels % lanes == 0, "the lanes divide the channels");
 
-    // What the loop remembers of a pixel: its state at the start of the step and the slopes of the stages before this one.
+    // What the loop remembers of some channels: their state at the start of the step, and the slopes of the earlier stages.
     struct record {
-        pack_t z;
-        k_t k[MAX_STAGES - 1];
+        state_t z[lanes];
+        slope_t k[MAX_STAGES - 1][lanes];
     };
 
-    // z + sum row[j] * k[j], rounded and saturated by the state's type. Zero coefficients are skipped for the C simulation's
-    // sake; in hardware the test is part of the multiplier's enable.
-    static pack_t combine(const record &r, const coeff_t row[MAX_STAGES], const k_t *newest, unsigned stage) {
+    // z + sum row[j] * k[j] over the stages before this one. Zero coefficients are skipped for the C simulation's sake; in
+    // hardware the test is part of the multiplier's enable.
+    static sum_t combine(const record &r, unsigned lane, const coeff_t row[MAX_STAGES], unsigned stage) {
         #pragma HLS INLINE
-        pack_t result;
-    Channels:
-        for (unsigned c = 0; c < channels; c++) {
+        sum_t sum = r.z[lane];
+    Slopes:
+        for (unsigned j = 0; j < MAX_STAGES - 1; j++) {
             #pragma HLS UNROLL
-            sum_t sum = r.z[c];
-            for (unsigned j = 0; j < MAX_STAGES - 1; j++)
-                if (row[j] != 0 && j < stage)
-                    sum += row[j] * r.k[j][c];
-            if (newest)
-                sum += row[stage] * (*newest)[c];
-            result[c] = sum;
+            if (row[j] != 0 && j < stage)
+                sum += row[j] * r.k[j][lane];
         }
-        return result;
+        return sum;
     }
 
-    static void feed(const record in[B::pixels], const coeff_t row[MAX_STAGES], unsigned stage, hls::stream<x_t> &x,
-                     hls::stream<record> &skip) {
-    Feed:
+    // Reads the map of this evaluation: from the section before it the first time, else from the memory that is not written.
+    static void feed(hls::stream<pack_t> &in, const record even[words], const record odd[words], bool odd_evaluation, bool first,
+                     const coeff_t row[MAX_STAGES], unsigned stage, hls::stream<x_t> &x, hls::stream<record> &skip) {
+        pack_t entered;
+        x_t to;
+    Pixels:
         for (unsigned i = 0; i < B::pixels; i++) {
-            #pragma HLS PIPELINE II=1
-            record r = in[i];
-            pack_t z = combine(r, row, nullptr, stage);
-            x_t to;
-            for (unsigned c = 0; c < channels; c++)
-                to[c] = z[c];
-            x.write(to);
-            skip.write(r);
+        Groups:
+            for (unsigned g = 0; g < groups; g++) {
+                #pragma HLS PIPELINE II=1
+                const unsigned word = i * groups + g;
+                record r;
+                if (first) {
+                    if (g == 0)
+                        entered = in.read();
+                Enter:
+                    for (unsigned lane = 0; lane < lanes; lane++) {
+                        #pragma HLS UNROLL
+                        r.z[lane] = entered[g * lanes + lane];
+                        for (unsigned j = 0; j < MAX_STAGES - 1; j++)
+                            r.k[j][lane] = 0;
+                    }
+                } else if (odd_evaluation) {
+                    r = odd[word];
+                } else {
+                    r = even[word];
+                }
+            Input:
+                for (unsigned lane = 0; lane < lanes; lane++) {
+                    #pragma HLS UNROLL
+                    const state_t z = combine(r, lane, row, stage); // rounded as the state is, then as f's input
+                    to[g * lanes + lane] = z;
+                }
+                skip.write(r);
+                if (g == groups - 1)
+                    x.write(to);
+            }
         }
     }
 
-    static void update(hls::stream<record> &skip, hls::stream<k_t> &k, const coeff_t b[MAX_STAGES], unsigned stage, bool last,
-                       record out[B::pixels]) {
-    Update:
+    // Writes the map of the next evaluation into the memory that is not read; the last time, to the section behind.
+    static void update(hls::stream<record> &skip, hls::stream<k_t> &k, const coeff_t b[MAX_STAGES], unsigned stage,
+                       bool ends_step, bool leaves, bool odd_evaluation, record even[words], record odd[words],
+                       hls::stream<pack_t> &out) {
+        const coeff_t newest = b[stage];
+        k_t slopes;
+        pack_t leaving;
+    Pixels:
         for (unsigned i = 0; i < B::pixels; i++) {
-            #pragma HLS PIPELINE II=1
-            record r = skip.read();
-            k_t slope = k.read();
-            if (last)
-                r.z = combine(r, b, &slope, stage);
-            else
-                r.k[stage] = slope;
-            out[i] = r;
+        Groups:
+            for (unsigned g = 0; g < groups; g++) {
+                #pragma HLS PIPELINE II=1
+                const unsigned word = i * groups + g;
+                if (g == 0)
+                    slopes = k.read();
+                record r = skip.read();
+            Advance:
+                for (unsigned lane = 0; lane < lanes; lane++) {
+                    #pragma HLS UNROLL
+                    const slope_t slope = slopes[g * lanes + lane];
+                    if (ends_step) {
+                        sum_t sum = combine(r, lane, b, stage);
+                        sum += newest * slope;
+                        r.z[lane] = sum;
+                    } else {
+                        r.k[stage][lane] = slope;
+                    }
+                    leaving[g * lanes + lane] = r.z[lane];
+                }
+                if (leaves) {
+                    if (g == groups - 1)
+                        out.write(leaving);
+                } else if (odd_evaluation) {
+                    even[word] = r;
+                } else {
+                    odd[word] = r;
+                }
+            }
         }
     }
 
-    static void evaluate(const record in[B::pixels], record out[B::pixels], const coeff_t row[MAX_STAGES],
-                         const coeff_t b[MAX_STAGES], unsigned stage, bool last, const typename B::bias_t bias[channels]) {
+    // One evaluation of f. Each memory has one reading and one writing process, and in one evaluation only one of the two uses it.
+    static void evaluate(hls::stream<pack_t> &in, hls::stream<pack_t> &out, record even[words], record odd[words],
+                         bool odd_evaluation, bool first, bool leaves, unsigned stage, bool ends_step,
+                         const coeff_t row[MAX_STAGES], const coeff_t b[MAX_STAGES], const bias_t bias[channels]) {
         #pragma HLS DATAFLOW
         hls::stream<x_t> x("x");
+        #pragma HLS STREAM variable=x depth=2
         hls::stream<k_t> k("k");
+        #pragma HLS STREAM variable=k depth=2
         hls::stream<record> skip("skip");
-        // f holds back the rows of two line buffers before its first slope; room for a whole map can never block.
-        #pragma HLS STREAM variable=skip depth=B::pixels
-        feed(in, row, stage, x, skip);
+        #pragma HLS AGGREGATE variable=skip compact=bit
+        #pragma HLS STREAM variable=skip depth=B::skip_depth
+        feed(in, even, odd, odd_evaluation, first, row, stage, x, skip);
         B::f(x, bias, k);
-        update(skip, k, b, stage, last, out);
+        update(skip, k, b, stage, ends_step, leaves, odd_evaluation, even, odd, out);
     }
 
-    // bias: one row of `channels` per evaluation.
-    static void run(hls::stream<pack_t> &in, hls::stream<pack_t> &out, unsigned n_steps, unsigned num_stages,
-                    const int words[COEFFS_PER_BLOCK], const typename B::bias_t bias[][channels]) {
-        // Two copies of the map: an evaluation reads one while it writes the other, so its processes never share a memory.
-        static record ping[B::pixels], pong[B::pixels];
-        // One f in hardware, whichever way round the copies are.
-        #pragma HLS ALLOCATION function instances=evaluate limit=1
-        const tableau<coeff_t> method(words);
-        unsigned evaluation = 0;
-    Load:
-        for (unsigned i = 0; i < B::pixels; i++) {
-            #pragma HLS PIPELINE II=1
-            ping[i].z = in.read();
-        }
+    // From entry to exit. a_words, b_words: raw words of COEFF. table: a row of `channels` biases per evaluation, if f is timed.
+    static void integrate(hls::stream<pack_t> &in, hls::stream<pack_t> &out, unsigned n_steps, unsigned num_stages,
+                          const int a_words[A_WORDS], const int b_words[MAX_STAGES], const bias_t table[], record even[words],
+                          record odd[words]) {
+        #pragma HLS INLINE
+        coeff_t a[MAX_STAGES][MAX_STAGES], b[MAX_STAGES];
+        #pragma HLS ARRAY_PARTITION variable=a complete dim=0
+        #pragma HLS ARRAY_PARTITION variable=b complete
+        unpack(a_words, b_words, a, b);
+        bool odd_evaluation = false;
+        unsigned next = 0; // word of the table
     Steps:
         for (unsigned step = 0; step < n_steps; step++) {
         Stages:
             for (unsigned stage = 0; stage < num_stages; stage++) {
-                const bool last = stage + 1 == num_stages;
-                if (evaluation % 2)
-                    evaluate(pong, ping, method.a[stage], method.b, stage, last, bias[evaluation]);
-                else
-                    evaluate(ping, pong, method.a[stage], method.b, stage, last, bias[evaluation]);
-                evaluation++;
+                // Registers, so that every pixel of the evaluation reads them in each cycle and nothing else reads the memories.
+                coeff_t row[MAX_STAGES];
+                #pragma HLS ARRAY_PARTITION variable=row complete
+                bias_t bias[channels];
+                #pragma HLS ARRAY_PARTITION variable=bias complete
+            Row:
+                for (unsigned j = 0; j < MAX_STAGES; j++) {
+                    #pragma HLS UNROLL
+                    row[j] = a[stage][j];
+                }
+                if (B::timed) {
+                Bias:
+                    for (unsigned c = 0; c < channels; c++) {
+                        #pragma HLS PIPELINE II=1
+                        bias[c] = table[next + c];
+                    }
+                    next += channels;
+                }
+                const bool ends_step = stage + 1 == num_stages;
+                evaluate(in, out, even, odd, odd_evaluation, step == 0 && stage == 0, ends_step && step + 1 == n_steps, stage,
+                         ends_step, row, b, bias);
+                odd_evaluation = !odd_evaluation;
             }
         }
-    Store:
-        for (unsigned i = 0; i < B::pixels; i++) {
-            #pragma HLS PIPELINE II=1
-            out.write(evaluation % 2 ? pong[i].z : ping[i].z);
+    }
+
+    // One image: the maps' memories, and the coefficients in registers. Two names for the two kinds of memory, because a pragma
+    // takes no template argument; `solve` chooses by a constant, so that only one of them is built.
+    static void solve_in_bram(hls::stream<pack_t> &in, hls::stream<pack_t> &out, unsigned n_steps, unsigned num_stages,
+                              const int a_words[A_WORDS], const int b_words[MAX_STAGES], const bias_t table[]) {
+        record even[words], odd[words];
+        #pragma HLS AGGREGATE variable=even compact=bit
+        #pragma HLS AGGREGATE variable=odd compact=bit
+        #pragma HLS BIND_STORAGE variable=even type=ram_s2p impl=bram
+        #pragma HLS BIND_STORAGE variable=odd type=ram_s2p impl=bram
+        integrate(in, out, n_steps, num_stages, a_words, b_words, table, even, odd);
+    }
+
+    static void solve_in_uram(hls::stream<pack_t> &in, hls::stream<pack_t> &out, unsigned n_steps, unsigned num_stages,
+                              const int a_words[A_WORDS], const int b_words[MAX_STAGES], const bias_t table[]) {
+        record even[words], odd[words];
+        #pragma HLS AGGREGATE variable=even compact=bit
+        #pragma HLS AGGREGATE variable=odd compact=bit
+        #pragma HLS BIND_STORAGE variable=even type=ram_s2p impl=uram
+        #pragma HLS BIND_STORAGE variable=odd type=ram_s2p impl=uram
+        integrate(in, out, n_steps, num_stages, a_words, b_words, table, even, odd);
+    }
+
+    static void solve(hls::stream<pack_t> &in, hls::stream<pack_t> &out, unsigned n_steps, unsigned num_stages,
+                      const int a_words[A_WORDS], const int b_words[MAX_STAGES], const bias_t table[]) {
+        #pragma HLS INLINE
+        if (B::in_uram)
+            solve_in_uram(in, out, n_steps, num_stages, a_words, b_words, table);
+        else
+            solve_in_bram(in, out, n_steps, num_stages, a_words, b_words, table);
+    }
+
+    static void unpack(const int a_words[A_WORDS], const int b_words[MAX_STAGES], coeff_t a[MAX_STAGES][MAX_STAGES],
+                       coeff_t b[MAX_STAGES]) {
+        #pragma HLS INLINE
+        unsigned word = 0;
+    Rows:
+        for (unsigned i = 0; i < MAX_STAGES; i++) {
+            for (unsigned j = 0; j < MAX_STAGES; j++) {
+                a[i][j] = 0;
+                if (j < i)
+                    a[i][j].range(coeff_t::width - 1, 0) = a_words[word++];
+            }
         }
+    Weights:
+        for (unsigned j = 0; j < MAX_STAGES; j++)
+            b[j].range(coeff_t::width - 1, 0) = b_words[j];
     }
 };
 

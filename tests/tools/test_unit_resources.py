@@ -10,7 +10,7 @@ pytest.importorskip("pyosys", reason="pyosys is not installed")
 
 
 def test_units_take_what_is_committed() -> None:
-    """A change that is meant: `make resources-rtl` writes the figures anew."""
+    """A change that is meant: `python -m tools.rtl.unit_resources --write` writes the figures anew."""
     assert resources.complaints(resources.measure(), resources.committed()) == []
 
 

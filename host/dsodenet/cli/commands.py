@@ -15,7 +15,7 @@ from dsodenet.command import Answer, Values, json_text
 from dsodenet.contract import DEVICE, Resources
 from dsodenet.errors import InputError
 from dsodenet.files import atomic_files
-from dsodenet.hls import hls_cycles, hls_resources
+from dsodenet.hls import Plan, best_plan
 from dsodenet.ladder import load_images, read_images, verify
 from dsodenet.rtl import Estimate, estimate, memory_map, of_spec, rtl_resources
 from dsodenet.runs import PREFIX, Run, check_folder, check_output, zoo_names
@@ -44,7 +44,7 @@ def train_run(args: argparse.Namespace) -> Answer:
     metrics = train(spec, data, args.out, options, args.recipe, target=target, teachers=teachers, resume=args.resume)
     kept = {key: value for key, value in metrics.items() if key.endswith("_accuracy") and value is not None}
     of_teachers = {f"teacher {teacher['name']}": teacher["accuracy"] for teacher in metrics["teachers"]}
-    return Values({"run": str(args.out)} | kept | of_teachers)
+    return Values({"run": str(args.out)} | kept | of_teachers, lambda data: str(metrics))
 
 
 def list_recipes(args: argparse.Namespace) -> Answer:
@@ -55,18 +55,20 @@ def list_recipes(args: argparse.Namespace) -> Answer:
 
 
 def list_zoo(args: argparse.Namespace) -> Answer:
-    return Values({"models": [_zoo_row(name) for name in zoo_names()]}, zoo_text)
+    kinds = {"accuracies": "measured", "parameters, macs": "counted", "cycles": "estimated"}
+    return Values({"kinds": kinds, "models": [_zoo_row(name) for name in zoo_names()]}, zoo_text)
 
 
 def _zoo_row(name: str) -> dict[str, Any]:
     run = Run.of(PREFIX + name)
     params, metrics = Params.load(run), json.loads(run.metrics.read_text(encoding="utf-8"))
     cycles = estimate(params)
+    adapted = metrics["target"] is not None
     return {
         "model": PREFIX + name,
-        "data": metrics["data"]["name"],
-        "float_accuracy": metrics["float_accuracy"],
-        "qat_accuracy": metrics["qat_accuracy"],
+        "data": (metrics["target"] if adapted else metrics["data"])["name"],
+        "float_accuracy": metrics["target_float_accuracy" if adapted else "float_accuracy"],
+        "qat_accuracy": metrics["target_qat_accuracy" if adapted else "qat_accuracy"],
         "parameters": sum(parameters(params.spec).values()),
         "macs": sum(macs(params.spec).values()),
         "cycles": cycles.cycles,
@@ -86,7 +88,8 @@ def zoo_text(data: dict[str, Any]) -> str:
         )
         for row in data["models"]
     ]
-    return f"{table(header, rows)}\naccuracy: measured on test images; cycles of the rtl kernel: estimated"
+    notes = "accuracy: measured on the test images of the data; cycles of the rtl kernel: estimated"
+    return f"{table(header, rows)}\n{notes}"
 
 
 def export_run(args: argparse.Namespace) -> Answer:
@@ -170,7 +173,7 @@ class Costs:
 
     cycles: Estimate
     resources: dict[str, Resources]  # kernel -> what it takes of the device
-    hls_cycles: int
+    hls: Plan
 
     def to_dict(self) -> dict[str, Any]:
         spec = self.cycles.spec
@@ -180,8 +183,7 @@ class Costs:
             "parameters_compared": parameter_comparison(spec),
             "resources": {name: found.to_dict() for name, found in self.resources.items()},
             "memory": memory_map(self.cycles.engine),
-            "hls_cycles": self.hls_cycles,
-            "reuse_factor": spec.kernel.reuse_factor,
+            "hls": self.hls.to_dict(),
         }
 
     def __str__(self) -> str:
@@ -199,8 +201,7 @@ class Costs:
             f"{compared['dsodenet']:,}, against {compared['full']:,} with full convolutions and "
             f"{compared['residual']:,} unshared\n\nXCZU7EV, estimated\n{table(('kernel', *DEVICE), rows)}\n"
             f"rtl: from Yosys' figures of its parts; on chip: {memories}\n"
-            f"hls: a model of reuse factor {data['reuse_factor']} that was never held against Vitis HLS, "
-            f"{data['hls_cycles']:,} cycles"
+            f"{self.hls}"
         )
 
 
@@ -212,8 +213,8 @@ def estimate_costs(args: argparse.Namespace) -> Answer:
         found = estimate(params)
     else:
         found = of_spec(with_lanes(Spec.load(args.model).with_solver(args.solver, args.n_steps), args.lanes))
-    kernels = {"rtl": rtl_resources(found.engine), "hls": hls_resources(found.spec)}
-    return Costs(found, kernels, hls_cycles(found.spec))
+    plan = best_plan(found.spec)
+    return Costs(found, {"rtl": rtl_resources(found.engine), "hls": plan.resources}, plan)
 
 
 def explore_specs(args: argparse.Namespace) -> Answer:
@@ -231,8 +232,10 @@ def explore_specs(args: argparse.Namespace) -> Answer:
     if args.plot:
         check_output(args.plot, ".png")
         from dsodenet.plots import front_figure, save
-    final_seeds = args.final * args.final_seeds
-    found = explore(plan, args.out, args.trials, args.workers, final_seeds=final_seeds, progress=not args.quiet)
+    final = args.final * args.final_seeds
+    found = explore(
+        plan, args.out, args.trials, args.workers, final_seeds=final, storage=args.storage, progress=not args.quiet
+    )
     if args.plot:
         save(front_figure(found.to_dict()), args.plot)
     return found
@@ -280,4 +283,4 @@ def test_board(args: argparse.Namespace) -> Answer:
 def run_demo(args: argparse.Namespace) -> Answer:
     from dsodenet.cli.demonstration import demo
 
-    return demo(args.out, args.epochs)
+    return demo(args.out, args.epochs, args.quiet)

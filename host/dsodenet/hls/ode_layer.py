@@ -26,7 +26,8 @@ from dsodenet.contract import coefficient_words, cpp_header
 from dsodenet.files import source_folder
 from dsodenet.hls import graph as hls4ml_graph
 from dsodenet.hls.graph import BACKEND, quiet
-from dsodenet.hls.kernel import block_types
+from dsodenet.hls.kernel import A_WORDS, block_types
+from dsodenet.hls.reuse import Plan, best_plan
 from dsodenet.qonnx_graph import with_ode_nodes
 from dsodenet.spec import Format, Params, Section, sections, tableau
 
@@ -99,7 +100,7 @@ def convert_network(params: Params, qonnx: Path, folder: Path) -> Any:
     channels).
     """
     register()
-    parts = sections(params.spec.network)
+    parts, plan = sections(params.spec.network), best_plan(params.spec)
     with quiet():
         pieces = {part.name: hls4ml_graph.streaming_graph(qonnx / f"{part.name}.onnx") for part in parts}
     sources = folder / "sources"
@@ -111,21 +112,23 @@ def convert_network(params: Params, qonnx: Path, folder: Path) -> Any:
     for part in parts:
         if part.kind == "f":
             header = sources / _header_name(part.name)
-            header.write_text(_block_header(params, part, pieces[part.name], folder / part.name), encoding="utf-8")
+            header.write_text(
+                _block_header(params, part, pieces[part.name], folder / part.name, plan), encoding="utf-8"
+            )
     for header in sources.iterdir():
         backend.register_source(header.resolve())
     network = with_ode_nodes(params, {name: model.model for name, model in pieces.items()})
     rest = [part for part in parts if part.kind != "f"]
-    model = hls4ml_graph.convert(params, rest, ModelWrapper(network), folder / "network", "network")
+    model = hls4ml_graph.convert(params, rest, ModelWrapper(network), folder / "network", "network", plan.factors)
     with quiet():
         model.write()
     return model
 
 
-def _block_header(params: Params, part: Section, model: Any, folder: Path) -> str:
+def _block_header(params: Params, part: Section, model: Any, folder: Path, plan: Plan) -> str:
     """One header with f's sources, the block's types, its constants and `run_<section>`."""
     with quiet():
-        hls4ml_graph.project(params, part, model, folder).write()
+        hls4ml_graph.project(params, part, model, folder, plan.factors).write()
     name, spec = f"block{part.block + 1}", params.spec
     words = coefficient_words(tableau(spec.solver.method), spec.coefficients(part.block))
     table = params.bias_table(spec, part) if part.biased.timed else params.bias_table(spec, part)[:1] * 0
@@ -136,15 +139,15 @@ def _block_header(params: Params, part: Section, model: Any, folder: Path) -> st
 #include "ode_block.h"
 {_gather(folder / "firmware", f"{part.name}.cpp")}
 namespace dsodenet {{
-{block_types(params, part)}
+{block_types(params, part, plan)}
 static void run_{part.name}(hls::stream<{name}::pack_t> &in, hls::stream<{name}::pack_t> &out) {{
-    static const int words[] = {{{", ".join(map(str, words))}}};
+    const int a[] = {{{", ".join(map(str, words[:A_WORDS]))}}}, b[] = {{{", ".join(map(str, words[A_WORDS:]))}}};
     static const int raw[] = {{{rows}}};
-    static {name}::bias_t table[{len(table)}][{table.shape[1]}];
+    {name}::bias_t table[{table.size}];
 Table:
     for (unsigned i = 0; i < {table.size}; i++)
-        table[i / {table.shape[1]}][i % {table.shape[1]}].range({name}::bias_t::width - 1, 0) = raw[i];
-    ode_block<{name}>::run(in, out, {arguments}, words, table);
+        table[i].range({name}::bias_t::width - 1, 0) = raw[i];
+    ode_block<{name}>::solve(in, out, {arguments}, a, b, table);
 }}
 }} // namespace dsodenet
 """

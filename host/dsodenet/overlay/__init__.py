@@ -1,6 +1,6 @@
-"""Build the bitstream of a run with Vivado and Vitis HLS, and pack it.
+"""Build the bitstream of a run with Vivado and Vitis HLS, and pack it for the board.
 
-`package(build(run, "hls"), wheel, "board.zip")`.
+`package(build(run, "hls"), wheel, "board.zip")` does both.
 """
 
 from dsodenet.overlay.archive import package

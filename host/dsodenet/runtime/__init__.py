@@ -1,4 +1,8 @@
-"""Run an exported model: `with Accelerator(run, backend="zcu104") as accelerator: logits = accelerator.predict(images)`."""
+"""Run an exported model, on this computer, on a simulated board or on a ZCU104.
+
+with Accelerator(run, backend="zcu104") as accelerator:
+    logits = accelerator.predict(images)
+"""
 
 from dsodenet.runtime.accelerator import Accelerator, CallInfo
 from dsodenet.runtime.artefacts import publish, read_manifest
