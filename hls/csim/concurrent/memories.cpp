@@ -25,9 +25,23 @@ void mark(const memory &m, int step) {
         pages[page % PAGES] = uint16_t(pages[page % PAGES] + step);
 }
 
+// An element that was read before anything was written there. Writing some of its bits reads it first, so that only what
+// follows tells whether the read was one.
+struct {
+    const memory *where = nullptr;
+    size_t index = 0;
+    std::string sentence;
+} unwritten;
+
 void access(memory &m, size_t index, bool write) {
     memory::cell &cell = m.cells[index];
     const uint32_t self = current_id();
+    if (unwritten.where) {
+        if (unwritten.where != &m || unwritten.index != index)
+            settle();
+        if (write)
+            unwritten.where = nullptr;
+    }
     const auto place = [&] { return "'" + std::string(m.name) + "' element " + std::to_string(index); };
     if (write) {
         if (beside(cell.writer) || beside(cell.reader))
@@ -35,8 +49,11 @@ void access(memory &m, size_t index, bool write) {
         cell.writer = self;
         cell.written = true;
     } else {
-        if (!cell.written && self)
-            fail(place() + " is read by process " + current_path() + " before anything was written there");
+        if (!cell.written && self) {
+            unwritten.where = &m;
+            unwritten.index = index;
+            unwritten.sentence = place() + " is read by process " + current_path() + " before anything was written there";
+        }
         if (beside(cell.writer))
             fail(place() + " is read by process " + current_path() + " while another process of the same pass writes it");
         cell.reader = self;
@@ -52,8 +69,17 @@ memory::memory(const char *given, const void *start, size_t bytes, size_t size)
 }
 
 memory::~memory() {
+    if (unwritten.where == this)
+        unwritten.where = nullptr;
     memories().erase(std::find(memories().begin(), memories().end(), this));
     mark(*this, -1);
+}
+
+void settle() {
+    if (unwritten.where) {
+        unwritten.where = nullptr;
+        fail(unwritten.sentence);
+    }
 }
 
 void touch(const void *start, size_t bytes, bool write) {

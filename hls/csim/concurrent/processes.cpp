@@ -105,27 +105,33 @@ void fail(const std::string &reason) {
 
 namespace {
 
+std::string fill(const channel &c) {
+    const std::string depth = c.depth == UNBOUNDED ? "" : " of " + std::to_string(c.depth);
+    return "holds " + std::to_string(c.held) + depth + ", " + std::to_string(c.writes) + " written, " + std::to_string(c.reads) +
+           " read";
+}
+
+// What the processes wait for; then the streams that nobody waits for. A process that waits for those of its own region is left
+// out: they are in the list.
 std::string state() {
     std::ostringstream text;
+    std::vector<const channel *> told;
     for (const process *p : all) {
-        if (p->ended)
+        if (p->ended || (p->open && !p->waits))
             continue;
         text << "\n  process " << paths[p->path] << ": ";
-        if (p->waits)
-            text << (p->for_room ? "waits to write to stream " : "waits to read from stream ") << name_of(*p->waits);
-        else if (p->for_memory)
+        if (p->waits) {
+            text << (p->for_room ? "waits to write to stream " : "waits to read from stream ") << name_of(*p->waits) << " ("
+                 << fill(*p->waits) << ")";
+            told.push_back(p->waits);
+        } else if (p->for_memory)
             text << "waits for the memory that process " << paths[p->for_memory->path] << " writes";
-        else if (p->open)
-            text << "waits for the " << p->open << " processes of its region";
         else
             text << "runs";
     }
-    for (const channel *c : channels) {
-        text << "\n  stream " << name_of(*c) << ": holds " << c->held;
-        if (c->depth != UNBOUNDED)
-            text << " of " << c->depth;
-        text << ", " << c->writes << " written, " << c->reads << " read";
-    }
+    for (const channel *c : channels)
+        if (std::find(told.begin(), told.end(), c) == told.end())
+            text << "\n  stream " << name_of(*c) << ": " << fill(*c);
     return text.str();
 }
 
@@ -164,6 +170,7 @@ void entry() {
         }
     self->for_memory = nullptr;
     self->body();
+    settle();
     self->ended = true;
     ready.insert(ready.end(), self->followers.begin(), self->followers.end());
     if (!self->parent) {
@@ -236,6 +243,7 @@ channel::~channel() {
 }
 
 void channel::before_read() {
+    settle();
     polls = 0;
     if (!current)
         return;
@@ -259,6 +267,7 @@ void channel::after_read() {
 }
 
 void channel::before_write() {
+    settle();
     polls = 0;
     if (!current)
         return;

@@ -90,7 +90,9 @@ bool beside(uint32_t other);                       // whether a process runs bes
 uint32_t current_id();                             // 0 outside of the kernel
 std::string current_path();
 
-void touch(const void *start, size_t bytes, bool write); // see memories.h
+// What the scheduler asks of the memories.
+void touch(const void *start, size_t bytes, bool write); // an access that the compiler does not report
+void settle();                                           // a read before a write that nothing excuses ends the command
 
 bool run(const std::function<void()> &kernel);
 bool usable();

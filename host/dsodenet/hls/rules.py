@@ -1,7 +1,7 @@
 """The documented rules of Vitis HLS 2024.1 to 2025.2 that C simulation cannot show, checked on a generated kernel.
 
 Vitis HLS is not run here: each rule cites the paragraph that it was written from. UG1399 is the user guide, UG1448 the
-guide to its messages; "AMD hls-dataflow" is the list of rules of canonical dataflow in AMD's repository ross-ai-assistant
+guide to its messages; "AMD hls-dataflow" is the list of rules of canonical dataflow in AMD's ross-ai-assistant
 (skills/hls-dataflow).
 """
 

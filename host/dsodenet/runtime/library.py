@@ -56,6 +56,7 @@ class KernelLibrary:
             idle = _idle.setdefault(self._key, [])
             self._bind(idle.pop() if idle else _load_copy(path))
         self._handle: int | None = None
+        self.failure = ""  # all that the kernel says of the last command that did not end; an error may cut it short
 
     def _bind(self, library: ctypes.CDLL) -> None:
         self._library = library
@@ -99,7 +100,7 @@ class KernelLibrary:
             self._handle, registers, data, data.size, out, out.size, ctypes.byref(written), max_cycles
         )
         if result:
-            reason = self._text("message")
+            reason = self.failure = self._text("message")
             self._end()
             if hasattr(self._library, "dsodenet_message"):
                 self._bind(_load_copy(self.path))  # a C simulation keeps its state in static memories: they are lost
