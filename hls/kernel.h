@@ -77,7 +77,7 @@ template <class M>
 void execute(hls::stream<beat_t> &beats, hls::stream<beat_t> &logits, const request &asked,
              const int coeff[MAX_BLOCKS * COEFFS_PER_BLOCK], unsigned *status, unsigned *frames_done) {
     // Evaluations of f for which each table was loaded; 0 is none, which no request can ask for.
-    static unsigned loaded[M::blocks];
+    static unsigned loaded[M::blocks] = {0};
     unsigned result = STATUS_OK, done = 0;
     bool steps_fit = true, tables_fit = true;
 Check:

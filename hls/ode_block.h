@@ -19,6 +19,7 @@
 namespace dsodenet {
 
 // Words of a block in COEFF: the rows of a (strictly lower triangular), then b.
+constexpr int STAGES = MAX_STAGES; // signed, as the counter of a dataflow loop is
 constexpr unsigned A_WORDS = MAX_STAGES * (MAX_STAGES - 1) / 2;
 static_assert(A_WORDS + MAX_STAGES == COEFFS_PER_BLOCK, "COEFF holds a below the diagonal, then b");
 
@@ -68,7 +69,7 @@ template <class B> struct ode_block {
         #pragma HLS INLINE
         sum_t sum = r.z[lane];
     Slopes:
-        for (int j = 0; j < int(MAX_STAGES) - 1; j++) {
+        for (int j = 0; j < STAGES - 1; j++) {
             #pragma HLS UNROLL
             if (row[j] != 0 && j < stage)
                 sum += row[j] * r.k[j][lane];
@@ -86,7 +87,7 @@ template <class B> struct ode_block {
         #pragma HLS ARRAY_PARTITION variable=row complete
         unsigned word = 0;
     Rows:
-        for (int i = 1; i < int(MAX_STAGES); i++) {
+        for (int i = 1; i < STAGES; i++) {
         Row:
             for (int j = 0; j < i; j++) {
                 #pragma HLS PIPELINE II=1
@@ -140,7 +141,7 @@ template <class B> struct ode_block {
         coeff_t b[MAX_STAGES], newest; // registers, as in feed
         #pragma HLS ARRAY_PARTITION variable=b complete
     Weights:
-        for (int j = 0; j < int(MAX_STAGES); j++) {
+        for (int j = 0; j < STAGES; j++) {
             #pragma HLS PIPELINE II=1
             const int raw = b_words[j];
             b[j].range(coeff_t::width - 1, 0) = raw;
