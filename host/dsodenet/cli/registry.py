@@ -91,7 +91,14 @@ COMMANDS = {
         commands.lower_run,
         "generate the HLS C++ kernel and compile its C simulation",
         "dsodenet lower build/digits",
-        (RUN,),
+        (
+            RUN,
+            argument(
+                "--concurrent",
+                action="store_true",
+                help="also compile the C simulation that runs every process at once, with bounded streams",
+            ),
+        ),
     ),
     "verify": Command(
         commands.verify_run,
