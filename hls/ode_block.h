@@ -69,17 +69,26 @@ template <class B> struct ode_block {
         return sum;
     }
 
-    // Reads the map of this evaluation: from the section before it the first time, else from the memory that is not written.
-    static void feed(hls::stream<pack_t> &in, const record even[words], const record odd[words], bool odd_evaluation, bool first,
-                     const coeff_t row[MAX_STAGES], unsigned stage, hls::stream<x_t> &x, hls::stream<record> &skip) {
-        pack_t entered;
+    // One process owns both maps: it sends the inputs of an evaluation into f, and `lag` words later takes f's slopes and writes
+    // the map of the next evaluation. It reads the map from the section before it the first time, else from the memory that is
+    // not written; the last time it writes to the section behind.
+    static const unsigned lag = B::skip_depth;
+
+    static void advance(hls::stream<pack_t> &in, hls::stream<k_t> &k, record even[words], record odd[words], bool odd_evaluation,
+                        bool first, bool leaves, unsigned stage, bool ends_step, const coeff_t row[MAX_STAGES],
+                        const coeff_t b[MAX_STAGES], hls::stream<x_t> &x, hls::stream<pack_t> &out) {
+        const coeff_t newest = b[stage];
+        hls::stream<record> skip("skip");
+        #pragma HLS AGGREGATE variable=skip compact=bit
+        #pragma HLS STREAM variable=skip depth=B::skip_depth+1
+        pack_t entered, leaving;
         x_t to;
-    Pixels:
-        for (unsigned i = 0; i < B::pixels; i++) {
-        Groups:
-            for (unsigned g = 0; g < groups; g++) {
-                #pragma HLS PIPELINE II=1
-                const unsigned word = i * groups + g;
+        k_t slopes;
+    Words:
+        for (unsigned step = 0; step < words + lag; step++) {
+            #pragma HLS PIPELINE II=1
+            if (step < words) {
+                const unsigned g = step % groups;
                 record r;
                 if (first) {
                     if (g == 0)
@@ -92,9 +101,9 @@ template <class B> struct ode_block {
                             r.k[j][lane] = 0;
                     }
                 } else if (odd_evaluation) {
-                    r = odd[word];
+                    r = odd[step];
                 } else {
-                    r = even[word];
+                    r = even[step];
                 }
             Input:
                 for (unsigned lane = 0; lane < lanes; lane++) {
@@ -106,22 +115,8 @@ template <class B> struct ode_block {
                 if (g == groups - 1)
                     x.write(to);
             }
-        }
-    }
-
-    // Writes the map of the next evaluation into the memory that is not read; the last time, to the section behind.
-    static void update(hls::stream<record> &skip, hls::stream<k_t> &k, const coeff_t b[MAX_STAGES], unsigned stage,
-                       bool ends_step, bool leaves, bool odd_evaluation, record even[words], record odd[words],
-                       hls::stream<pack_t> &out) {
-        const coeff_t newest = b[stage];
-        k_t slopes;
-        pack_t leaving;
-    Pixels:
-        for (unsigned i = 0; i < B::pixels; i++) {
-        Groups:
-            for (unsigned g = 0; g < groups; g++) {
-                #pragma HLS PIPELINE II=1
-                const unsigned word = i * groups + g;
+            if (step >= lag) {
+                const unsigned word = step - lag, g = word % groups;
                 if (g == 0)
                     slopes = k.read();
                 record r = skip.read();
@@ -150,7 +145,6 @@ template <class B> struct ode_block {
         }
     }
 
-    // One evaluation of f. Each memory has one reading and one writing process, and in one evaluation only one of the two uses it.
     static void evaluate(hls::stream<pack_t> &in, hls::stream<pack_t> &out, record even[words], record odd[words],
                          bool odd_evaluation, bool first, bool leaves, unsigned stage, bool ends_step,
                          const coeff_t row[MAX_STAGES], const coeff_t b[MAX_STAGES], const bias_t bias[channels]) {
@@ -158,13 +152,9 @@ template <class B> struct ode_block {
         hls::stream<x_t> x("x");
         #pragma HLS STREAM variable=x depth=2
         hls::stream<k_t> k("k");
-        #pragma HLS STREAM variable=k depth=2
-        hls::stream<record> skip("skip");
-        #pragma HLS AGGREGATE variable=skip compact=bit
-        #pragma HLS STREAM variable=skip depth=B::skip_depth
-        feed(in, even, odd, odd_evaluation, first, row, stage, x, skip);
+        #pragma HLS STREAM variable=k depth=B::pixels
+        advance(in, k, even, odd, odd_evaluation, first, leaves, stage, ends_step, row, b, x, out);
         B::f(x, bias, k);
-        update(skip, k, b, stage, ends_step, leaves, odd_evaluation, even, odd, out);
     }
 
     // From entry to exit. a_words, b_words: raw words of COEFF. table: a row of `channels` biases per evaluation, if f is timed.

@@ -21,7 +21,7 @@ from dsodenet.hls.region_rules import by_value, target
 from dsodenet.hls.source_file import Function, Region
 
 LIBRARY = "libdsodenet_concurrent.so"
-SIMULATOR = ("csim.cpp", "concurrent/processes.cpp", "concurrent/memories.cpp")
+SIMULATOR = ("csim.cpp", *(f"concurrent/{part}.cpp" for part in ("fibers", "channels", "regions", "report", "memories")))
 SAMPLE, READ, WRITE = 1, 2, 4  # csim::mode
 # The compiler calls a function before each access to memory. The simulator brings these functions in place of the
 # compiler's run time.

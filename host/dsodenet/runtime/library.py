@@ -55,8 +55,6 @@ class KernelLibrary:
             self._key = (str(path.resolve()), stat.st_ino, stat.st_mtime_ns)
             idle = _idle.setdefault(self._key, [])
             self._bind(idle.pop() if idle else _load_copy(path))
-        except (OSError, AttributeError) as error:
-            raise ToolError(f"{path}: not the library of a simulated dsODENet kernel ({error})") from None
         self._handle: int | None = None
         self.failure = ""  # all that the kernel says of the last command that did not end; an error may cut it short
 
@@ -80,7 +78,8 @@ class KernelLibrary:
     def activity(self) -> dict[str, Any]:
         """What the processes and streams of the last command did, from a library that counts them; else empty.
 
-        processes: path and runs of each. streams: path, depth and fullest state (words), words written and read, and by whom.
+        processes: path and runs of each. streams: path, depth and fullest state in words, words written and read, and
+        the paths of the processes at its ends.
         """
         text = self._text("activity")
         return dict(json.loads(text)) if text else {}

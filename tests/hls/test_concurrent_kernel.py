@@ -1,0 +1,125 @@
+"""The lowered kernel in the concurrent simulation: the reference's words, and the reads and writes that the cycle model counts."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dsodenet.bench.studies.ladder_grid import CASES, make_run
+from dsodenet.hls import lowering
+from dsodenet.hls.concurrent import concurrent_library
+from dsodenet.hls.reuse import choose_plan
+from dsodenet.hls.rules import check_rules
+from dsodenet.hls.trips import Process, end_processes, evaluation_processes, section_processes
+from dsodenet.ladder import verify
+from dsodenet.reference import Reference
+from dsodenet.runs import Run
+from dsodenet.runtime.driver import KernelDriver
+from dsodenet.runtime.library import LibraryTransport
+from dsodenet.spec import Params, Spec, sections, tableau
+
+pytestmark = pytest.mark.usefixtures("compiler")
+
+
+def odd() -> Spec:
+    """Two blocks of 5 and 7 channels, 18 x 14 pixels, a space-to-depth stem, 4-bit weights, layers at low rank."""
+    data = CASES["blocks"].spec("odd").to_dict()
+    data["quantisation"]["weight_bit_width"] = 4
+    data["network"]["low_rank"] = [
+        {"layer": layer, "rank": rank} for layer, rank in (("stem.conv", 4), ("f1.pw1", 3), ("down1.pw", 4))
+    ]
+    return Spec.from_json(json.dumps(data))
+
+
+GRID: dict[str, Callable[[], Spec]] = {"odd": odd, "timed": lambda: CASES["xs_timed"].spec("timed")}
+
+
+@pytest.fixture(scope="module", params=GRID)
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lowered run, without the sequential simulation."""
+    pytest.importorskip("tree_sitter_cpp")
+    run = tmp_path_factory.mktemp(request.param) / "run"
+    make_run(GRID[request.param](), run, seed=3, lowered=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lowering, "compile_csim", lambda *_: None)
+        lowering.lower(run)
+    return run
+
+
+def images(run: Path, count: int) -> np.ndarray:
+    network = Params.load(run).spec.network
+    shape = (count, network.in_channels, network.height, network.width)
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def test_the_kernel_keeps_the_vendors_rules(run: Path) -> None:
+    assert check_rules(Run(run).hls) == []
+
+
+@pytest.mark.parametrize(("method", "n_steps"), [("euler", 1), ("midpoint", 3), ("rk4", 2)])
+def test_the_same_words_as_the_reference(run: Path, method: str, n_steps: int) -> None:
+    rungs = verify(run, ("csim-concurrent",), images(run, 3), method=method, n_steps=n_steps)
+    assert [(rung.backend, rung.differing) for rung in rungs] == [("csim-concurrent", 0)]
+
+
+def test_counted_words_are_those_of_the_cycle_model(run: Path) -> None:
+    params, count = Params.load(run), 2
+    spec, plan = params.spec, choose_plan(params.spec)
+    driver = KernelDriver(LibraryTransport(concurrent_library(run)), params, 1 << 20)
+    try:
+        np.testing.assert_array_equal(driver.predict(images(run, count)), Reference(params).predict(images(run, count)))
+        activity = driver.transport.library.activity()
+    finally:
+        driver.close()
+    runs = {process["process"]: process["runs"] for process in activity["processes"]}
+    words: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for stream in activity["streams"]:
+        for end, side in (("reader", 0), ("writer", 1)):
+            if stream[end] is not None and not stream["stream"].split("/")[-1].startswith("go_"):
+                words[stream[end]][side] += stream[("reads", "writes")[side]]
+    stages = tableau(spec.solver.method).num_stages
+    for section in sections(spec.network):
+        if section.kind != "f":
+            expected, calls, within = section_processes(spec, section, plan.factors), count, f"section<{section.name}_"
+        else:
+            lanes = plan.lanes[section.block]
+            expected = evaluation_processes(spec, section, plan.factors, lanes)
+            calls, within = count * stages * spec.solver.n_steps[section.block], f"block<block{section.block + 1}>"
+        leaves = [path for path in runs if within in path and not any(p.startswith(f"{path}/") for p in runs)]
+        compare(expected, calls, leaves, words, count * pixels(spec, section))
+    reader, writer = end_processes(spec)
+    assert words["kernel/" + next(p for p in (x.split("/")[1] for x in runs if "/" in x) if "read_images" in p)] == [
+        count * reader.reads,
+        count * reader.writes,
+    ]
+    assert words["kernel/write_logits"] == [count * writer.reads, count * writer.writes]
+
+
+def pixels(spec: Spec, section: object) -> int:
+    return int(np.prod(spec.network.map_size(section.block)))  # type: ignore[attr-defined]
+
+
+OWNERS = ("feed", "update", "advance")  # of a block's maps, whether they are one process or two
+
+
+def compare(expected: list[Process], calls: int, leaves: list[str], words: dict[str, list[int]], ends: int) -> None:
+    """Every process of the model has its words; what owns the maps of a block also takes and gives those of an image."""
+    counted: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for path in leaves:
+        name = path.split("/")[-1].split("<")[0].split("#")[0].split("::")[-1]
+        counted[name].append((words[path][0], words[path][1]))
+    modelled: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for process in expected:
+        modelled[process.name].append((calls * process.reads, calls * process.writes))
+    for table, more in ((counted, 0), (modelled, ends)):
+        owners = [pair for name in OWNERS for pair in table.pop(name, [])]
+        if owners:
+            table["maps"] = [tuple(sum(pair[side] for pair in owners) + more for side in (0, 1))]  # type: ignore[list-item]
+    assert {name: sorted(found) for name, found in counted.items()} == {
+        name: sorted(found) for name, found in modelled.items()
+    }
