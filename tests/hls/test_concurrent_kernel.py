@@ -1,4 +1,4 @@
-"""The lowered kernel in the concurrent simulation: the reference's words, and the reads and writes that the cycle model counts."""
+"""The lowered kernel in the concurrent simulation: the reference's words, and the counts of the cycle model."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_kernel_keeps_the_vendors_rules(run: Path) -> None:
 
 @pytest.mark.parametrize(("method", "n_steps"), [("euler", 1), ("midpoint", 3), ("rk4", 2)])
 def test_the_same_words_as_the_reference(run: Path, method: str, n_steps: int) -> None:
-    rungs = verify(run, ("csim-concurrent",), images(run, 3), method=method, n_steps=n_steps)
+    rungs = verify(run, ("csim-concurrent",), images(run, 3), method=method, n_steps=n_steps).rungs
     assert [(rung.backend, rung.differing) for rung in rungs] == [("csim-concurrent", 0)]
 
 
@@ -108,7 +108,7 @@ OWNERS = ("feed", "update", "advance")  # of a block's maps, whether they are on
 
 
 def compare(expected: list[Process], calls: int, leaves: list[str], words: dict[str, list[int]], ends: int) -> None:
-    """Every process of the model has its words; what owns the maps of a block also takes and gives those of an image."""
+    """Every process of the model has its words; what owns a block's maps also takes and gives those of an image."""
     counted: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for path in leaves:
         name = path.split("/")[-1].split("<")[0].split("#")[0].split("::")[-1]

@@ -21,7 +21,8 @@ from dsodenet.hls.region_rules import by_value, target
 from dsodenet.hls.source_file import Function, Region
 
 LIBRARY = "libdsodenet_concurrent.so"
-SIMULATOR = ("csim.cpp", *(f"concurrent/{part}.cpp" for part in ("fibers", "channels", "regions", "report", "memories")))
+PARTS = ("fibers", "channels", "regions", "report", "memories")
+SIMULATOR = ("csim.cpp", *(f"concurrent/{part}.cpp" for part in PARTS))
 SAMPLE, READ, WRITE = 1, 2, 4  # csim::mode
 # The compiler calls a function before each access to memory. The simulator brings these functions in place of the
 # compiler's run time.
