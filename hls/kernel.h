@@ -40,9 +40,10 @@ template <class B>
 void block(hls::stream<bool> &go, hls::stream<typename B::pack_t> &in, hls::stream<typename B::pack_t> &out,
            hls::stream<bool> &next, unsigned n_steps, unsigned num_stages, const int a[A_WORDS], const int b[MAX_STAGES],
            const typename B::bias_t table[]) {
+    const int stages = num_stages, evaluations = n_steps * num_stages;
 Images:
     while (pass(go, next))
-        ode_block<B>::solve(in, out, n_steps, num_stages, a, b, table);
+        ode_block<B>::solve(in, out, evaluations, stages, a, b, table);
 }
 
 // Convert maps pixel by pixel from one fixed-point type to another.
@@ -76,7 +77,7 @@ template <class M>
 void execute(hls::stream<beat_t> &beats, hls::stream<beat_t> &logits, const request &asked,
              const int coeff[MAX_BLOCKS * COEFFS_PER_BLOCK], unsigned *status, unsigned *frames_done) {
     // Evaluations of f for which each table was loaded; 0 is none, which no request can ask for.
-    static unsigned loaded[M::blocks];
+    static unsigned loaded[M::blocks] = {0};
     unsigned result = STATUS_OK, done = 0;
     bool steps_fit = true, tables_fit = true;
 Check:

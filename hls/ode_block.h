@@ -6,6 +6,10 @@
 //
 // The state update is time-multiplexed. A pixel is `groups` words of `lanes` channels, and one word is updated in each cycle,
 // so that an update of `lanes` channels keeps up with an f that takes `groups` cycles or more for a pixel.
+//
+// The map lives in a FIFO. `feed` takes it out of one end and `update` puts it back at the other, so that the loop over the
+// evaluations is a dataflow loop in canonical form whose iterations overlap: a dependence from one iteration to the next is
+// allowed by way of a stream, and of nothing else (UG1399, Canonical Body). No memory has two users.
 #pragma once
 
 #include "ap_fixed.h"
@@ -15,25 +19,29 @@
 namespace dsodenet {
 
 // Words of a block in COEFF: the rows of a (strictly lower triangular), then b.
+constexpr int STAGES = MAX_STAGES; // signed, as the counter of a dataflow loop is
 constexpr unsigned A_WORDS = MAX_STAGES * (MAX_STAGES - 1) / 2;
 static_assert(A_WORDS + MAX_STAGES == COEFFS_PER_BLOCK, "COEFF holds a below the diagonal, then b");
 
-// Write one vector of channels to a stream, once per pixel: the bias of an evaluation is the same all over the map.
-template <unsigned pixels, class pack_t>
-void repeat(const typename pack_t::value_type values[pack_t::size], hls::stream<pack_t> &out) {
+// Write a row of the bias table to a stream, once per pixel: the bias of an evaluation is the same all over the map.
+template <unsigned pixels, class pack_t, class bias_t>
+void repeat(const bias_t table[], int evaluation, hls::stream<pack_t> &out) {
+    pack_t row; // registers, so that the memory is read once
+Row:
+    for (unsigned c = 0; c < pack_t::size; c++) {
+        #pragma HLS PIPELINE II=1
+        row[c] = table[evaluation * pack_t::size + c];
+    }
 Repeat:
     for (unsigned i = 0; i < pixels; i++) {
         #pragma HLS PIPELINE II=1
-        pack_t pack;
-        for (unsigned c = 0; c < pack_t::size; c++)
-            pack[c] = values[c];
-        out.write(pack);
+        out.write(row);
     }
 }
 
 // B names the types of one block: pack_t (a pixel of the state), x_t and k_t (a pixel of f's input and output), coeff_t,
 // sum_t (holds state + sum of coefficient * slope exactly), bias_t; the constants `pixels`, `lanes` (a divisor of the channels),
-// `skip_depth` (words that f holds back), `timed` (f takes a row of biases) and `in_uram` (where the maps are); f(x, bias, k).
+// `skip_depth` (words that f holds back) and `in_uram` (where the map is); and f(x, table, evaluation, k).
 template <class B> struct ode_block {
     typedef typename B::pack_t pack_t;
     typedef typename B::x_t x_t;
@@ -57,11 +65,11 @@ template <class B> struct ode_block {
 
     // z + sum row[j] * k[j] over the stages before this one. Zero coefficients are skipped for the C simulation's sake; in
     // hardware the test is part of the multiplier's enable.
-    static sum_t combine(const record &r, unsigned lane, const coeff_t row[MAX_STAGES], unsigned stage) {
+    static sum_t combine(const record &r, unsigned lane, const coeff_t row[MAX_STAGES], int stage) {
         #pragma HLS INLINE
         sum_t sum = r.z[lane];
     Slopes:
-        for (unsigned j = 0; j < MAX_STAGES - 1; j++) {
+        for (int j = 0; j < STAGES - 1; j++) {
             #pragma HLS UNROLL
             if (row[j] != 0 && j < stage)
                 sum += row[j] * r.k[j][lane];
@@ -69,6 +77,7 @@ template <class B> struct ode_block {
         return sum;
     }
 
+<<<<<<< HEAD
     // One process owns both maps: it sends the inputs of an evaluation into f, and `lag` words later takes f's slopes and writes
     // the map of the next evaluation. It reads the map from the section before it the first time, else from the memory that is
     // not written; the last time it writes to the section behind.
@@ -89,6 +98,35 @@ template <class B> struct ode_block {
             #pragma HLS PIPELINE II=1
             if (step < words) {
                 const unsigned g = step % groups;
+=======
+    // The map of this evaluation, from the section in front the first time, else from the evaluation before. Its stage inputs go
+    // to f, and it goes around f. a_words: the rows of a, raw.
+    static void feed(hls::stream<pack_t> &in, hls::stream<record> &back, int evaluation, int num_stages, const int a_words[A_WORDS],
+                     hls::stream<x_t> &x, hls::stream<record> &skip) {
+        const bool first = evaluation == 0;
+        const int stage = evaluation % num_stages;
+        coeff_t row[MAX_STAGES]; // registers: every pixel reads all of them in a cycle
+        #pragma HLS ARRAY_PARTITION variable=row complete
+        unsigned word = 0;
+    Rows:
+        for (int i = 1; i < STAGES; i++) {
+        Row:
+            for (int j = 0; j < i; j++) {
+                #pragma HLS PIPELINE II=1
+                const int raw = a_words[word++];
+                if (i == stage)
+                    row[j].range(coeff_t::width - 1, 0) = raw;
+            }
+        }
+        pack_t entered;
+        x_t to;
+    Pixels:
+        for (unsigned i = 0; i < B::pixels; i++) {
+        Groups:
+            for (unsigned g = 0; g < groups; g++) {
+                #pragma HLS LOOP_FLATTEN
+                #pragma HLS PIPELINE II=1
+>>>>>>> hlsA
                 record r;
                 if (first) {
                     if (g == 0)
@@ -100,10 +138,15 @@ template <class B> struct ode_block {
                         for (unsigned j = 0; j < MAX_STAGES - 1; j++)
                             r.k[j][lane] = 0;
                     }
+<<<<<<< HEAD
                 } else if (odd_evaluation) {
                     r = odd[step];
                 } else {
                     r = even[step];
+=======
+                } else {
+                    r = back.read();
+>>>>>>> hlsA
                 }
             Input:
                 for (unsigned lane = 0; lane < lanes; lane++) {
@@ -115,8 +158,39 @@ template <class B> struct ode_block {
                 if (g == groups - 1)
                     x.write(to);
             }
+<<<<<<< HEAD
             if (step >= lag) {
                 const unsigned word = step - lag, g = word % groups;
+=======
+        }
+    }
+
+    // The slopes of this evaluation into the map, which goes to the next one, or the last time to the section behind.
+    // b_words: b, raw.
+    static void update(hls::stream<record> &skip, hls::stream<k_t> &k, int evaluation, int evaluations, int num_stages,
+                       const int b_words[MAX_STAGES], hls::stream<record> &back, hls::stream<pack_t> &out) {
+        const bool leaves = evaluation + 1 == evaluations;
+        const int stage = evaluation % num_stages;
+        const bool ends_step = stage + 1 == num_stages;
+        coeff_t b[MAX_STAGES], newest; // registers, as in feed
+        #pragma HLS ARRAY_PARTITION variable=b complete
+    Weights:
+        for (int j = 0; j < STAGES; j++) {
+            #pragma HLS PIPELINE II=1
+            const int raw = b_words[j];
+            b[j].range(coeff_t::width - 1, 0) = raw;
+            if (j == stage)
+                newest.range(coeff_t::width - 1, 0) = raw;
+        }
+        k_t slopes;
+        pack_t leaving;
+    Pixels:
+        for (unsigned i = 0; i < B::pixels; i++) {
+        Groups:
+            for (unsigned g = 0; g < groups; g++) {
+                #pragma HLS LOOP_FLATTEN
+                #pragma HLS PIPELINE II=1
+>>>>>>> hlsA
                 if (g == 0)
                     slopes = k.read();
                 record r = skip.read();
@@ -133,18 +207,15 @@ template <class B> struct ode_block {
                     }
                     leaving[g * lanes + lane] = r.z[lane];
                 }
-                if (leaves) {
-                    if (g == groups - 1)
-                        out.write(leaving);
-                } else if (odd_evaluation) {
-                    even[word] = r;
-                } else {
-                    odd[word] = r;
-                }
+                if (!leaves)
+                    back.write(r);
+                else if (g == groups - 1)
+                    out.write(leaving);
             }
         }
     }
 
+<<<<<<< HEAD
     static void evaluate(hls::stream<pack_t> &in, hls::stream<pack_t> &out, record even[words], record odd[words],
                          bool odd_evaluation, bool first, bool leaves, unsigned stage, bool ends_step,
                          const coeff_t row[MAX_STAGES], const coeff_t b[MAX_STAGES], const bias_t bias[channels]) {
@@ -195,55 +266,62 @@ template <class B> struct ode_block {
                          ends_step, row, b, bias);
                 odd_evaluation = !odd_evaluation;
             }
+=======
+    // One image. Its evaluations overlap: the next one begins as soon as its first pixel is back. Two names for the two kinds of
+    // memory, because a pragma takes no template argument; `solve` chooses by a constant, so that only one of them is built.
+    static void solve_in_bram(hls::stream<pack_t> &in, hls::stream<pack_t> &out, int evaluations, int num_stages,
+                              const int a_words[A_WORDS], const int b_words[MAX_STAGES], const bias_t table[]) {
+        hls::stream<record> back("back");
+        #pragma HLS AGGREGATE variable=back compact=bit
+        #pragma HLS STREAM variable=back depth=words
+        #pragma HLS BIND_STORAGE variable=back type=fifo impl=bram
+    Evaluations:
+        for (int evaluation = 0; evaluation < evaluations; evaluation++) {
+            #pragma HLS DATAFLOW
+            hls::stream<x_t> x("x");
+            #pragma HLS STREAM variable=x depth=2
+            hls::stream<k_t> k("k");
+            #pragma HLS STREAM variable=k depth=2
+            hls::stream<record> skip("skip");
+            #pragma HLS AGGREGATE variable=skip compact=bit
+            #pragma HLS STREAM variable=skip depth=B::skip_depth
+            feed(in, back, evaluation, num_stages, a_words, x, skip);
+            B::f(x, table, evaluation, k);
+            update(skip, k, evaluation, evaluations, num_stages, b_words, back, out);
+>>>>>>> hlsA
         }
     }
 
-    // One image: the maps' memories, and the coefficients in registers. Two names for the two kinds of memory, because a pragma
-    // takes no template argument; `solve` chooses by a constant, so that only one of them is built.
-    static void solve_in_bram(hls::stream<pack_t> &in, hls::stream<pack_t> &out, unsigned n_steps, unsigned num_stages,
+    static void solve_in_uram(hls::stream<pack_t> &in, hls::stream<pack_t> &out, int evaluations, int num_stages,
                               const int a_words[A_WORDS], const int b_words[MAX_STAGES], const bias_t table[]) {
-        record even[words], odd[words];
-        #pragma HLS AGGREGATE variable=even compact=bit
-        #pragma HLS AGGREGATE variable=odd compact=bit
-        #pragma HLS BIND_STORAGE variable=even type=ram_s2p impl=bram
-        #pragma HLS BIND_STORAGE variable=odd type=ram_s2p impl=bram
-        integrate(in, out, n_steps, num_stages, a_words, b_words, table, even, odd);
+        hls::stream<record> back("back");
+        #pragma HLS AGGREGATE variable=back compact=bit
+        #pragma HLS STREAM variable=back depth=words
+        #pragma HLS BIND_STORAGE variable=back type=fifo impl=uram
+    Evaluations:
+        for (int evaluation = 0; evaluation < evaluations; evaluation++) {
+            #pragma HLS DATAFLOW
+            hls::stream<x_t> x("x");
+            #pragma HLS STREAM variable=x depth=2
+            hls::stream<k_t> k("k");
+            #pragma HLS STREAM variable=k depth=2
+            hls::stream<record> skip("skip");
+            #pragma HLS AGGREGATE variable=skip compact=bit
+            #pragma HLS STREAM variable=skip depth=B::skip_depth
+            feed(in, back, evaluation, num_stages, a_words, x, skip);
+            B::f(x, table, evaluation, k);
+            update(skip, k, evaluation, evaluations, num_stages, b_words, back, out);
+        }
     }
 
-    static void solve_in_uram(hls::stream<pack_t> &in, hls::stream<pack_t> &out, unsigned n_steps, unsigned num_stages,
-                              const int a_words[A_WORDS], const int b_words[MAX_STAGES], const bias_t table[]) {
-        record even[words], odd[words];
-        #pragma HLS AGGREGATE variable=even compact=bit
-        #pragma HLS AGGREGATE variable=odd compact=bit
-        #pragma HLS BIND_STORAGE variable=even type=ram_s2p impl=uram
-        #pragma HLS BIND_STORAGE variable=odd type=ram_s2p impl=uram
-        integrate(in, out, n_steps, num_stages, a_words, b_words, table, even, odd);
-    }
-
-    static void solve(hls::stream<pack_t> &in, hls::stream<pack_t> &out, unsigned n_steps, unsigned num_stages,
+    // a_words, b_words: raw words of COEFF. table: a row of `channels` biases per evaluation, if f takes one.
+    static void solve(hls::stream<pack_t> &in, hls::stream<pack_t> &out, int evaluations, int num_stages,
                       const int a_words[A_WORDS], const int b_words[MAX_STAGES], const bias_t table[]) {
         #pragma HLS INLINE
         if (B::in_uram)
-            solve_in_uram(in, out, n_steps, num_stages, a_words, b_words, table);
+            solve_in_uram(in, out, evaluations, num_stages, a_words, b_words, table);
         else
-            solve_in_bram(in, out, n_steps, num_stages, a_words, b_words, table);
-    }
-
-    static void unpack(const int a_words[A_WORDS], const int b_words[MAX_STAGES], coeff_t a[MAX_STAGES][MAX_STAGES],
-                       coeff_t b[MAX_STAGES]) {
-        #pragma HLS INLINE
-        unsigned word = 0;
-    Rows:
-        for (unsigned i = 0; i < MAX_STAGES; i++) {
-            for (unsigned j = 0; j < MAX_STAGES; j++) {
-                a[i][j] = 0;
-                if (j < i)
-                    a[i][j].range(coeff_t::width - 1, 0) = a_words[word++];
-            }
-        }
-    Weights:
-        for (unsigned j = 0; j < MAX_STAGES; j++)
-            b[j].range(coeff_t::width - 1, 0) = b_words[j];
+            solve_in_bram(in, out, evaluations, num_stages, a_words, b_words, table);
     }
 };
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from dsodenet.contract import BRAM36, DEVICE, URAM, Resources, blocks, memory
-from dsodenet.spec import MAX_STAGES, Layer, Section, Spec
+from dsodenet.spec import MAX_STAGES, MAX_STEPS, Layer, Section, Spec
 
 ACCUMULATOR_BITS = 20  # of a sum, a LUT each
 LUT_PER_CONSTANT_PRODUCT = 24
@@ -65,7 +65,7 @@ def in_uram(words: int, bits: int) -> bool:
 
 
 def block_resources(section: Section, spec: Spec, lanes: int, skip_words: int) -> Resources:
-    """An ODE block without f: two copies of the map, what f holds back, the products of the update, and the bias table."""
+    """An ODE block without f: its map, what f holds back of it, the products of the update, and the bias table."""
     q, layer = spec.quantisation, section.layers[0]
     channels = layer.in_channels
     words, bits = math.prod(layer.in_size) * (channels // lanes), map_bits(spec, lanes)
@@ -76,10 +76,8 @@ def block_resources(section: Section, spec: Spec, lanes: int, skip_words: int) -
     products = (INPUT_PRODUCTS + UPDATE_PRODUCTS) * lanes
     narrow = channels * (2 * q.state_bit_width + 2 * q.act_bit_width)  # pixels in registers, lanes chosen from them
     logic = 2 * LUT_PER_PROCESS + products * ACCUMULATOR_BITS + 3 * lanes * LUT_PER_REQUANTISED + narrow
-    result = store + store + memory(skip_words, bits) + Resources(DSP=products, LUT=logic)
+    result = store + memory(skip_words, bits) + Resources(DSP=products, LUT=logic)
     if section.biased.timed:
-        from dsodenet.spec import MAX_STEPS
-
         table = memory(MAX_STEPS * MAX_STAGES * channels, q.bias_bit_width)
         result += table + Resources(LUT=LUT_PER_PROCESS + channels * q.bias_bit_width)
     return result

@@ -163,7 +163,7 @@ def block_types(params: Params, part: Section, plan: Plan) -> str:
         slope = f"""        #pragma HLS DATAFLOW
         hls::stream<{ns}::input2_t> map("map");
         #pragma HLS STREAM variable=map depth={STREAM_DEPTH}
-        repeat<pixels>(bias, map);
+        repeat<pixels>(table, evaluation, map);
         {ns}::{ns}(x, map, k);"""
     else:
         slope = f"        {ns}::{ns}(x, k); // its bias is in its weights"
@@ -178,9 +178,8 @@ def block_types(params: Params, part: Section, plan: Plan) -> str:
     static const unsigned pixels = {pixels};
     static const unsigned lanes = {plan.lanes[part.block]};
     static const unsigned skip_depth = {plan.skip_words(part.block)};
-    static const bool timed = {str(layer.timed).lower()};
     static const bool in_uram = {str(plan.in_uram(part.block)).lower()};
-    static void f(hls::stream<x_t> &x, const bias_t bias[{channels}], hls::stream<k_t> &k) {{
+    static void f(hls::stream<x_t> &x, const bias_t table[], int evaluation, hls::stream<k_t> &k) {{
 {slope}
     }}
 }};

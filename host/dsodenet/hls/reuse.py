@@ -18,12 +18,12 @@ from dsodenet.contract import DEVICE, Resources
 from dsodenet.errors import InputError, SpecError
 from dsodenet.hls.costs import block_resources, end_resources, in_uram, layer_resources, map_bits
 from dsodenet.hls.trips import (
-    CALL_CYCLES,
     PIPELINE_CYCLES,
     Process,
     end_processes,
     evaluation_processes,
     layer_cycles,
+    loop_cycles,
     region_cycles,
     section_processes,
 )
@@ -111,7 +111,7 @@ class Plan:
     @property
     def cycles(self) -> int:
         """Of one image alone: as if each section began when the one before it has ended, though they overlap a little."""
-        return sum(self.section_cycles.values()) + region_cycles(end_processes(self.spec)[1:])
+        return sum(self.section_cycles.values()) + region_cycles(end_processes(self.spec)[1:])[1]
 
     @property
     def interval(self) -> int:
@@ -170,15 +170,14 @@ def _skip_words(spec: Spec, part: Section, factors: dict[str, int], lanes: int) 
 def _section_cycles(spec: Spec, part: Section, factors: dict[str, int]) -> int:
     if part.kind == "f":
         chain = evaluation_processes(spec, part, factors, _lanes(spec, part, factors))
-        row = part.biased.out_channels + PIPELINE_CYCLES if part.biased.timed else CALL_CYCLES
-        return len(spec.solver.times(part.block)) * (region_cycles(chain) + row)
+        return loop_cycles(chain, len(spec.solver.times(part.block)))
     chain = section_processes(spec, part, factors)
     if part.kind == "stem":
         chain = [end_processes(spec)[0], *chain]
     elif part.kind == "down":
         pixels = math.prod(part.layers[0].in_size)
         chain = [Process("convert", pixels, pixels, pixels), *chain]
-    return region_cycles(chain)
+    return region_cycles(chain)[1]
 
 
 def _section_resources(spec: Spec, part: Section, factors: dict[str, int]) -> Resources:

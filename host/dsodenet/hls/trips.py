@@ -18,6 +18,7 @@ PIPELINE_CYCLES = 12  # from the last word that a pipelined loop reads to the la
 CALL_CYCLES = 4  # to start a region or a process, and to see its end
 # hls4ml moves a pixel through its line buffers one after another when multipliers are shared; its own target_cycles allows six.
 SERIAL_CYCLES = 6
+COEFFICIENT_CYCLES = 20  # to read the coefficients of an evaluation, and to divide its number by the stages
 PAD_FUNCTION = "zeropad2d_cl"
 
 
@@ -79,19 +80,19 @@ def section_processes(spec: Spec, section: Section, factors: Mapping[str, int]) 
 
 
 def evaluation_processes(spec: Spec, section: Section, factors: Mapping[str, int], lanes: int) -> list[Process]:
-    """One evaluation of f: the region `evaluate` of ode_block.h, with f's own processes in it.
+    """One evaluation of f: an iteration of the dataflow loop of ode_block.h, with f's own processes in it.
 
-    feed and update also read and write the map's memories, as many words as they move through `skip`; in the first evaluation of
-    an image feed reads the section in front instead, and in the last update writes to the section behind: a word per pixel each.
+    Counted is an evaluation in the middle of an image. In the first one feed reads the section in front instead of the map that
+    is there, and in the last update writes to the section behind: a word per pixel each, instead of `words`.
     """
     layer = section.layers[0]
     pixels = math.prod(layer.in_size)
     words = pixels * (layer.in_channels // lanes)
-    result = [Process("feed", 0, pixels + words, words)]
+    result = [Process("feed", words, pixels + words, words + COEFFICIENT_CYCLES)]
     if section.biased.timed:
-        result.append(Process("repeat", 0, pixels, pixels))
+        result.append(Process("repeat", 0, pixels, pixels + layer.in_channels + PIPELINE_CYCLES))
     result += section_processes(spec, section, factors)
-    return [*result, Process("update", pixels + words, 0, words, 1, words // pixels)]
+    return [*result, Process("update", pixels + words, words, words + COEFFICIENT_CYCLES, 1, words // pixels)]
 
 
 def end_processes(spec: Spec) -> tuple[Process, Process]:
@@ -103,8 +104,8 @@ def end_processes(spec: Spec) -> tuple[Process, Process]:
     return reader, Process("write_logits", 2, out_beats, out_beats)
 
 
-def region_cycles(processes: Iterable[Process]) -> int:
-    """Cycles of one call of a region whose processes form a chain.
+def region_cycles(processes: Iterable[Process]) -> tuple[int, int]:
+    """(cycles to the first word of the last process, cycles of the whole call) of a region whose processes form a chain.
 
     A process begins when the one before it has written what it needs; it ends with its own loop, or when the last word has come
     and gone through it, whichever is later. `repeat` is a source beside the chain, and never the slowest.
@@ -118,4 +119,15 @@ def region_cycles(processes: Iterable[Process]) -> int:
         end = max(first + process.cycles, end + process.tail) + PIPELINE_CYCLES
         first += waits + pace + PIPELINE_CYCLES
         previous = process.cycles / max(process.writes, 1)
-    return math.ceil(end) + CALL_CYCLES
+    return math.ceil(first) + CALL_CYCLES, math.ceil(end) + CALL_CYCLES
+
+
+def loop_cycles(processes: Iterable[Process], iterations: int) -> int:
+    """Cycles of a dataflow loop whose iterations overlap, each needing the first word of the one before.
+
+    The interval is that of the slowest process, which starts again when its pipeline is empty, or the way of one word round.
+    """
+    chain = list(processes)
+    first, whole = region_cycles(chain)
+    interval = max(first, max(process.cycles for process in chain) + PIPELINE_CYCLES + CALL_CYCLES)
+    return (iterations - 1) * interval + max(whole, interval)
