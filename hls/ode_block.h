@@ -77,28 +77,6 @@ template <class B> struct ode_block {
         return sum;
     }
 
-<<<<<<< HEAD
-    // One process owns both maps: it sends the inputs of an evaluation into f, and `lag` words later takes f's slopes and writes
-    // the map of the next evaluation. It reads the map from the section before it the first time, else from the memory that is
-    // not written; the last time it writes to the section behind.
-    static const unsigned lag = B::skip_depth;
-
-    static void advance(hls::stream<pack_t> &in, hls::stream<k_t> &k, record even[words], record odd[words], bool odd_evaluation,
-                        bool first, bool leaves, unsigned stage, bool ends_step, const coeff_t row[MAX_STAGES],
-                        const coeff_t b[MAX_STAGES], hls::stream<x_t> &x, hls::stream<pack_t> &out) {
-        const coeff_t newest = b[stage];
-        hls::stream<record> skip("skip");
-        #pragma HLS AGGREGATE variable=skip compact=bit
-        #pragma HLS STREAM variable=skip depth=B::skip_depth+1
-        pack_t entered, leaving;
-        x_t to;
-        k_t slopes;
-    Words:
-        for (unsigned step = 0; step < words + lag; step++) {
-            #pragma HLS PIPELINE II=1
-            if (step < words) {
-                const unsigned g = step % groups;
-=======
     // The map of this evaluation, from the section in front the first time, else from the evaluation before. Its stage inputs go
     // to f, and it goes around f. a_words: the rows of a, raw.
     static void feed(hls::stream<pack_t> &in, hls::stream<record> &back, int evaluation, int num_stages, const int a_words[A_WORDS],
@@ -126,7 +104,6 @@ template <class B> struct ode_block {
             for (unsigned g = 0; g < groups; g++) {
                 #pragma HLS LOOP_FLATTEN
                 #pragma HLS PIPELINE II=1
->>>>>>> hlsA
                 record r;
                 if (first) {
                     if (g == 0)
@@ -138,15 +115,8 @@ template <class B> struct ode_block {
                         for (unsigned j = 0; j < MAX_STAGES - 1; j++)
                             r.k[j][lane] = 0;
                     }
-<<<<<<< HEAD
-                } else if (odd_evaluation) {
-                    r = odd[step];
-                } else {
-                    r = even[step];
-=======
                 } else {
                     r = back.read();
->>>>>>> hlsA
                 }
             Input:
                 for (unsigned lane = 0; lane < lanes; lane++) {
@@ -158,10 +128,6 @@ template <class B> struct ode_block {
                 if (g == groups - 1)
                     x.write(to);
             }
-<<<<<<< HEAD
-            if (step >= lag) {
-                const unsigned word = step - lag, g = word % groups;
-=======
         }
     }
 
@@ -190,7 +156,6 @@ template <class B> struct ode_block {
             for (unsigned g = 0; g < groups; g++) {
                 #pragma HLS LOOP_FLATTEN
                 #pragma HLS PIPELINE II=1
->>>>>>> hlsA
                 if (g == 0)
                     slopes = k.read();
                 record r = skip.read();
@@ -215,58 +180,6 @@ template <class B> struct ode_block {
         }
     }
 
-<<<<<<< HEAD
-    static void evaluate(hls::stream<pack_t> &in, hls::stream<pack_t> &out, record even[words], record odd[words],
-                         bool odd_evaluation, bool first, bool leaves, unsigned stage, bool ends_step,
-                         const coeff_t row[MAX_STAGES], const coeff_t b[MAX_STAGES], const bias_t bias[channels]) {
-        #pragma HLS DATAFLOW
-        hls::stream<x_t> x("x");
-        #pragma HLS STREAM variable=x depth=2
-        hls::stream<k_t> k("k");
-        #pragma HLS STREAM variable=k depth=B::pixels
-        advance(in, k, even, odd, odd_evaluation, first, leaves, stage, ends_step, row, b, x, out);
-        B::f(x, bias, k);
-    }
-
-    // From entry to exit. a_words, b_words: raw words of COEFF. table: a row of `channels` biases per evaluation, if f is timed.
-    static void integrate(hls::stream<pack_t> &in, hls::stream<pack_t> &out, unsigned n_steps, unsigned num_stages,
-                          const int a_words[A_WORDS], const int b_words[MAX_STAGES], const bias_t table[], record even[words],
-                          record odd[words]) {
-        #pragma HLS INLINE
-        coeff_t a[MAX_STAGES][MAX_STAGES], b[MAX_STAGES];
-        #pragma HLS ARRAY_PARTITION variable=a complete dim=0
-        #pragma HLS ARRAY_PARTITION variable=b complete
-        unpack(a_words, b_words, a, b);
-        bool odd_evaluation = false;
-        unsigned next = 0; // word of the table
-    Steps:
-        for (unsigned step = 0; step < n_steps; step++) {
-        Stages:
-            for (unsigned stage = 0; stage < num_stages; stage++) {
-                // Registers, so that every pixel of the evaluation reads them in each cycle and nothing else reads the memories.
-                coeff_t row[MAX_STAGES];
-                #pragma HLS ARRAY_PARTITION variable=row complete
-                bias_t bias[channels];
-                #pragma HLS ARRAY_PARTITION variable=bias complete
-            Row:
-                for (unsigned j = 0; j < MAX_STAGES; j++) {
-                    #pragma HLS UNROLL
-                    row[j] = a[stage][j];
-                }
-                if (B::timed) {
-                Bias:
-                    for (unsigned c = 0; c < channels; c++) {
-                        #pragma HLS PIPELINE II=1
-                        bias[c] = table[next + c];
-                    }
-                    next += channels;
-                }
-                const bool ends_step = stage + 1 == num_stages;
-                evaluate(in, out, even, odd, odd_evaluation, step == 0 && stage == 0, ends_step && step + 1 == n_steps, stage,
-                         ends_step, row, b, bias);
-                odd_evaluation = !odd_evaluation;
-            }
-=======
     // One image. Its evaluations overlap: the next one begins as soon as its first pixel is back. Two names for the two kinds of
     // memory, because a pragma takes no template argument; `solve` chooses by a constant, so that only one of them is built.
     static void solve_in_bram(hls::stream<pack_t> &in, hls::stream<pack_t> &out, int evaluations, int num_stages,
@@ -288,7 +201,6 @@ template <class B> struct ode_block {
             feed(in, back, evaluation, num_stages, a_words, x, skip);
             B::f(x, table, evaluation, k);
             update(skip, k, evaluation, evaluations, num_stages, b_words, back, out);
->>>>>>> hlsA
         }
     }
 
