@@ -246,7 +246,7 @@ static void end_pass(hls::stream<int> &in, int pass, unsigned n, hls::stream<int
 
 static void passes(hls::stream<beat_t> &in, unsigned n, hls::stream<beat_t> &out) {
     hls::stream<int> back("back");
-    #pragma HLS STREAM variable=back depth=2
+    #pragma HLS STREAM variable=back depth=6
     for (int pass = 0; pass < 3; pass++) {
         #pragma HLS DATAFLOW
         hls::stream<int> x("x");
