@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from dsodenet.hls import lowering
 from dsodenet.hls.concurrent import concurrent_library
 from dsodenet.hls.reuse import choose_plan
 from dsodenet.hls.rules import check_rules
-from dsodenet.hls.trips import Process, end_processes, evaluation_processes, section_processes
+from dsodenet.hls.trips import end_processes, evaluation_processes, section_processes
 from dsodenet.ladder import verify
 from dsodenet.reference import Reference
 from dsodenet.runs import Run
@@ -84,42 +85,26 @@ def test_counted_words_are_those_of_the_cycle_model(run: Path) -> None:
                 words[stream[end]][side] += stream[("reads", "writes")[side]]
     stages = tableau(spec.solver.method).num_stages
     for section in sections(spec.network):
+        calls, within, ends = count, f"section<{section.name}_", 0
         if section.kind != "f":
-            expected, calls, within = section_processes(spec, section, plan.factors), count, f"section<{section.name}_"
+            expected = section_processes(spec, section, plan.factors)
         else:
-            lanes = plan.lanes[section.block]
-            expected = evaluation_processes(spec, section, plan.factors, lanes)
+            expected = evaluation_processes(spec, section, plan.factors, plan.lanes[section.block])
             calls, within = count * stages * spec.solver.n_steps[section.block], f"block<block{section.block + 1}>"
+            ends = count * (math.prod(spec.network.map_size(section.block)) - plan.map_words(section.block))
         leaves = [path for path in runs if within in path and not any(p.startswith(f"{path}/") for p in runs)]
-        compare(expected, calls, leaves, words, count * pixels(spec, section))
+        counted, modelled = defaultdict(list), defaultdict(list)
+        for path in leaves:
+            name = path.split("/")[-1].split("<")[0].split("#")[0].split("::")[-1]
+            counted[name].append(tuple(words[path]))
+        for process in expected:
+            # An image enters a block in words of a pixel, and leaves it so.
+            reads, writes = (ends if process.name == end else 0 for end in ("feed", "update"))
+            modelled[process.name].append((calls * process.reads + reads, calls * process.writes + writes))
+        assert {name: sorted(found) for name, found in counted.items()} == {
+            name: sorted(found) for name, found in modelled.items()
+        }
     reader, writer = end_processes(spec)
-    assert words["kernel/" + next(p for p in (x.split("/")[1] for x in runs if "/" in x) if "read_images" in p)] == [
-        count * reader.reads,
-        count * reader.writes,
-    ]
+    (first,) = (path for path in runs if path.startswith("kernel/read_images"))
+    assert words[first] == [count * reader.reads, count * reader.writes]
     assert words["kernel/write_logits"] == [count * writer.reads, count * writer.writes]
-
-
-def pixels(spec: Spec, section: object) -> int:
-    return int(np.prod(spec.network.map_size(section.block)))  # type: ignore[attr-defined]
-
-
-OWNERS = ("feed", "update", "advance")  # of a block's maps, whether they are one process or two
-
-
-def compare(expected: list[Process], calls: int, leaves: list[str], words: dict[str, list[int]], ends: int) -> None:
-    """Every process of the model has its words; what owns a block's maps also takes and gives those of an image."""
-    counted: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for path in leaves:
-        name = path.split("/")[-1].split("<")[0].split("#")[0].split("::")[-1]
-        counted[name].append((words[path][0], words[path][1]))
-    modelled: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for process in expected:
-        modelled[process.name].append((calls * process.reads, calls * process.writes))
-    for table, more in ((counted, 0), (modelled, ends)):
-        owners = [pair for name in OWNERS for pair in table.pop(name, [])]
-        if owners:
-            table["maps"] = [tuple(sum(pair[side] for pair in owners) + more for side in (0, 1))]  # type: ignore[list-item]
-    assert {name: sorted(found) for name, found in counted.items()} == {
-        name: sorted(found) for name, found in modelled.items()
-    }
