@@ -71,7 +71,7 @@ template <class B> struct ode_block {
     Slopes:
         for (int j = 0; j < STAGES - 1; j++) {
             #pragma HLS UNROLL
-            if (row[j] != 0 && j < stage)
+            if (j < stage && row[j] != 0)
                 sum += row[j] * r.k[j][lane];
         }
         return sum;
