@@ -1,10 +1,10 @@
 """Flip bits of programs of the rtl kernel and see that none hangs it and none is computed wrong. Simulated.
 
-Each program of a seed has 1 to 4 flipped bits, half of the time among its header and passes. Odd numbers are sent as they
-are, so the checksum has to refuse them. Even ones get the checksum that fits, so the checks behind it have to hold: the
-program is refused at LOAD or at RUN, or it is computed and the logits are those of word_model.py. That model does not say
-what a map with an inconsistent geometry holds; such a program only has to end. Every hundredth program is followed by the
-good one, whose logits must be right.
+Each program of a seed has 1 to 4 flipped bits, half of the time among its header and passes. Odd numbers are sent as
+they are, so the checksum has to refuse them. Even ones get the checksum that fits, so the checks behind it have to
+hold: the program is refused at LOAD or at RUN, or it is computed and the logits are those of word_model.py. That
+model does not say what a map with an inconsistent geometry holds; such a program only has to end. Every hundredth
+program is followed by the good one, whose logits must be right.
 
 python -m tools.rtl.flips --programs 20000 --journal build/flips.json     goes on where the journal ends
 """
@@ -93,7 +93,10 @@ class Target:
             raise DeviceError(f"the good program does not run after a bad one: {loaded.name}, {status.name}")
 
     def meaning(self, data: bytes, places: list[int]) -> np.ndarray | str:
-        """The logits that the words say, or why there are none: "outside" a memory, or "geometry" that is not modelled."""
+        """The logits that the words say, or why there are none.
+
+        "outside" a memory, or "geometry" that is not modelled.
+        """
         parsed = WordModel(data, self.engine)
         header = np.frombuffer(data[:HEADER_BYTES], "<u2")
         first = HEADER_BYTES + PASS_BYTES * int(header[10])
@@ -151,7 +154,10 @@ def fitting(data: bytes) -> bytes:
 
 
 def attempt(number: int, seed: int, target: Target) -> str:
-    """What became of one program, as a row of the table; DeviceError with all that repeats it where something is wrong."""
+    """What became of one program, as a row of the table.
+
+    DeviceError with all that repeats it where something is wrong.
+    """
     data, places = flipped(target.good, random.Random(f"{seed}:{number}"))
     corrected = number % 2 == 0
     data = fitting(data) if corrected else data

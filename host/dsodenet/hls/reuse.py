@@ -1,6 +1,7 @@
 """How many multiplications share a multiplier, layer by layer: the fastest choice that leaves the device room.
 
-`Plan` is what a choice comes to: lanes of the state update, depths of memories, cycles and resources. All of it is estimated.
+`Plan` is what a choice comes to: lanes of the state update, depths of memories, cycles and resources. All of it is
+estimated.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ Costs = NDArray[np.float64]  # rows or tables of (cycles, share of each resource
 def valid_factors(layer: Layer) -> list[int]:
     """The reuse factors for which hls4ml 1.3.0 has a right kernel, in ascending order; 1 is constant multipliers.
 
-    Dense layers: the divisors of the inputs, or whole multiples of the inputs that divide the weights. Depthwise layers: what
-    divides the weights, up to the channels, and whole multiples of the channels.
+    Dense layers: the divisors of the inputs, or whole multiples of the inputs that divide the weights. Depthwise
+    layers: what divides the weights, up to the channels, and whole multiples of the channels.
     """
     inputs = math.prod(layer.weight_shape[1:])
     if layer.depthwise:
@@ -110,7 +111,10 @@ class Plan:
 
     @property
     def cycles(self) -> int:
-        """Of one image alone: as if each section began when the one before it has ended, though they overlap a little."""
+        """Cycles of one image alone.
+
+        Each section counts as if it began when the one before it has ended. In truth they overlap a little.
+        """
         return sum(self.section_cycles.values()) + region_cycles(end_processes(self.spec)[1:])[1]
 
     @property
@@ -130,7 +134,8 @@ class Plan:
         over = self.exceeds(1)
         verdict = f"does not fit: {', '.join(over)}" if over else f"fits: {figures}"
         return (
-            f"hls: reuse factors {least} to {most}, {self.cycles:,} cycles for an image and {self.interval:,} for one of many; "
+            f"hls: reuse factors {least} to {most}, {self.cycles:,} cycles for an image and {self.interval:,} for "
+            "one of many; "
             f"{verdict} (estimated, never held against Vitis HLS)"
         )
 
@@ -153,9 +158,9 @@ def _lanes(spec: Spec, part: Section, factors: dict[str, int]) -> int:
 
 
 def _skip_words(spec: Spec, part: Section, factors: dict[str, int], lanes: int) -> int:
-    """f's first slope needs two rows and three pixels of its input: a row and two pixels for each of its 3x3 layers, less the one
-    that both count. Behind them come the pixels that a stalled process may hold: one in each stage of its pipeline and in the
-    stream behind it. More than a map is never in flight.
+    """f's first slope needs two rows and three pixels of its input: a row and two pixels for each of its 3x3 layers,
+    less the one that both count. Behind them come the pixels that a stalled process may hold: one in each stage of
+    its pipeline and in the stream behind it. More than a map is never in flight.
     """
     layer = part.layers[0]
     pixels, width, groups = math.prod(layer.in_size), layer.in_size[1], layer.in_channels // lanes
@@ -200,8 +205,9 @@ def fixed_plan(spec: Spec, reuse_factor: int) -> Plan:
 def best_plan(spec: Spec) -> Plan:
     """The fastest plan found for one image that takes at most SHARE of each resource.
 
-    The spec's reuse factor is the least that a layer takes. From the smallest plan on, the two sections whose change saves most
-    cycles are changed, until no pair saves any. Where nothing fits, the plan is the smallest; `exceeds` tells.
+    The spec's reuse factor is the least that a layer takes. From the smallest plan on, the two sections whose change
+    saves most cycles are changed, until no pair saves any. Where nothing fits, the plan is the smallest; `exceeds`
+    tells.
     """
     parts = sections(spec.network)
     options = [_options(spec, part, max(1, spec.kernel.reuse_factor)) for part in parts]
@@ -221,7 +227,10 @@ def best_plan(spec: Spec) -> Plan:
 
 
 def _best_pair(first: Costs, second: Costs, rest: Costs) -> tuple[float, tuple[int, int]]:
-    """(cycles of the kernel, choices of two sections) of the fastest pair that fits beside the rest; infinite when none does."""
+    """(cycles of the kernel, choices of two sections) of the fastest pair that fits beside the rest.
+
+    Infinite when none does.
+    """
     sums = first[:, None] + second[None] + rest
     cycles = np.where((sums[..., 1:] <= SHARE).all(axis=-1), sums[..., 0], np.inf)
     best = int(cycles.argmin())
@@ -241,7 +250,10 @@ def _row(option: Option) -> list[float]:
 
 @lru_cache(maxsize=1024)
 def _options(spec: Spec, part: Section, least: int) -> tuple[Option, ...]:
-    """The choices of one section: of those that take about as much of the device as another or more, only the faster ones."""
+    """The choices of one section.
+
+    Of those that take about as much of the device as another or more, only the faster ones stay.
+    """
     found = [
         (_section_cycles(spec, part, factors), _section_resources(spec, part, factors), factors)
         for factors in _candidates(part, least)
@@ -255,7 +267,10 @@ def _options(spec: Spec, part: Section, least: int) -> tuple[Option, ...]:
 
 
 def _candidates(part: Section, least: int) -> Iterator[dict[str, int]]:
-    """For every pace that a layer can set: each layer at the largest factor that keeps it, or with multipliers of its own."""
+    """For every pace that a layer can set.
+
+    Each layer at the largest factor that keeps it, or with multipliers of its own.
+    """
     choices = {}
     for layer in part.layers:
         valid = valid_factors(layer)

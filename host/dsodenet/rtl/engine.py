@@ -87,7 +87,10 @@ class Engine:
 
 
 def checksum(data: bytes) -> int:
-    """CRC-32 of a program whose own checksum is zero: it changes with the place of a flipped bit, which a sum may not."""
+    """CRC-32 of a program whose own checksum is zero.
+
+    It changes with the place of a flipped bit, which a sum may not.
+    """
     return zlib.crc32(data)
 
 
