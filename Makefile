@@ -1,10 +1,11 @@
-# The two commands that do everything: `make demo` and `make test`. Each sets up .venv first if it is not there.
+# `make demo` and `make test` do everything; each sets up .venv first if it is not there. What is one command has no
+# target: `dsodenet --help` and `python -m tools...` say what there is.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := train,lower,rtl,sim,explore,notebooks,test,dev,docs
 
-.PHONY: help setup demo test lint docs results notebooks wheel rtl-checks board-pythons aarch64 clean
+.PHONY: help setup demo test lint docs results wheel rtl-checks board-pythons aarch64 clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "%-13s %s\n", $$1, $$2}'
@@ -32,13 +33,10 @@ lint: setup  ## ruff, mypy, and Verilator's and slang's lint of the engine
 	$(BIN)/python -m tools.rtl.lint
 
 docs: setup  ## build the documents into build/site; a warning is an error
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 results: setup  ## measure what the documents quote and write it to docs/results (hours; NAMES="host cycles" for some)
 	$(BIN)/python -m tools.results $(NAMES)
-
-notebooks: setup  ## run the notebooks and keep their outputs
-	$(BIN)/python -m tools.notebooks --keep
 
 wheel: setup  ## build the wheel into dist
 	$(BIN)/python -m build --wheel --outdir dist

@@ -1,4 +1,4 @@
-"""The hardware sources lie beside the package in a checkout and inside it in a wheel; everything else is in pyproject.toml."""
+"""The hardware sources lie beside the package in a checkout and inside it in a wheel; the rest is in pyproject.toml."""
 
 import shutil
 from pathlib import Path

@@ -8,31 +8,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dsodenet.cli import Parser
-from dsodenet.command import Answer, json_text
+from dsodenet.command import COMMON, Answer, give
 from dsodenet.errors import DsodenetError
-from dsodenet.files import write_json
 from dsodenet.runs import check_output
 
 
 def parser(module: str, about: str | None) -> Parser:
-    """A parser for `python -m MODULE`, with --json [FILE] as every command has it."""
+    """A parser for `python -m MODULE`, with --json [FILE] and --quiet as every command has them."""
     result = Parser(prog=f"python -m {module}", description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    text = "write the result to a file; without FILE, print it as JSON, and nothing else"
-    result.add_argument("--json", nargs="?", type=Path, const=True, default=False, metavar="FILE", help=text)
+    for names, options in COMMON:
+        result.add_argument(*names, **options)
     return result
 
 
 def run(parser: Parser, work: Callable[[argparse.Namespace], Answer], arguments: list[str] | None = None) -> int:
-    """Exit status: 0, 1 where the answer's `ok` is false, 2 with one line on standard error for bad input."""
+    """Exit status: 0, 1 where the answer says so, 2 with one line on standard error for bad input."""
     try:
         args = parser.parse_args(arguments)
         if isinstance(args.json, Path):
             check_output(args.json, ".json")
-        answer = work(args)
-        if isinstance(args.json, Path):
-            write_json(answer.to_dict(), args.json)
-        print(json_text(answer.to_dict()) if args.json is True else answer)
-        return 1 if answer.to_dict().get("ok") is False else 0
+        return give(work(args), args.json)
     except DsodenetError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
     except BrokenPipeError:

@@ -18,21 +18,18 @@ import numpy as np
 
 from dsodenet import __version__
 from dsodenet.command import Values
-from dsodenet.data.datasets import load_dataset
+from dsodenet.data import load_dataset
 from dsodenet.data.domains import ANGLE
 from dsodenet.errors import InputError
-from dsodenet.exporting.integers import export
+from dsodenet.exporting import export
 from dsodenet.files import atomic_file, atomic_folder
 from dsodenet.outside import read_text
 from dsodenet.reference import Reference
-from dsodenet.rtl.cycles import estimate
+from dsodenet.rtl import estimate
 from dsodenet.runs import PREFIX, ZOO, Run
-from dsodenet.spec.layers import macs, parameters
-from dsodenet.spec.params import Params
-from dsodenet.spec.specification import Spec
+from dsodenet.spec import Params, Spec, macs, parameters
 from dsodenet.text import table
-from dsodenet.training.options import Options
-from dsodenet.training.trainer import train
+from dsodenet.training import Options, train
 from tools import command_line
 
 CARD = "README.md"
@@ -108,7 +105,10 @@ def write_card(name: str, folder: Path) -> Path:
 
 
 def integer_accuracies(params: Params, metrics: dict[str, Any]) -> dict[str, float]:
-    """data set -> share of its test images that the integers classify rightly, for each one that the model was trained on."""
+    """data set -> share of its test images that the integers classify rightly.
+
+    The data sets are the one that the model was trained on and, where it was adapted, its target.
+    """
     result = {}
     for name in (domain["name"] for domain in (metrics["data"], metrics["target"]) if domain is not None):
         data = load_dataset(name, params.spec.network)
@@ -156,7 +156,8 @@ def card(name: str, params: Params, metrics: dict[str, Any], integers: dict[str,
             "",
             f"Trained and measured on scikit-learn's digits: {metrics['data']['train_images']} training images, "
             f"{metrics['data']['test_images']} test images. One training, seed {metrics['options']['seed']}; "
-            f"{metrics['options']['epochs']} epochs in float, {metrics['options']['qat_epochs']} quantisation-aware.{adapted}",
+            f"{metrics['options']['epochs']} epochs in float, {metrics['options']['qat_epochs']} quantisation-aware."
+            f"{adapted}",
             "",
             "| figure | value |",
             "|---|---|",
@@ -164,7 +165,8 @@ def card(name: str, params: Params, metrics: dict[str, Any], integers: dict[str,
             "",
             f"Made by `python -m tools.make_zoo {name}` with {packages}. Fingerprint {params.fingerprint[:16]}.",
             "",
-            "Not for anything but trying the tools: digits of 8 x 8 pixels from 43 writers are no measure of handwriting at large.",
+            "Not for anything but trying the tools: digits of 8 x 8 pixels from 43 writers are no measure of "
+            "handwriting at large.",
             "",
         )
     )

@@ -2,7 +2,7 @@
 
 --keep writes their outputs back into the files.
 
-example: python -m dsodenet.bench.notebooks --json build/notebooks.json --keep
+example: python -m tools.notebooks --json build/notebooks.json --keep
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def write(name: str, notebook: Any) -> None:
         nbformat.write(notebook, beside)
 
 
-def measure(chosen: list[str], keep: bool, quiet: bool = False) -> dict[str, Any]:
+def measure(chosen: list[str], keep: bool, quiet: bool) -> dict[str, Any]:
     """Run the notebooks where they are, at the size that they are kept with."""
     rows = []
     with progress_bar("notebooks", len(chosen), quiet) as step:
@@ -105,7 +105,7 @@ def text(result: Mapping[str, Any]) -> str:
 def work(args: argparse.Namespace) -> Values:
     if unknown := [name for name in args.names if name not in names()]:
         raise InputError(f"notebook is {unknown[0]!r}, but it must be some of {', '.join(names())}")
-    return Values(measure(sorted(args.names) or names(), args.keep), text)
+    return Values(measure(sorted(args.names) or names(), args.keep, args.quiet), text)
 
 
 def main(arguments: list[str] | None = None) -> int:

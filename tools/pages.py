@@ -41,8 +41,9 @@ def _command(title: str, sub: argparse.ArgumentParser, command: Any) -> str:
     for action in sub._actions:
         if action.dest == "help":
             continue
-        names = ", ".join(f"`{name}`" for name in action.option_strings) or f"`{action.metavar}`"
-        value = f" `{action.metavar}`" if action.option_strings and action.metavar else ""
+        metavar = " or ".join(f"`{word}`" for word in str(action.metavar).split("|"))
+        names = ", ".join(f"`{name}`" for name in action.option_strings) or metavar
+        value = f" {metavar}" if action.option_strings and action.metavar else ""
         rows.append((names + value, formatter._expand_help(action) + (" (required)" if action.required else "")))
     table = _table(("argument", "meaning"), rows)
     return f"## {title}\n\n{command.help[0].upper()}{command.help[1:]}.\n\n```\n{command.example}\n```\n\n{table}"
@@ -51,7 +52,7 @@ def _command(title: str, sub: argparse.ArgumentParser, command: Any) -> str:
 def registers() -> str:
     rows = [
         (f"`{register.offset:#05x}`", register.name + (f"[{register.words}]" if register.words > 1 else ""),
-         register.access, register.meaning)
+         register.access, register.description)
         for register in REGISTERS.values()
     ]  # fmt: skip
     return _table(("offset", "register", "access", "meaning"), rows)
@@ -67,8 +68,10 @@ def limits() -> str:
     kinds = ", ".join(f"{kind.value} for `{kind.name.lower()}`" for kind in Kind)
     orders = ", ".join(f"{command.value} {command.name}" for command in Command)
     return (
-        f"Contract version {CONTRACT_VERSION}, identity {IDENTITY:#010x}. A beat is {BEAT_BYTES} bytes. A kernel has at "
-        f"most {MAX_BLOCKS} ODE blocks, {MAX_STAGES} stages and {MAX_STEPS} steps. The upper half of VERSION is {kinds}. "
+        f"Contract version {CONTRACT_VERSION}, identity {IDENTITY:#010x}. A beat is {BEAT_BYTES} bytes. A kernel has "
+        "at "
+        f"most {MAX_BLOCKS} ODE blocks, {MAX_STAGES} stages and {MAX_STEPS} steps. The upper half of VERSION is "
+        f"{kinds}. "
         f"CTRL bits: {bits}. Commands: {orders}."
     )
 

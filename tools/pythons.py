@@ -135,7 +135,7 @@ def aarch64_python(folder: Path) -> list[str]:
 
 
 def _packages(apt: Path, architecture: str, names: tuple[str, ...]) -> list[Path]:
-    """Download Debian packages with all they need, by an apt that believes nothing is installed and leaves the real one alone."""
+    """Download Debian packages with all they need, by an apt of their own that believes nothing is installed."""
     for part in ("state/lists/partial", "cache/archives/partial"):
         (apt / part).mkdir(parents=True)
     (apt / "status").touch()

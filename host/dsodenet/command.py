@@ -6,7 +6,10 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
+
+from dsodenet.files import write_json
 
 Argument = tuple[tuple[str, ...], dict[str, Any]]  # names and options of argparse's add_argument
 
@@ -35,6 +38,34 @@ class Command:
 def argument(*names: str, **options: Any) -> Argument:
     """One argument of a command, in argparse's words."""
     return names, options
+
+
+# The arguments that every command has.
+COMMON = (
+    argument(
+        "--json",
+        nargs="?",
+        type=Path,
+        const=True,
+        default=False,
+        metavar="FILE",
+        help="write the result to a file; without FILE, print it as JSON, and nothing else",
+    ),
+    argument("--quiet", action="store_true", help="no progress bar"),
+)
+
+
+def give(answer: Answer, target: Path | bool, *, silent: bool = False) -> int:
+    """Write an answer to the file that --json names, print it as text or JSON, and return the exit status.
+
+    target: the value of --json. silent: write and print nothing.
+    """
+    data = answer.to_dict()
+    if not silent:
+        if isinstance(target, Path):
+            write_json(data, target)
+        print(json_text(data) if target is True else answer)
+    return 1 if data.get("differing") or data.get("ok") is False else 0
 
 
 def values_text(data: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The bit-exact ladder: the same images through every backend, each compared word for word with the integer reference."""
+"""The bit-exact ladder: the same images through every backend, each logit compared with the integer reference's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dsodenet.errors import InputError
 from dsodenet.outside import read_npy
@@ -88,8 +88,8 @@ def rungs_text(result: dict[str, Any]) -> str:
 
 def verify(
     run: str | Path,
-    backends: Sequence[str] = LADDER,
-    images: NDArray[np.uint8] | None = None,
+    backends: str | Sequence[str] = LADDER,
+    images: ArrayLike | None = None,
     *,
     source: str = "given",
     limits: dict[str, int] | None = None,
@@ -98,12 +98,18 @@ def verify(
     progress: Callable[[str], None] = lambda backend: None,
     simulate_with: str | None = None,
 ) -> Ladder:
-    """Run each backend on the images (at most limits[backend] of them) and compare its logits with the reference's.
+    """Run each backend on the images and compare its logits with the reference's.
 
-    images: uint8 (N, channels, height, width), generated ones by default; source: what they are, in words.
+    images: uint8, or float in [0, 1], (N, channels, height, width); generated ones by default.
+    source: what the images are, in words.
+    limits: backend -> the most images that it runs.
+    method, n_steps: another solver than the run's.
+    progress: called with each backend before it computes.
     simulate_with: what computes inside the simulated board, by default the kernel of the spec.
+
     All backends are opened before any computes, so that what is missing shows at once.
     """
+    backends = (backends,) if isinstance(backends, str) else backends
     unknown = [name for name in backends if name not in BACKENDS]
     if unknown or not backends:
         raise InputError(f"backend is {', '.join(unknown) or 'empty'}, but it must be some of {', '.join(BACKENDS)}")
@@ -111,17 +117,18 @@ def verify(
     solver = params.spec.solver
     if images is None:
         images, source = random_images(params.spec, 16, IMAGE_SEED), f"16 generated, seed {IMAGE_SEED}"
+    pixels = as_pixels(images, params.spec.network)
     with ExitStack() as stack:
         opened = {}
         for name in backends:
-            options = {"simulate_with": simulate_with} if "simulate_with" in backend_options(name) else {}
-            opened[name] = stack.enter_context(Accelerator(run, name, **options))
+            simulated = simulate_with if "simulate_with" in backend_options(name) else None
+            opened[name] = stack.enter_context(Accelerator(run, name, simulate_with=simulated))
             opened[name].set_solver(solver.method, solver.n_steps)
-        truth = Reference(params).predict(images)
+        truth = Reference(params).predict(pixels)
         rungs = []
         for name, accelerator in opened.items():
             progress(name)
-            part = images[: (limits or {}).get(name)]
+            part = pixels[: (limits or {}).get(name)]
             start = time.perf_counter()
             logits = accelerator.predict(part)
             seconds = time.perf_counter() - start

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -38,6 +39,17 @@ def test_the_study_has_a_row_for_each_case(capsys):
         assert ("batch stat." in row["figures"]) == (row["norm"] == "batch_shared")
         assert all(0 <= value[0] <= 1 for key, value in row["figures"].items() if key != "moved")
     assert norm_study.text(rows).count("\n") == 5
+
+
+def test_figures_are_means_and_sample_deviations_over_the_seeds(monkeypatch):
+    found = [0.90, 0.95, 0.97]
+    values = iter(found)
+    keys = ("accuracy", "moved", *(f"n={n}" for n in norm_study.TEST_STEPS))
+    monkeypatch.setattr(norm_study, "cell", lambda spec, data, options: dict.fromkeys(keys, next(values)))
+    (row,) = rows = norm_study.measure(("none",), ("euler",), (1.0,), 3, 1)
+    assert row["figures"]["accuracy"] == pytest.approx({"mean": np.mean(found), "sd": np.std(found, ddof=1)})
+    assert "94.0 ± 3.6" in norm_study.text(rows)
+    assert "batch stat.: every evaluation" in norm_study.result_text({"seeds": 3, "epochs": 1, "rows": rows})
 
 
 def test_statistics_of_the_batch_make_the_running_ones_idle(make_spec):

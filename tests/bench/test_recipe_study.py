@@ -92,8 +92,10 @@ def test_cells_are_measured_once_and_kept(tmp_path, monkeypatch):
 def cell(row: str, seed: int, integer: float | None, real: float) -> dict[str, Any]:
     compared = {"dsodenet": 100, "full": 800, "residual": 3200}
     return {
-        "row": row, "seed": seed, "integer_accuracy": integer, "float_accuracy": real, "source_float_accuracy": real,
-        "student_seconds": 10.0, "teacher_seconds": 0.0, "parameters": 150, "macs": 120_000, "parameters_compared": compared,
+        "row": row, "seed": seed,
+        "integer_accuracy": integer, "float_accuracy": real, "source_float_accuracy": real,
+        "student_seconds": 10.0, "teacher_seconds": 0.0,
+        "parameters": 150, "macs": 120_000, "parameters_compared": compared,
         "teachers": [], "moved": 0.25 if row == "norm batch_shared" else None,
     }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Builds a simulator of a kernel with Verilator and runs the cocotb tests of the contract on it, once, for the tests that report them."""
+"""Builds a simulator of a kernel with Verilator and runs the cocotb tests of the contract on it, once."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def run(
     build_args: Sequence[str] = (),
     only: str | None = None,
 ) -> dict[str, list[str]]:
-    """Failure texts of each case of `kernel`, by its name. folder: of the build, kept; environment: what bench.py reads;
+    """Failure texts of each case of `kernel`, by its name.
+
+    folder: where the build is kept; environment: what bench.py reads;
     only: one case instead of all."""
     folder.mkdir(parents=True, exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:

@@ -37,7 +37,9 @@ TESTS = {
 
 @dataclass(frozen=True)
 class Fault(Case):
-    """One command with something wrong. After it the next good run is right; after a faulty LOAD it needs a good one first.
+    """One command with something wrong.
+
+    After it the next good run is right; after a faulty LOAD it needs a good one first.
 
     packet: what is sent: "images" of the good run, its "program", or nothing. beats: how many more (or fewer) beats
     it has than it should; keep: how many it has, counted from the front. TLAST is on its last beat, or on none.

@@ -209,7 +209,7 @@ async def registers(dut) -> None:
 
 @contract(20)
 async def block_control(dut) -> None:
-    """AP_DONE is cleared by reading, AP_IDLE falls while a command runs, the interrupt is masked, AUTO_RESTART repeats."""
+    """Reading clears AP_DONE, AP_IDLE falls while a command runs, AUTO_RESTART repeats, the interrupt is masked."""
     bench = await started(dut)
     assert await bench.read("CTRL") == IDLE
     await bench.load(MODEL)

@@ -1,4 +1,4 @@
-"""The command line: what a user types, what comes back, and one clear line with status 2 for everything that does not fit."""
+"""The command line: what a user types and what comes back. What does not fit gives one clear line and status 2."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def job(source: Path, output: Path) -> tuple[object, ...]:
     return "run", MODEL, "--backend", "cpu", "--quiet", "--input", source, "--output", output
 
 
-# what is read -----------------------------------------------------------------------------------------------------------------
+# what is read -------------------------------------------------------------------------------------------------------
 
 
 def npy(shape: str, descr: str = "|u1") -> bytes:
@@ -106,7 +106,7 @@ def test_a_message_is_one_line_whatever_a_file_is_called(tmp_path: Path, capsys:
     refused(capsys, *job(tmp_path / "a\nb.npy", tmp_path / "Y.npy"))
 
 
-# what is written --------------------------------------------------------------------------------------------------------------
+# what is written ----------------------------------------------------------------------------------------------------
 
 
 def test_images_are_never_overwritten_by_their_logits(

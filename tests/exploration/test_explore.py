@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import pytest
 from dsodenet.data.datasets import load_dataset
 from dsodenet.errors import InputError
 from dsodenet.exploration.choice import choose, holds, settle
-from dsodenet.exploration.confirmation import confirm
+from dsodenet.exploration.confirmation import Confirmation, FullTraining, confirm
 from dsodenet.exploration.explorer import explore
+from dsodenet.exploration.findings import Search
 from dsodenet.exploration.goal import Goal
 from dsodenet.exploration.plan import BASE, Plan, Point
 from dsodenet.exploration.sampling import front, search
@@ -29,6 +30,7 @@ from dsodenet.spec.specification import Spec
 from dsodenet.training.options import Options
 from tests.command_line import call, refused
 
+ROOT = Path(__file__).parents[2]
 SMALL = ("--axis", "blocks=1", "--axis", "stem=space_to_depth_4", "--axis", "n_steps=1", "--axis", "method=euler")
 
 
@@ -204,12 +206,12 @@ def test_the_final_check_trains_each_seed_and_simulates_it(tmp_path: Path, monke
     spec = build(rtl("xs"), {**Space.around(rtl("xs")).choice_of(rtl("xs")), "blocks": 1, "channels": 4, "n_steps": 1})
     found = confirm(spec, "digits", tmp_path, range(3, 5), progress=False)
     accuracies = []
-    for seed, each in zip((3, 4), found["seeds"]):
-        assert each["seed"] == seed
+    for seed, each in zip((3, 4), found.seeds):
+        assert each.seed == seed
         data, reference = load_dataset("digits", spec.network), Reference(Params.load(tmp_path / f"seed-{seed}"))
         accuracies.append((reference.predict(data.test_images).argmax(axis=1) == data.test_labels).mean())
-        assert round(each["simulated_cycles_per_image"]) == of_spec(spec).cycles
-    assert found["test_accuracy"] == pytest.approx({"mean": np.mean(accuracies), "sd": np.std(accuracies, ddof=1)})
+        assert round(each.simulated_cycles_per_image) == of_spec(spec).cycles
+    assert found.test_accuracy == pytest.approx({"mean": np.mean(accuracies), "sd": np.std(accuracies, ddof=1)})
 
 
 @pytest.mark.parametrize(
@@ -228,10 +230,48 @@ def test_an_accuracy_holds_when_it_is_enough_by_more_than_chance(own: Any, other
 
 
 def test_without_training_the_front_is_over_multiply_accumulates(tmp_path: Path) -> None:
-    result = explore(plan(), tmp_path, 10, progress=False).to_dict()
-    macs = [next(p["figures"]["macs"] for p in result["points"] if p["number"] == number) for number in result["front"]]
+    result = explore(plan(), tmp_path, 10, progress=False)
+    macs = [next(p.figures["macs"] for p in result.points if p.number == number) for number in result.front]
     assert macs == sorted(macs)
-    assert result["chosen"] is None
+    assert result.chosen is None
+
+
+def within(part: Any, whole: Any) -> bool:
+    """Whether all that a JSON value has is in another one."""
+    if isinstance(part, dict):
+        return all(key in whole and within(value, whole[key]) for key, value in part.items())
+    if isinstance(part, list):
+        return len(part) == len(whole) and all(map(within, part, whole))
+    return bool(part == whole)
+
+
+def test_a_result_gives_the_json_that_is_kept_in_the_documents() -> None:
+    data = json.loads((ROOT / "docs" / "results" / "front.json").read_text(encoding="utf-8"))
+    of = data["plan"]  # the documents keep a part of it, of the points, and of the trainings
+    unknown = dict.fromkeys(field.name for field in fields(FullTraining))
+    spec = rtl(of["spec"]["name"])
+    where = Plan(spec, Space.around(spec), Goal(**of["goal"]), of["data"], of["epochs"], of["qat_epochs"])
+    final = {
+        name: Confirmation(**each | {"seeds": tuple(FullTraining(**unknown | one) for one in each["seeds"])})
+        for name, each in data["final"].items()
+    }
+    found = Search(
+        where,
+        tuple(Point(**each) for each in data["points"]),
+        tuple(data["front"]),
+        data["base"],
+        data["chosen"],
+        {tried["number"]: tried["accuracy"] for tried in data["tried"]},
+        final,
+    )
+    again = json.loads(json.dumps(found.to_dict()))
+    assert again.keys() == data.keys()
+    assert again["counts"].keys() == data["counts"].keys()
+    assert within(data | {"counts": found.counts()}, again)
+    text = str(found)
+    assert text.count(" trained") >= len(found.shown) - 2
+    assert "Chosen against base: " in text
+    assert f"{len(found.points)} points of {data['specs_in_space']:,} around" in text
 
 
 @pytest.mark.parametrize(

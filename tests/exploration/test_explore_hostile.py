@@ -1,4 +1,4 @@
-"""A search ends, refuses what cannot be before it trains, leaves no process behind, and goes on after being killed anywhere."""
+"""A search ends, refuses what cannot be, leaves no process behind, and goes on after it was killed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from typing import Any
 import pytest
 
 from dsodenet.errors import InputError, RunError
-from dsodenet.exploration import findings as report
 from dsodenet.exploration.choice import choose, settle
 from dsodenet.exploration.explorer import explore
 from dsodenet.exploration.goal import Goal, figures
 from dsodenet.exploration.plan import Plan, Point
-from dsodenet.exploration.sampling import JOURNAL, JOURNAL_LOCK, front, search
+from dsodenet.exploration.sampling import front, search
 from dsodenet.exploration.space import Space
 from dsodenet.exploration.trial import WORK, trained_accuracy
 from dsodenet.spec.specification import Spec
@@ -55,6 +54,8 @@ def plan(epochs: int = 0, goal: Goal | None = None, **axes: str) -> Plan:
         (("--axis", "lanes=1x4x8,999x1x1"), "axis lanes has '999x1x1', but .*pixel_lanes is 999"),
         (("--axis", "lanes=0x4x8"), "axis lanes has '0x4x8', but .*pixel_lanes is 0"),
         (("--axis", "reuse_factor=0"), "axis reuse_factor has 0, but"),
+        (("--axis", "blocks=4", "--axis", "n_steps=65"), "axis blocks has 4, but .*1 to 3"),
+        (("--axis", "blocks=3", "--axis", "n_steps=65,66"), "axis n_steps has 65, but .*1 to 64"),
         (("--axis", "method=rk4", "--final"), "--accuracy"),
         (("--epochs", "0", "--final"), "epochs 0"),
         (("--out", "file"), "file"),
@@ -88,21 +89,21 @@ def test_blocks_that_the_image_has_no_room_for_are_not_proposed() -> None:
 
 
 def test_a_search_in_which_nothing_keeps_the_limits_ends_and_says_so(tmp_path: Path) -> None:
-    result = explore(plan(goal=Goal(limits={"cycles": 10})), tmp_path, 4, progress=False).to_dict()
-    assert result["front"] == []
-    assert result["chosen"] is None
-    assert "every point is over a limit" in report.search_text(result)
+    result = explore(plan(goal=Goal(limits={"cycles": 10})), tmp_path, 4, progress=False)
+    assert result.front == ()
+    assert result.chosen is None
+    assert "every point is over a limit" in str(result)
 
 
 def test_a_base_over_its_limits_is_a_reference_and_never_chosen(tmp_path: Path) -> None:
     goal = Goal(limits={"parameters": figures(small())["parameters"] - 1}, min_accuracy=0.0)
-    result = explore(plan(1, goal, channels="4,8", weight_bits="8"), tmp_path, 8, progress=False).to_dict()
-    base = next(p for p in result["points"] if p["number"] == result["base"])
-    assert base["refused"] is not None
-    assert base["label"] == "trained"
-    assert result["base"] not in result["front"]
-    assert result["chosen"] in result["front"]
-    assert "base, over a limit" in report.search_text(result)
+    result = explore(plan(1, goal, channels="4,8", weight_bits="8"), tmp_path, 8, progress=False)
+    base = next(p for p in result.points if p.number == result.base)
+    assert base.refused is not None
+    assert base.label == "trained"
+    assert result.base not in result.front
+    assert result.chosen in result.front
+    assert "base, over a limit" in str(result)
     assert not (tmp_path / WORK).exists()
 
 
@@ -117,25 +118,6 @@ def test_nothing_is_chosen_where_nothing_says_what_is_enough() -> None:
     best = [Point(1, {}, {"cycles": 5, "macs": 0}, "trained", 0.1, None)]
     assert choose(best, Goal(), None) is None
     assert choose(best, Goal(min_accuracy=0.1), None) == best[0]
-
-
-def test_a_journal_that_was_cut_short_goes_on(tmp_path: Path) -> None:
-    search(plan(), tmp_path, 3, progress=False)
-    journal = tmp_path / JOURNAL
-    content = journal.read_bytes()
-    (tmp_path / JOURNAL_LOCK).symlink_to(journal)  # held by a process that is no more
-    for cut in (1, len(content) // 2):
-        journal.write_bytes(content[:-cut])
-        again = search(plan(), tmp_path, 3, progress=False)
-        assert len(again) >= 3
-
-
-@pytest.mark.parametrize("content", ["hello\n", "{}\n", '{"op_code": 99}\n', "[1]\n"])
-def test_what_is_no_journal_is_refused(content: str, tmp_path: Path) -> None:
-    (tmp_path / JOURNAL).write_text(content)
-    with pytest.raises(RunError, match="not the journal of a search"):
-        search(plan(), tmp_path, 3, progress=False)
-    assert (tmp_path / JOURNAL).read_text() == content
 
 
 def test_another_plan_is_named(tmp_path: Path) -> None:
@@ -172,7 +154,7 @@ def killed(*_: Any) -> float:
 
 
 def processes_of(folder: Path) -> list[int]:
-    """Every process whose command line or memory of it names the folder: the search, its workers (which spawn names alike)."""
+    """Every process with the folder in its environment: the search and its workers."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
@@ -186,7 +168,7 @@ def processes_of(folder: Path) -> list[int]:
 
 
 def default_interrupt() -> None:
-    """A shell's background job ignores SIGINT, and so would all that it starts: these tests, and the search that they start."""
+    """A shell's background job ignores SIGINT, and so would these tests in one, and the search that they start."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

@@ -1,6 +1,8 @@
-"""The contract on the buses of the hls kernel: the cocotb tests of the rtl kernel on the lowered C++, which is not cycle-accurate.
+"""The contract on the buses of the hls kernel: the cocotb tests of the rtl kernel on the lowered C++, which is not
+cycle-accurate.
 
-With `--vitis-run RUN`, the folder of a run whose overlay was built with kernel hls, they also run on the Verilog that Vitis HLS made.
+With `--vitis-run RUN`, the folder of a run whose overlay was built with kernel hls, they also run on the Verilog that
+Vitis HLS made.
 """
 
 from __future__ import annotations

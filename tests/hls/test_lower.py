@@ -1,4 +1,4 @@
-"""The HLS kernel's C simulation: the same integers as the reference, the register contract, and files that are never half-made."""
+"""The HLS kernel's C simulation: the reference's integers, the register contract, and files never half-made."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("compiler")
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, NDArray[np.uint8]]:
-    """A lowered run of a net with 4-bit weights, two blocks, 5 and 7 channels, an 18 x 14 image, a space-to-depth stem, and layers at low rank."""
+    """A lowered run: 4-bit weights, two blocks, 5 and 7 channels, an 18 x 14 image, space to depth, low rank."""
     run = tmp_path_factory.mktemp("odd") / "run"
     data = CASES["blocks"].spec("odd").to_dict()
     data["quantisation"]["weight_bit_width"] = 4

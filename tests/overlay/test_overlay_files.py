@@ -41,7 +41,8 @@ def test_tcl_words_come_back_as_they_were(text: str, tmp_path: Path) -> None:
     script = tmp_path / "x.tcl"
     script.write_text(
         tcl.dictionary("config", {"plain": text, "list": [text, "z"], "rows": [[text, [text]], ["z"]]})
-        + "foreach value [list [dict get $config plain] [lindex [dict get $config list] 0] [lindex [dict get $config rows] 0 0]"
+        + "foreach value [list [dict get $config plain] [lindex [dict get $config list] 0]"
+        + " [lindex [dict get $config rows] 0 0]"
         + " [lindex [dict get $config rows] 0 1 0]] { puts -nonewline $value; puts -nonewline \\0 }\n"
     )
     output = subprocess.run([tclsh, str(script)], capture_output=True, text=True, check=True).stdout

@@ -1,4 +1,4 @@
-"""The quick ones of the proofs in overlays/rtl/formal; `make formal` runs all of them."""
+"""The quick ones of the proofs in overlays/rtl/formal; `python -m tools.rtl.prove` runs all of them."""
 
 from __future__ import annotations
 

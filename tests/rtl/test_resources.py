@@ -1,4 +1,4 @@
-"""Resource estimates against what Yosys found for whole engines, as `make synth-rtl` left it."""
+"""Resource estimates against what Yosys found for whole engines, as `make rtl-checks` left it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A board behind PYNQ.remote, on the local network: serves a simulated ZCU104 by pynq's own gRPC services.
 
-`python remote_board.py FOLDER` runs a model on it through the zcu104 backend; a process of its own, since pynq keeps the board in
-globals. FOLDER holds a run; the answers go into FOLDER/answers.npz.
+`python remote_board.py FOLDER` runs a model on it through the zcu104 backend. It is a process of its own, since pynq
+keeps the board in globals. FOLDER holds a run, and the answers go into FOLDER/answers.npz.
 """
 
 from __future__ import annotations

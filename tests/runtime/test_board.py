@@ -1,4 +1,4 @@
-"""The ZCU104 backend on the simulated board: real pynq classes, the reference in the kernel's place, faults on purpose."""
+"""The ZCU104 backend on the simulated board: real pynq classes, the reference for a kernel, faults on purpose."""
 
 from __future__ import annotations
 
@@ -208,7 +208,10 @@ def test_a_fault_raises_in_time_and_the_next_call_works(name: str) -> None:
 def test_a_call_may_end_at_any_register_access(
     setup: Setup, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    """At each access of a call that also sets another solver, in turn: the next call is right, whatever was left half-done."""
+    """A call that also sets another solver fails at each of its accesses in turn.
+
+    The next call is right, whatever was left half-done.
+    """
     board, methods = setup.device.board, iter(["euler", "rk4"] * 1000)
     reads_and_writes = {name: getattr(Board, name) for name in ("read", "write")}
     left = 0

@@ -27,7 +27,7 @@ pynq = pytest.importorskip("pynq")
 
 from dsodenet.contract import design  # noqa: E402
 from dsodenet.runtime import self_test  # noqa: E402
-from dsodenet.runtime.simulated import device as simdevice
+from dsodenet.runtime.simulated import device as simdevice  # noqa: E402
 from dsodenet.runtime.simulated import hwh  # noqa: E402
 from dsodenet.runtime.simulated.device import SimulatedZcu104  # noqa: E402
 
@@ -183,7 +183,7 @@ def test_throughput_counts_and_adds_up(accelerator: Accelerator) -> None:
     assert result.clock_mhz == pytest.approx(187.5, rel=1e-3)
     assert result.power_note == "not asked for"
     assert throughput_test(accelerator, IMAGES, calls=1000, max_s=0.05).calls < 1000
-    with pytest.raises(InputError, match="calls 0"):
+    with pytest.raises(InputError, match="calls is 0, but it must be a whole number from 1 to 1048576"):
         throughput_test(accelerator, calls=0)
 
 

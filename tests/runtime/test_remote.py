@@ -1,4 +1,7 @@
-"""The zcu104 backend over PYNQ.remote: pynq's RemoteDevice against a server that holds a simulated board. No real one was tried."""
+"""The zcu104 backend over PYNQ.remote: pynq's RemoteDevice against a server that holds a simulated board.
+
+No real board was tried.
+"""
 
 from __future__ import annotations
 

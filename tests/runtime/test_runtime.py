@@ -73,7 +73,8 @@ class NoArray:
     ("images", "message"),
     [
         (np.zeros((16, 16), np.uint8), r"shape \(16, 16\), but this model takes \(N, 1, 16, 16\)"),
-        (np.zeros((2, 3, 16, 16), np.uint8), r"shape \(2, 3, 16, 16\)"),
+        (np.zeros((2, 3, 16, 16), np.uint8), r"shape \(2, 3, 16, 16\), but this model takes \(N, 1, 16, 16\)$"),
+        (np.zeros((2, 16, 16, 1), np.uint8), r"takes \(N, 1, 16, 16\); transpose them to \(N, C, H, W\), by"),
         (np.zeros((2, 1, 16, 15), np.float32), r"shape \(2, 1, 16, 15\)"),
         (np.zeros((0, 1, 16, 16), np.uint8), "empty batch"),
         (np.zeros((1, 1, 16, 16), np.int32), "int32, but they must be uint8, or float"),
@@ -249,7 +250,7 @@ def test_a_backend_is_an_entry_and_is_closed_once(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(
         BACKENDS,
         "counting",
-        lambda params, run, *, threads=1: Counting(params, lambda params: Reference(params, threads).predict),
+        lambda params, run, *, threads=1: Counting(params, lambda params: Reference(params, threads).predict, True),
     )
     with Accelerator(PLAIN, "counting", threads=2) as accelerator:
         accelerator.close()
@@ -393,5 +394,5 @@ def test_a_library_of_another_model_or_none_is_refused(library: Path, tmp_path: 
     with pytest.raises(InputError, match="one image takes 256 bytes, but max_batch_bytes is 255"):
         Accelerator(PLAIN, "csim", library=library, max_batch_bytes=255)
     (tmp_path / "bad.so").write_text("no library")
-    with pytest.raises(ToolError, match=r"bad\.so: not the library of a simulated dsODENet kernel"):
+    with pytest.raises(ToolError, match=r"bad\.so: (not|cannot be read as) the library of a simulated dsODENet kernel"):
         Accelerator(PLAIN, "csim", library=tmp_path / "bad.so")

@@ -19,7 +19,8 @@ SMALL = {  # in the order in which they run: 02 reads the run that 01 wrote
     "01_train_and_quantise": "EPOCHS, QAT_EPOCHS, STEPS = 1, 1, (1, 2)",
     "02_lower_and_simulate": "IMAGES = 4",
     "03_run_on_the_zcu104": "IMAGES = 4",
-    "04_fpga_against_software": 'MODELS, REPEATS, BATCHES = [*MODELS[:1] * 2, "xs"], 1, (1,)\nBACKENDS = ("cpu", "onnxruntime", "estimate", "estimate-host", "a53")',
+    "04_fpga_against_software": 'MODELS, REPEATS, BATCHES = [*MODELS[:1] * 2, "xs"], 1, (1,)\nBACKENDS = ("cpu", '
+    '"onnxruntime", "estimate", "estimate-host", "a53")',
 }
 
 

@@ -10,13 +10,16 @@ pytest.importorskip("pyosys", reason="pyosys is not installed")
 
 
 def test_units_take_what_is_committed() -> None:
-    """A change that is meant: `make resources-rtl` writes the figures anew."""
+    """A change that is meant: `python -m tools.rtl.unit_resources --write` writes the figures anew."""
     assert resources.complaints(resources.measure(), resources.committed()) == []
 
 
 @pytest.mark.parametrize(
     ("name", "factor", "plus", "complains"),
-    [("DSP", 1, 1, True), ("BRAM36", 1, 0.5, True), ("URAM", 1, -1, True), ("LUT", 1.02, 0, False), ("LUT", 1.05, 0, True), ("FF", 0.5, 0, False)],
+    [
+        ("DSP", 1, 1, True), ("BRAM36", 1, 0.5, True), ("URAM", 1, -1, True),
+        ("LUT", 1.02, 0, False), ("LUT", 1.05, 0, True), ("FF", 0.5, 0, False),
+    ],
 )  # fmt: skip
 def test_what_is_complained_about(name: str, factor: float, plus: float, complains: bool) -> None:
     committed = resources.committed()

@@ -77,7 +77,7 @@ def same(run: Path, other: Path) -> bool:
 def test_every_recipe_ends_in_a_run_that_exports(name, tmp_path):
     """Every word of the integers as torch computes them.
 
-    Csim and rtl take any export (python -m dsodenet.bench.recipes --verify).
+    Csim and rtl take any export (dsodenet study recipes --verify).
     """
     from dsodenet.exporting.integers import extract, torch_logits
     from dsodenet.reference import Reference

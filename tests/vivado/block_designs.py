@@ -1,6 +1,6 @@
-"""The overlay scripts of both kernels under the recorder of the vendor's tools, as tables: no vendor tool runs.
+"""The overlay scripts of both kernels under the recorder of the vendor's tools, as tables.
 
-example: python -m tests.vivado.block_designs
+No vendor tool runs. Example: python -m tests.vivado.block_designs
 """
 
 from __future__ import annotations
@@ -88,9 +88,8 @@ def _rows(pins: list[str]) -> list[list[str]]:
 def main() -> int:
     for kernel in ("hls", "rtl"):
         with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
-            print(
-                f"recorded, not built: the overlay of the {kernel} kernel\n{summary(record(kernel, Path(name), patch))}\n"
-            )
+            found = summary(record(kernel, Path(name), patch))
+            print(f"recorded, not built: the overlay of the {kernel} kernel\n{found}\n")
     return 0
 
 

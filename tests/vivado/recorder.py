@@ -1,4 +1,7 @@
-"""Fake vendor tools for tests: programs named vivado, vitis-run and vitis_hls that run the overlay scripts under tclsh."""
+"""Fake vendor tools for tests.
+
+Programs named vivado, vitis-run and vitis_hls run the overlay scripts under tclsh.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ PROGRAMS = {
     "vivado": '[ "$1" = -version ] && { echo "vivado v$RECORD_VIVADO (64-bit)"; exit 0; }\n'
     'while [ "$1" != -source ]; do shift; done; shift; script=$1; shift; [ "$1" = -tclargs ] && shift\n'
     'RECORD_TOOL=vivado exec tclsh "$RECORD_HOME/launch.tcl" "$script" "$@"\n',
-    "vitis-run": '[ "$1 $2 $3" = "--mode hls --tcl" ] || exit 9\nRECORD_TOOL=hls exec tclsh "$RECORD_HOME/launch.tcl" "$4"\n',
+    "vitis-run": '[ "$1 $2 $3" = "--mode hls --tcl" ] || exit 9\n'
+    'RECORD_TOOL=hls exec tclsh "$RECORD_HOME/launch.tcl" "$4"\n',
     "vitis_hls": '[ "$1" = -f ] || exit 9\nRECORD_TOOL=hls exec tclsh "$RECORD_HOME/launch.tcl" "$2"\n',
 }
 # Vivado gives a script its own arguments as argv; the recorder takes the script's path from the front first.

@@ -54,7 +54,7 @@ def checked_lanes(text: str) -> str:
 
 
 def parse_limit(text: str) -> tuple[str, float]:
-    """NAME=NUMBER; explore.Goal says which names and numbers."""
+    """NAME=NUMBER; exploration.Goal says which names and numbers."""
     name, _, number = text.partition("=")
     try:
         return name, float(number)

@@ -44,7 +44,7 @@ def train_run(args: argparse.Namespace) -> Answer:
     metrics = train(spec, data, args.out, options, args.recipe, target=target, teachers=teachers, resume=args.resume)
     kept = {key: value for key, value in metrics.items() if key.endswith("_accuracy") and value is not None}
     of_teachers = {f"teacher {teacher['name']}": teacher["accuracy"] for teacher in metrics["teachers"]}
-    return Values({"run": str(args.out)} | kept | of_teachers)
+    return Values({"run": str(args.out)} | kept | of_teachers, lambda data: str(metrics))
 
 
 def list_recipes(args: argparse.Namespace) -> Answer:
@@ -55,18 +55,20 @@ def list_recipes(args: argparse.Namespace) -> Answer:
 
 
 def list_zoo(args: argparse.Namespace) -> Answer:
-    return Values({"models": [_zoo_row(name) for name in zoo_names()]}, zoo_text)
+    kinds = {"accuracies": "measured", "parameters, macs": "counted", "cycles": "estimated"}
+    return Values({"kinds": kinds, "models": [_zoo_row(name) for name in zoo_names()]}, zoo_text)
 
 
 def _zoo_row(name: str) -> dict[str, Any]:
     run = Run.of(PREFIX + name)
     params, metrics = Params.load(run), json.loads(run.metrics.read_text(encoding="utf-8"))
     cycles = estimate(params)
+    adapted = metrics["target"] is not None
     return {
         "model": PREFIX + name,
-        "data": metrics["data"]["name"],
-        "float_accuracy": metrics["float_accuracy"],
-        "qat_accuracy": metrics["qat_accuracy"],
+        "data": (metrics["target"] if adapted else metrics["data"])["name"],
+        "float_accuracy": metrics["target_float_accuracy" if adapted else "float_accuracy"],
+        "qat_accuracy": metrics["target_qat_accuracy" if adapted else "qat_accuracy"],
         "parameters": sum(parameters(params.spec).values()),
         "macs": sum(macs(params.spec).values()),
         "cycles": cycles.cycles,
@@ -86,7 +88,8 @@ def zoo_text(data: dict[str, Any]) -> str:
         )
         for row in data["models"]
     ]
-    return f"{table(header, rows)}\naccuracy: measured on test images; cycles of the rtl kernel: estimated"
+    notes = "accuracy: measured on the test images of the data; cycles of the rtl kernel: estimated"
+    return f"{table(header, rows)}\n{notes}"
 
 
 def export_run(args: argparse.Namespace) -> Answer:
@@ -228,8 +231,10 @@ def explore_specs(args: argparse.Namespace) -> Answer:
     if args.plot:
         check_output(args.plot, ".png")
         from dsodenet.plots import front_figure, save
-    final_seeds = args.final * args.final_seeds
-    found = explore(plan, args.out, args.trials, args.workers, final_seeds=final_seeds, progress=not args.quiet)
+    final = args.final * args.final_seeds
+    found = explore(
+        plan, args.out, args.trials, args.workers, final_seeds=final, storage=args.storage, progress=not args.quiet
+    )
     if args.plot:
         save(front_figure(found.to_dict()), args.plot)
     return found
@@ -277,4 +282,4 @@ def test_board(args: argparse.Namespace) -> Answer:
 def run_demo(args: argparse.Namespace) -> Answer:
     from dsodenet.cli.demonstration import demo
 
-    return demo(args.out, args.epochs)
+    return demo(args.out, args.epochs, args.quiet)

@@ -1,4 +1,4 @@
-"""`make demo`: train on real digits, lower, run on the simulated ZCU104 through pynq, and prove that every rung agrees.
+"""`dsodenet demo`: train on real digits, lower, run on the simulated ZCU104 through pynq, and prove that all agree.
 
 Writes the run and a picture to the folder given (default build/demo). Every number printed is computed in this run.
 """
@@ -6,6 +6,7 @@ Writes the run and a picture to the folder given (default build/demo). Every num
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from dsodenet.hls import find_compiler, lower
 from dsodenet.ladder import LADDER, rungs_text, verify
 from dsodenet.plots import save, trajectory_figure
 from dsodenet.rtl import verilator
+from dsodenet.runs import check_folder
 from dsodenet.runtime import Accelerator
 from dsodenet.spec import Spec, macs, parameter_comparison, parameters
 from dsodenet.text import progress_bar, table
@@ -28,27 +30,30 @@ LIMITS = {"zcu104-sim": 64}  # images; the other rungs take the whole test split
 PLOTTED_IMAGES = 200
 
 
-def demo(out: Path, epochs: int | None = None) -> Values:
+def demo(out: Path, epochs: int | None = None, quiet: bool = False) -> Values:
     """All figures of the demo, each computed in this run; `differing` counts the words that are not the reference's."""
+    check_folder(out)
     find_compiler(), verilator()  # what is missing shows before any long work
     spec, clock = Spec.named("xs"), time.perf_counter
     data = load_dataset("digits", spec.network)
     took: dict[str, float] = {}
-    options = Options() if epochs is None else Options(epochs=epochs, qat_epochs=max(1, epochs // 3))
+    options = Options(progress=not quiet)
+    if epochs is not None:
+        options = replace(options, epochs=epochs, qat_epochs=max(1, epochs // 3))
 
     start = clock()
     metrics = train(spec, data, out, options)
     took["train (float, then w8a8)"] = clock() - start
     start = clock()
-    with progress_bar("export", None, False) as step:
+    with progress_bar("export", None, quiet) as step:
         params = export(out, step)
     took["export"] = clock() - start
     start = clock()
-    with progress_bar("lower", None, False) as step:
+    with progress_bar("lower", None, quiet) as step:
         lower(out, step)
     took["lower (hls4ml, g++)"] = clock() - start
     start = clock()
-    with progress_bar("verify", len(LADDER), False) as step:
+    with progress_bar("verify", len(LADDER), quiet) as step:
         ladder = verify(
             out, LADDER, data.test_images, source=f"test split of {data.name}", limits=LIMITS, progress=step
         )

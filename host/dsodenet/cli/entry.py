@@ -20,9 +20,8 @@ from dsodenet import __version__
 from dsodenet.bench.studies import STUDIES
 from dsodenet.cli.arguments import Parser
 from dsodenet.cli.registry import COMMANDS
-from dsodenet.command import Command, json_text
+from dsodenet.command import COMMON, Command, give
 from dsodenet.errors import DsodenetError, ToolError
-from dsodenet.files import write_json
 from dsodenet.runs import check_output
 
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow"}  # packages that are imported under another name
@@ -57,11 +56,8 @@ def parser() -> argparse.ArgumentParser:
 def _add(group: argparse._SubParsersAction[Parser], name: str, command: Command) -> None:
     example = f"example: {command.example}"
     sub = group.add_parser(name, help=command.help, description=command.help, epilog=example, formatter_class=Help)
-    for names, options in command.arguments:
+    for names, options in (*command.arguments, *COMMON):
         sub.add_argument(*names, **options)
-    text = "write the result to a file; without FILE, print it as JSON, and nothing else"
-    sub.add_argument("--json", nargs="?", type=Path, const=True, default=False, metavar="FILE", help=text)
-    sub.add_argument("--quiet", action="store_true", help="no progress bar")
     sub.set_defaults(run_command=command.run)
 
 
@@ -69,21 +65,16 @@ def main(argv: list[str] | None = None) -> int:
     _let_text_through()
     try:
         args = parser().parse_args(argv)
-        json_file = args.json if isinstance(args.json, Path) else None
-        if json_file:
-            check_output(json_file, ".json")
+        if isinstance(args.json, Path):
+            check_output(args.json, ".json")
         previous = _ends_by_sigterm()
         try:
             answer = args.run_command(args)
         finally:
             if previous is not None:
                 signal.signal(signal.SIGTERM, previous)
-        data = answer.to_dict()
-        if os.environ.get("RANK", "0") == "0":  # the first of the processes that torchrun starts
-            if json_file:
-                write_json(data, json_file)
-            print(json_text(data) if args.json is True else answer)
-        return 1 if data.get("differing") or data.get("ok") is False else 0
+        first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts
+        return give(answer, args.json, silent=not first)
     except DsodenetError as error:
         _say(error)
     except ModuleNotFoundError as error:

@@ -55,7 +55,7 @@ COMMANDS = {
         (
             argument("--spec", required=True, metavar="NAME|FILE", help=SPEC_HELP),
             argument("--out", required=True, type=Path, metavar="RUN", help="run folder to write"),
-            argument("--data", default="digits", metavar="NAME|DIR", help=f"{DATA_HELP}"),
+            argument("--data", default="digits", metavar="NAME|DIR", help=DATA_HELP),
             argument("--recipe", default="supervised", metavar="NAME", help="one of `dsodenet recipes`"),
             argument(
                 "--teacher", metavar="NAME|RUN,...", help="teachers to train, by name, or trained ones, by run folder"
@@ -149,7 +149,8 @@ COMMANDS = {
                 action="append",
                 default=[],
                 metavar="NAME=NUMBER",
-                help="most that may be used: a share of the device, such as DSP=0.6, or a number, such as cycles=11000; several may be given "
+                help="most that may be used: a share of the device, such as DSP=0.6, or a number, such as "
+                "cycles=11000; several may be given "
                 f"(default {', '.join(f'{name}={share}' for name, share in LIMITS.items())})",
             ),
             argument(
@@ -164,7 +165,8 @@ COMMANDS = {
                 action="append",
                 default=[],
                 metavar="NAME=A,B",
-                help=f"choices of an axis instead of the usual ones: {', '.join(field.name for field in fields(Space))}",
+                help="choices of an axis instead of the usual ones: "
+                f"{', '.join(field.name for field in fields(Space))}",
             ),
             argument(
                 "--kernel",
@@ -198,9 +200,16 @@ COMMANDS = {
                 help="folder of the search; one that is there is resumed",
             ),
             argument(
+                "--storage",
+                metavar="URL",
+                help="database that several machines share, such as postgresql://user@host/search, each with its own "
+                "--out (default: a file in DIR)",
+            ),
+            argument(
                 "--final",
                 action="store_true",
-                help="choose by several trainings of what looks accurate enough, then train the choice and SPEC in full and simulate both",
+                help="choose by several trainings of what looks accurate enough, then train the choice and SPEC in "
+                "full and simulate both",
             ),
             argument(
                 "--final-seeds",
@@ -222,7 +231,8 @@ COMMANDS = {
                 "--backends",
                 type=lambda text: tuple(text.split(",")),
                 metavar="A,B",
-                help=f"some of {', '.join(BACKENDS)} (default {','.join(DEFAULT)}; rtl only where its simulation is quick)",
+                help=f"some of {', '.join(BACKENDS)} "
+                f"(default {','.join(DEFAULT)}; rtl only where its simulation is quick)",
             ),
             LANES,
             argument("--batches", type=parse_batches, default=(1, 16), metavar="N,N", help="images of a call"),
@@ -266,7 +276,7 @@ COMMANDS = {
         "test a board: registers, memory, transfers, errors, known images",
         "dsodenet selftest --board sim",
         (
-            argument("--board", default="sim", metavar="B", help="sim (the default) or zcu104"),
+            argument("--board", default="sim", metavar="B", help="sim or zcu104"),
             argument("--overlay", type=Path, metavar="FILE.bit", help="overlay to test, with .hwh and .json beside it"),
             argument(
                 "--simulate-with",

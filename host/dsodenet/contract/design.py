@@ -1,5 +1,6 @@
-"""The block design of the overlay, as a table: the .hwh of the simulated board and the data of Vivado's Tcl come from it.
+"""The block design of the overlay, as a table.
 
+The .hwh of the simulated board and the data of Vivado's Tcl come from it.
 Addresses, widths and connections have their one home here. Interfaces are named as the IPs name them (PG021, PG201,
 UG1399).
 """

@@ -1,4 +1,4 @@
-"""The AXI-Lite register map and stream contract that both kernels share: one table, read by Python, C++ and SystemVerilog.
+"""The AXI-Lite registers and the stream contract of both kernels: one table for Python, C++ and SystemVerilog.
 
 Words 0x00-0x0C are the block control of Vitis HLS (UG1399, s_axilite). Every other register takes 8 bytes, because
 HLS places a valid flag behind each output; COEFF is a memory. A command is started by CTRL.AP_START and ends with

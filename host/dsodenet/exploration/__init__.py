@@ -1,8 +1,8 @@
-"""Search for the model to build: estimates first, a short training where they fit, and a Pareto front of what was found."""
+"""Search for the model to build: estimates first, short trainings of what fits, and the front of what was found."""
 
 from dsodenet.exploration.choice import choose
 from dsodenet.exploration.explorer import explore
-from dsodenet.exploration.findings import search_text
+from dsodenet.exploration.findings import Search
 from dsodenet.exploration.goal import LIMITS, OBJECTIVES, Goal
 from dsodenet.exploration.plan import BASE, Plan, Point, check_plan
 from dsodenet.exploration.space import Space
@@ -14,9 +14,9 @@ __all__ = [
     "Goal",
     "Plan",
     "Point",
+    "Search",
     "Space",
     "check_plan",
     "choose",
     "explore",
-    "search_text",
 ]

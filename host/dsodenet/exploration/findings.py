@@ -1,122 +1,141 @@
-"""A search in words: the rows of its front, for a terminal and for a document, and what was found."""
+"""What a search found, and how it reads: the rows of its front, and sentences about them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from dsodenet.text import paragraph, percent_text, table
+from dsodenet.exploration.confirmation import Confirmation
+from dsodenet.exploration.plan import Plan, Point
+from dsodenet.text import Spread, paragraph, percent_text, table
 
 NETWORK = ("point", "channels", "stem", "solver", "bits", "lanes", "reuse")
-FIGURES = ("cycles", "DSP", "parameters")  # and the objective; the others would take a terminal's width
-ALWAYS = ("point", "channels", "solver", "cycles", "accuracy %", "is")  # also where all rows are alike
+FIGURES = ("cycles", "DSP", "parameters")  # shown beside the objective; the others would take a terminal's width
+ALWAYS = ("point", "channels", "solver", "cycles", "accuracy %", "is")  # columns that show where all rows are alike too
 
 
-def shown(result: dict[str, Any]) -> set[int]:
-    """The numbers of the points that a table of a search shows."""
-    numbers = {*result["front"], *(tried["number"] for tried in result["tried"]), result["base"], result["chosen"]}
-    return numbers - {None}
+@dataclass(frozen=True)
+class Search:
+    """A search and what it found. It prints itself as a table of the front and what there is to say about it."""
+
+    plan: Plan
+    points: tuple[Point, ...]
+    front: tuple[int, ...]  # numbers of points, smallest first
+    base: int | None  # the number of the spec that the search started from; None where it is not in the space
+    chosen: int | None  # the number of the point to build
+    tried: dict[int, Spread | None]  # number -> accuracy over several trainings of what looked accurate enough
+    final: dict[str, Confirmation]  # "chosen" and "base" -> full trainings, where they were wanted
+
+    @property
+    def shown(self) -> list[Point]:
+        """The points of the table, smallest first.
+
+        The spec that the search started from, and what was trained again, are added to the front.
+        """
+        numbers = {*self.front, *self.tried, self.base, self.chosen}
+        chosen = [point for point in self.points if point.number in numbers]
+        return sorted(chosen, key=lambda point: point.figures[self.plan.goal.objective])
+
+    def counts(self) -> dict[str, int]:
+        """How many points there are, how many of them were trained, and how many broke a limit."""
+        return {
+            "points": len(self.points),
+            "trained": sum(point.accuracy is not None for point in self.points),
+            "over_a_limit": sum(point.refused is not None for point in self.points),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of front.json."""
+        return {
+            "command": "dsodenet explore",
+            "plan": json.loads(self.plan.to_json()),
+            "specs_in_space": self.plan.space.size(),
+            "points": [asdict(point) for point in self.points],
+            "counts": self.counts(),
+            "front": list(self.front),
+            "base": self.base,
+            "chosen": self.chosen,
+            "tried": [{"number": number, "accuracy": accuracy} for number, accuracy in self.tried.items()],
+            "final": {name: asdict(each) for name, each in self.final.items()},
+        }
+
+    def __str__(self) -> str:
+        header, rows, common = _front_table(self)
+        notes = [_about(self), *([f"in every row: {common}"] if common else [])]
+        if self.chosen is None:
+            notes.append(_why_none(self))
+        notes += [f"{name.capitalize()}: {each}" for name, each in self.final.items()]
+        notes += _compared(self.final)
+        return "\n".join((table(header, rows), *(paragraph(note) for note in notes)))
 
 
-def front_table(result: dict[str, Any]) -> tuple[list[str], list[tuple[str, ...]], str]:
-    """Header and rows of the front, smallest first, and what all rows have in common.
-
-    The spec that the search started from, and what was trained again, are added where they are no part of the front."""
-    objective, numbers = result["plan"]["goal"]["objective"], shown(result)
-    points = sorted((p for p in result["points"] if p["number"] in numbers), key=lambda p: p["figures"][objective])
-    keys = (*NETWORK, *dict.fromkeys((objective, *FIGURES)), "accuracy %", "mean %", "is")
-    columns = {key: [cells[key] for cells in (_cells(point, result) for point in points)] for key in keys}
+def _front_table(search: Search) -> tuple[list[str], list[tuple[str, ...]], str]:
+    """Header and rows of the front, and what all rows have in common."""
+    keys = (*NETWORK, *dict.fromkeys((search.plan.goal.objective, *FIGURES)), "accuracy %", "mean %", "is")
+    rows = [_cells(point, search) for point in search.shown]
+    columns = {key: [cells[key] for cells in rows] for key in keys}
     varying = [key for key in keys if key in ALWAYS or len(set(columns[key])) > 1]
-    same = [key for key in keys if points and key not in varying and columns[key][0] != "-"]
+    same = [key for key in keys if rows and key not in varying and columns[key][0] != "-"]
     common = ", ".join(f"{key} {columns[key][0]}" for key in same)
     return varying, list(zip(*(columns[key] for key in varying))), common
 
 
-def counts(points: list[dict[str, Any]]) -> dict[str, int]:
-    """How many points a search has, how many of them have an accuracy, and how many broke a limit."""
+def _cells(point: Point, search: Search) -> dict[str, str]:
+    choice = point.choice
+    roles = [role for role in ("base", "chosen") if point.number == getattr(search, role)]
     return {
-        "points": len(points),
-        "trained": sum(point["accuracy"] is not None for point in points),
-        "over_a_limit": sum(point["refused"] is not None for point in points),
-    }
-
-
-def about(result: dict[str, Any]) -> str:
-    """What was searched, and what the figures of its points are."""
-    plan, found = result["plan"], result["counts"]
-    limits = ", ".join(f"{name} {limit:g}" for name, limit in plan["goal"]["limits"].items())
-    return (
-        f"{found['points']} points of {result['specs_in_space']:,} around {plan['spec']['name']} on {plan['data']}: {found['trained']} trained "
-        f"({plan['epochs']} + {plan['qat_epochs']} epochs), {found['over_a_limit']} over a limit ({limits}); front by "
-        f"{plan['goal']['objective']}. Accuracy: of the integers on images held back from training, measured; mean: of trainings with "
-        "several seeds, each with other images held back; cycles and resources are estimated"
-    )
-
-
-def final_lines(result: dict[str, Any]) -> list[str]:
-    """What full trainings of the chosen spec and of the base gave, and how they compare."""
-    final = result["final"]
-    lines = [
-        f"{name.capitalize()}: {percent_text(each['test_accuracy'], 2)} % of {each['test_images']} test images after full training with "
-        f"{len(each['seeds'])} seeds (measured), {each['simulated_cycles_per_image']:,.0f} cycles per image (simulated), "
-        f"{each['differing']} words differ"
-        for name, each in final.items()
-    ]
-    if {"chosen", "base"} <= final.keys():
-        cycles = final["chosen"]["simulated_cycles_per_image"] / final["base"]["simulated_cycles_per_image"]
-        points = final["chosen"]["test_accuracy"]["mean"] - final["base"]["test_accuracy"]["mean"]
-        lines.append(f"Chosen against base: {100 * cycles - 100:+.0f} % cycles, {100 * points:+.2f} points of accuracy")
-    return lines
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What a search found: the content of front.json. It prints itself."""
-
-    data: dict[str, Any]
-
-    def to_dict(self) -> dict[str, Any]:
-        return self.data
-
-    def __str__(self) -> str:
-        return search_text(self.data)
-
-
-def search_text(result: dict[str, Any]) -> str:
-    """The search for a terminal."""
-    header, rows, common = front_table(result)
-    notes = [about(result), *([f"in every row: {common}"] if common else [])]
-    if result["chosen"] is None:
-        notes.append(_why_none(result))
-    notes += final_lines(result)
-    return "\n".join((table(header, rows), *(paragraph(note) for note in notes)))
-
-
-def _why_none(result: dict[str, Any]) -> str:
-    """Why no point was chosen, and what may help."""
-    every, allowed = result["points"], [point for point in result["points"] if point["refused"] is None]
-    if every and not allowed:
-        return f"every point is over a limit (the first takes {every[0]['refused']}); a higher limit or smaller choices may find one"
-    if not result["plan"]["epochs"]:
-        return "nothing was trained (--epochs 0), so no point is chosen"
-    if result["base"] is None and result["plan"]["goal"]["min_accuracy"] is None:
-        return "the spec that the search started from is not in it, so no point is chosen; --accuracy says what is accurate enough"
-    return "no trained point is accurate enough; more trials or epochs, or a lower accuracy, may find one"
-
-
-def _cells(point: dict[str, Any], result: dict[str, Any]) -> dict[str, str]:
-    choice, found = point["choice"], point["figures"]
-    roles = [role for role in ("base", "chosen") if point["number"] == result[role]]
-    return {
-        "point": str(point["number"]),
+        "point": str(point.number),
         "channels": "/".join(str(choice["channels"] << block) for block in range(choice["blocks"])),
         "stem": choice["stem"],
         "solver": f"{choice['method']} N={choice['n_steps']}",
         "bits": str(choice["weight_bits"]),
         "lanes": choice["lanes"],
         "reuse": str(choice["reuse_factor"]),
-        **{name: f"{figure:,.0f}" for name, figure in found.items()},
-        "accuracy %": "-" if point["accuracy"] is None else f"{100 * point['accuracy']:.2f}",
-        "mean %": percent_text(next((t["accuracy"] for t in result["tried"] if t["number"] == point["number"]), None)),
-        "is": ", ".join([*(roles or [point["label"]]), *(["over a limit"] if point["refused"] else [])]),
+        **{name: f"{figure:,.0f}" for name, figure in point.figures.items()},
+        "accuracy %": "-" if point.accuracy is None else f"{100 * point.accuracy:.2f}",
+        "mean %": percent_text(search.tried.get(point.number)),
+        "is": ", ".join([*(roles or [point.label]), *(["over a limit"] if point.refused else [])]),
     }
+
+
+def _about(search: Search) -> str:
+    """What was searched, and what the figures of its points are."""
+    plan, found = search.plan, search.counts()
+    limits = ", ".join(f"{name} {limit:g}" for name, limit in plan.goal.limits.items())
+    return (
+        f"{found['points']} points of {plan.space.size():,} around {plan.spec.name} on {plan.data}: "
+        f"{found['trained']} trained ({plan.epochs} + {plan.qat_epochs} epochs), "
+        f"{found['over_a_limit']} over a limit ({limits}); front by {plan.goal.objective}. "
+        "Accuracy: of the integers on images held back from training, measured; mean: of trainings with several seeds, "
+        "each with other images held back; cycles and resources are estimated"
+    )
+
+
+def _compared(final: dict[str, Confirmation]) -> list[str]:
+    """The chosen spec against the base, after full trainings of both."""
+    if not {"chosen", "base"} <= final.keys():
+        return []
+    chosen, base = final["chosen"], final["base"]
+    assert chosen.test_accuracy is not None
+    assert base.test_accuracy is not None
+    cycles = chosen.simulated_cycles_per_image / base.simulated_cycles_per_image
+    points = chosen.test_accuracy["mean"] - base.test_accuracy["mean"]
+    return [f"Chosen against base: {100 * cycles - 100:+.0f} % cycles, {100 * points:+.2f} points of accuracy"]
+
+
+def _why_none(search: Search) -> str:
+    """Why no point was chosen, and what may help."""
+    if search.points and all(point.refused for point in search.points):
+        return (
+            f"every point is over a limit (the first takes {search.points[0].refused}); "
+            "a higher limit or smaller choices may find one"
+        )
+    if not search.plan.epochs:
+        return "nothing was trained (--epochs 0), so no point is chosen"
+    if search.base is None and search.plan.goal.min_accuracy is None:
+        return (
+            "the spec that the search started from is not in it, so no point is chosen; "
+            "--accuracy says what is accurate enough"
+        )
+    return "no trained point is accurate enough; more trials or epochs, or a lower accuracy, may find one"

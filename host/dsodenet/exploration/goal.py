@@ -1,4 +1,4 @@
-"""What a search is for: an objective to make small, limits on the device, and the figures of a spec that both are about."""
+"""What a search is for: an objective to make small, limits on the device, and the figures that both are about."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from dsodenet.spec import Spec, macs, parameters
 
 OBJECTIVES = ("cycles", "macs", "parameters", "DSP", "LUT", "BRAM36", "URAM")
 COUNTS = OBJECTIVES[:3]  # limited by a number; the others are parts of the device, limited by a share of it
-LIMITS = {"DSP": 0.80, "LUT": 0.70, "BRAM36": 0.80, "URAM": 0.80}  # of the device, what leaves the router room
+LIMITS = {"DSP": 0.80, "LUT": 0.70, "BRAM36": 0.80, "URAM": 0.80}  # shares of the device that leave the router room
 
 
 @dataclass(frozen=True)
 class Goal:
-    objective: str = "cycles"  # of OBJECTIVES; smaller is better
+    """What a search makes small, and what the result must keep to."""
+
+    objective: str = "cycles"  # one of OBJECTIVES; smaller is better
     limits: dict[str, float] = field(default_factory=lambda: dict(LIMITS))  # share of the device, or a number of COUNTS
-    min_accuracy: float | None = None  # on validation images; by default that of the spec the search starts from
+    min_accuracy: float | None = None  # on validation images; by default the accuracy of the spec it starts from
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
@@ -42,7 +44,10 @@ class Goal:
 
 
 def figures(spec: Spec) -> dict[str, Any]:
-    """Estimates for a spec on its own kernel: cycles of an image, resources, and what can be counted. SpecError when it does not fit."""
+    """Estimates for a spec on its own kernel: cycles per image, multiply-accumulates, parameters, and each of DEVICE.
+
+    SpecError when the spec does not fit the kernel.
+    """
     if spec.kernel.name == "rtl":
         cycles, resources = of_spec(spec).cycles, rtl_resources(Engine.of(spec.kernel))
     else:

@@ -21,8 +21,10 @@ VALIDATION_SEED = 7
 
 @dataclass(frozen=True)
 class Plan:
-    """All that makes a search. It is kept in the journal, and a search is resumed only under the same plan; which accuracy is enough
-    may change, since it chooses among the points and makes none."""
+    """All that makes a search. It is kept in the database, and a search goes on only under the same plan.
+
+    Which accuracy is enough may change: it chooses among the points and makes none.
+    """
 
     spec: Spec
     space: Space
@@ -33,6 +35,7 @@ class Plan:
     seed: int = 0
 
     def to_json(self) -> str:
+        """Text of the whole plan, keys sorted."""
         return json.dumps(asdict(self), sort_keys=True)
 
     def makes_same_points(self) -> str:
@@ -41,8 +44,18 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What a trial found."""
+
+    choice: dict[str, Any]  # axis -> value: the network that was proposed, on the engine that suits it best
+    figures: dict[str, Any]  # estimates of the goal's figures
+    refused: str | None  # the first limit that the figures break
+    accuracy: float | None  # 0 to 1, of the integers on validation images; None where nothing was trained
+
+
+@dataclass(frozen=True)
 class Point:
-    """One trial. label: trained (accuracy of the integers, measured on validation images) or estimated (accuracy unknown)."""
+    """A spec that was tried. label: trained (accuracy of the integers, measured on validation images) or estimated."""
 
     number: int  # 0, BASE, is the spec that the search started from
     choice: dict[str, Any]
@@ -50,6 +63,12 @@ class Point:
     label: str
     accuracy: float | None
     refused: str | None  # the limit that it breaks
+
+    @classmethod
+    def of(cls, number: int, outcome: Outcome) -> Point:
+        """The point of an outcome."""
+        label = "estimated" if outcome.accuracy is None else "trained"
+        return cls(number, outcome.choice, outcome.figures, label, outcome.accuracy, outcome.refused)
 
 
 def check_plan(plan: Plan, final: bool = False) -> None:
@@ -61,7 +80,8 @@ def check_plan(plan: Plan, final: bool = False) -> None:
         )
     if final and plan.goal.min_accuracy is None and plan.space.choice_of(plan.spec) is None:
         raise InputError(
-            "final trains the model that is as accurate as the spec, but the axes leave that out; say by --accuracy what is enough"
+            "final trains the model that is as accurate as the spec, but the axes leave that out; "
+            "say by --accuracy what is enough"
         )
     if plan.epochs or final:
         from dsodenet.data import load_dataset
@@ -72,7 +92,10 @@ def check_plan(plan: Plan, final: bool = False) -> None:
 
 
 def held_back(data: Dataset, seed: int = 0) -> Dataset:
-    """The training split alone, a part of it held back as the test split: the test split itself has no say in a search."""
+    """The training split alone, a part of it held back as its test split.
+
+    The test split itself has no say in a search.
+    """
     from dsodenet.data import Dataset, stratified_test_mask
 
     held = stratified_test_mask(data.train_labels, VALIDATION_SHARE, VALIDATION_SEED + seed)

@@ -14,25 +14,23 @@ from dsodenet.errors import InputError, SpecError
 from dsodenet.exploration.goal import figures
 from dsodenet.spec import MAX_BLOCKS, STEMS, TABLEAUS, Spec, lanes_text, parse_lanes, with_lanes
 
-WIDTHS = (0.5, 0.75, 1.0, 1.5, 2.0)  # of the spec's first ODE block
+WIDTHS = (0.5, 0.75, 1.0, 1.5, 2.0)  # times the channels of the spec's first ODE block
 STEPS = (1, 2, 3, 4, 6, 8, 10)
 WEIGHT_BITS = (4, 6, 8)
 LANES = ("1x4x8", "1x8x16", "1x16x32", "1x32x64", "2x16x64", "3x16x64")
 REUSE_FACTORS = (1, 2, 4, 8, 16, 32)
 TRIES = 50
-ENGINE_AXES = (
-    "lanes",
-    "reuse_factor",
-)  # change cycles and resources, and no word of a result: a network has all of them to choose from
+ENGINE_AXES = ("lanes", "reuse_factor")  # they change cycles and resources, and no word of a result
 
 
 @dataclass(frozen=True)
 class Space:
     """Choices per axis; a spec of the space takes one of each. An axis with one choice is fixed.
 
-    A search samples networks; the engine of each is the best of all, since what engines cost is counted without training."""
+    A search samples networks. The engine of each is the best of all: what an engine costs is counted without training.
+    """
 
-    channels: tuple[int, ...]  # of the first ODE block; each later one has twice as many
+    channels: tuple[int, ...]  # in the first ODE block; each later one has twice as many
     blocks: tuple[int, ...]
     stem: tuple[str, ...]
     method: tuple[str, ...]
@@ -43,10 +41,11 @@ class Space:
 
     @classmethod
     def around(cls, spec: Spec, changes: dict[str, str] | None = None) -> Space:
-        """The usual space around a spec, without values that no spec can have. changes: axis -> choices separated by commas, instead of
-        the usual ones; `check` refuses what no spec can have of them.
+        """The usual space around a spec, without values that no spec can have.
 
-        Of the engine's axes the one that the spec's kernel has varies; `lanes=1x4x8`, say, compares networks on one engine.
+        changes: axis -> choices separated by commas, instead of the usual ones. `check` refuses values among them that
+        no spec can have. The engine's axis that belongs to the spec's kernel varies, the other is fixed; `lanes=1x4x8`,
+        say, compares networks on one engine.
         """
         network, own_lanes = spec.network, lanes_text(spec.kernel)
         engine: dict[str, tuple[Any, ...]] = {"lanes": (own_lanes,), "reuse_factor": (spec.kernel.reuse_factor,)}
@@ -77,41 +76,45 @@ class Space:
         return space
 
     def axes(self) -> dict[str, tuple[Any, ...]]:
+        """Axis -> its choices."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def network_axes(self) -> dict[str, tuple[Any, ...]]:
+        """The axes on which results depend."""
         return network_of(self.axes())
 
     def engines(self) -> list[dict[str, Any]]:
         """The choices of all axes that are not the network's."""
-        return [
-            dict(zip(ENGINE_AXES, values)) for values in itertools.product(*(self.axes()[axis] for axis in ENGINE_AXES))
-        ]
+        choices = (self.axes()[axis] for axis in ENGINE_AXES)
+        return [dict(zip(ENGINE_AXES, values)) for values in itertools.product(*choices)]
 
     def size(self) -> int:
         """The number of specs."""
         return math.prod(map(len, self.axes().values()))
 
     def check(self, spec: Spec) -> None:
-        """InputError for a value that goes with no choice of the other axes: a search would propose it without end."""
-        bad: list[tuple[bool, int, str]] = []
+        """InputError for a value that goes with no choice of the other axes: a search would propose it without end.
+
+        Where several axes have such values, one is named that goes with the spec's own values neither: it is to blame,
+        and not another axis.
+        """
+        own, bad = _own_choice(spec), []
         for axis, choices in self.axes().items():
             for value in choices:
                 why = self.useless(spec, axis, value)
                 if why is not None:
-                    named = any(
-                        f" is {part}," in why for part in str(value).split("x")
-                    )  # else another axis is to blame
-                    bad.append(
-                        (not named, len(choices), f"axis {axis} has {value!r}, but no spec can be built with it: {why}")
-                    )
+                    alone = _impossible(spec, own | {axis: value})
+                    said = f"axis {axis} has {value!r}, but no spec can be built with it: {alone or why}"
+                    bad.append((alone is None, len(choices), said))
         if bad:
             raise InputError(min(bad, key=lambda item: item[:2])[2])
 
     def useless(self, spec: Spec, axis: str, value: Any) -> str | None:
         """Why a value of an axis goes with no choice of the others; None where it goes with one.
 
-        In a large space only TRIES choices are tried: a value that goes with none of them would be proposed in vain too often."""
+        In a large space only TRIES choices are tried. A value that goes with none of them would be proposed in vain too
+        often.
+        """
         others = {name: choices for name, choices in self.axes().items() if name != axis}
         if math.prod(map(len, others.values())) <= TRIES:
             tried: Iterable[tuple[Any, ...]] = itertools.product(*others.values())
@@ -127,17 +130,11 @@ class Space:
         return reasons.most_common(1)[0][0]
 
     def choice_of(self, spec: Spec) -> dict[str, Any] | None:
-        """The choices that make this spec, on its own engine; None when its network is not in the space, or the engine cannot hold it."""
-        choice = {
-            "channels": spec.network.channels[0],
-            "blocks": len(spec.network.channels),
-            "stem": spec.network.stem,
-            "method": spec.solver.method,
-            "n_steps": spec.solver.n_steps[0],
-            "weight_bits": spec.quantisation.weight_bit_width,
-            "lanes": lanes_text(spec.kernel),
-            "reuse_factor": spec.kernel.reuse_factor,
-        }
+        """The choices that make this spec, on its own engine.
+
+        None when its network is not in the space, or the engine cannot hold it.
+        """
+        choice = _own_choice(spec)
         inside = all(choice[axis] in choices for axis, choices in self.network_axes().items())
         return choice if inside and build(spec, choice) == spec and _impossible(spec, choice) is None else None
 
@@ -145,11 +142,10 @@ class Space:
 def build(base: Spec, choice: dict[str, Any]) -> Spec:
     """The spec of a choice; SpecError when its parts do not go together."""
     blocks = choice["blocks"]
+    channels = tuple(choice["channels"] << block for block in range(blocks))
     spec = Spec(
         base.name,
-        replace(
-            base.network, channels=tuple(choice["channels"] << block for block in range(blocks)), stem=choice["stem"]
-        ),
+        replace(base.network, channels=channels, stem=choice["stem"]),
         replace(base.solver, method=choice["method"], n_steps=(choice["n_steps"],) * blocks),
         replace(base.quantisation, weight_bit_width=choice["weight_bits"]),
         replace(base.kernel, reuse_factor=choice["reuse_factor"]),
@@ -160,6 +156,20 @@ def build(base: Spec, choice: dict[str, Any]) -> Spec:
 def network_of(choice: dict[str, Any]) -> dict[str, Any]:
     """The part of a choice on which results depend."""
     return {axis: value for axis, value in choice.items() if axis not in ENGINE_AXES}
+
+
+def _own_choice(spec: Spec) -> dict[str, Any]:
+    """The spec's own value of each axis; those of its first block where blocks may differ."""
+    return {
+        "channels": spec.network.channels[0],
+        "blocks": len(spec.network.channels),
+        "stem": spec.network.stem,
+        "method": spec.solver.method,
+        "n_steps": spec.solver.n_steps[0],
+        "weight_bits": spec.quantisation.weight_bit_width,
+        "lanes": lanes_text(spec.kernel),
+        "reuse_factor": spec.kernel.reuse_factor,
+    }
 
 
 def _impossible(spec: Spec, choice: dict[str, Any]) -> str | None:

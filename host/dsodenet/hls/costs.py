@@ -1,8 +1,11 @@
-"""A model of the hls kernel's cycles and resources from its reuse factor. Declared, not fitted: it was never compared with Vitis HLS.
+"""A model of the hls kernel's cycles and resources from its reuse factor.
 
-hls4ml's io_stream kernels take a pixel every `reuse` cycles and are one dataflow pipeline, so an evaluation of f takes the pixels of
-the map times the slowest layer's reuse, plus what the two line buffers hold back. Each product that is not shared is a multiplier;
-with a reuse factor of 1 weights are constants and multipliers are LUTs, otherwise each is one DSP and weights are memories.
+Declared, not fitted: it was never compared with Vitis HLS.
+
+hls4ml's io_stream kernels take a pixel every `reuse` cycles and are one dataflow pipeline, so an evaluation of f
+takes the pixels of the map times the slowest layer's reuse, plus what the two line buffers hold back. Each product
+that is not shared is a multiplier; with a reuse factor of 1 weights are constants and multipliers are LUTs, otherwise
+each is one DSP and weights are memories.
 """
 
 from __future__ import annotations
@@ -58,7 +61,7 @@ def _layer_resources(layer: Layer, spec: Spec) -> Resources:
 
 
 def _update_resources(section: Section, spec: Spec) -> Resources:
-    """The state and the slopes of two copies of the map and of the stream around f, and the products of the state update."""
+    """Two copies of the map and the stream around f, each with state and slopes, and the state update's products."""
     channels, pixels = section.layers[0].in_channels, math.prod(section.layers[0].in_size)
     record = channels * (spec.quantisation.state_bit_width + (MAX_STAGES - 1) * spec.quantisation.act_bit_width)
     store = memory(pixels, record)

@@ -1,9 +1,9 @@
 """One section of the network: QONNX graph -> hls4ml project. Imports qonnx and hls4ml.
 
-hls4ml infers most types from the QONNX quantisers; what it cannot know, or guesses too narrow, is set from the formats of the
-run. Three gaps of hls4ml 1.3.0 and qonnx 1.0.0 are closed from outside, through their registries: qonnx has no channels-last
-AveragePool, hls4ml scrambles QONNX depthwise weights under Strategy=Resource, and it builds a line buffer for an average over
-the whole map.
+hls4ml infers most types from the QONNX quantisers; what it cannot know, or guesses too narrow, is set from the
+formats of the run. Three gaps of hls4ml 1.3.0 and qonnx 1.0.0 are closed from outside, through their registries:
+qonnx has no channels-last AveragePool, hls4ml scrambles QONNX depthwise weights under Strategy=Resource, and it
+builds a line buffer for an average over the whole map.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ class AveragePool_v1(MaxPool_v1):
 
     def execute_node(self, context: dict[str, Any], graph: Any) -> None:
         kernel, strides = (self.get_nodeattr(name) for name in ("kernel_shape", "strides"))
-        windows = np.lib.stride_tricks.sliding_window_view(context[self.onnx_node.input[0]], tuple(kernel), (1, 2))  # type: ignore[call-overload]
+        image = np.asarray(context[self.onnx_node.input[0]])
+        windows = np.lib.stride_tricks.sliding_window_view(image, (kernel[0], kernel[1]), (1, 2))  # type: ignore[call-overload]
         windows = windows[:, :: strides[0], :: strides[1]].astype(np.float64)
         context[self.onnx_node.output[0]] = windows.mean(axis=(-1, -2)).astype(np.float32)
 
@@ -172,7 +173,10 @@ def hls4ml_type(fmt: Format) -> str:
 
 
 def input_formats(params: Params, section: Section) -> list[Format]:
-    """Formats of a section's input streams. f and down are fed their 8-bit x: our C++ converts the state on the way in."""
+    """Formats of a section's input streams.
+
+    The sections f and down are fed their 8-bit x: our C++ converts the state on the way in.
+    """
     if section.kind == "head":
         return [params.formats[f"z{section.block + 1}"]]
     formats = [params.formats[section.layers[0].source]]
@@ -249,15 +253,16 @@ def check_accumulators(params: Params, layers: list[Layer], model: Any) -> None:
         needed = 1 + (bound - 1).bit_length() - frac_bits  # integer bits, sign included
         if chosen.fractional < frac_bits or chosen.integer < needed:
             raise SpecError(
-                f"{layer.name}: hls4ml chose the accumulator {chosen}, but exact sums need {frac_bits} fraction and {needed} integer bits"
+                f"{layer.name}: hls4ml chose the accumulator {chosen}, but exact sums need {frac_bits} fraction and "
+                f"{needed} integer bits"
             )
 
 
 def average_type(params: Params, section: Section) -> str:
     """A type in which sum / count, cut off by C++ division, still rounds as the exact quotient does.
 
-    A quotient that is no tie is at least 1 / (2 * count) LSB (of the finer format) away from one, so log2(count) + 2 bits more
-    than the finer format keep it on its side.
+    A quotient that is no tie is at least 1 / (2 * count) LSB (of the finer format) away from one, so log2(count) + 2
+    bits more than the finer format keep it on its side.
     """
     source, dest = params.formats[f"z{section.block + 1}"], params.formats["head.x"]
     count = math.prod(params.spec.network.map_size(section.block))

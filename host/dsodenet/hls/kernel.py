@@ -26,7 +26,8 @@ def model_header(params: Params) -> str:
 void {TOP}({_arguments()});
 
 // Run the command that a register file holds, for callers that have registers and not arguments.
-inline void call_kernel(hls::stream<dsodenet::beat_t> &s_axis, hls::stream<dsodenet::beat_t> &m_axis, unsigned *registers) {{
+inline void call_kernel(hls::stream<dsodenet::beat_t> &s_axis, hls::stream<dsodenet::beat_t> &m_axis,
+                        unsigned *registers) {{
     using namespace dsodenet;
     {TOP}(s_axis, m_axis, {call});
 }}
@@ -88,7 +89,8 @@ def block_types(params: Params, part: Section) -> str:
     typedef {ns}::input_t x_t;
     typedef {ns}::result_t k_t;
     typedef {params.spec.quantisation.coeff.hls_type} coeff_t;
-    typedef {Format(UPDATE_BITS, UPDATE_BITS - frac_bits, rounding="TRN", overflow="WRAP").hls_type} sum_t; // exact: bounds are proved at export
+    // Exact: the bounds of the sum are proved at export.
+    typedef {Format(UPDATE_BITS, UPDATE_BITS - frac_bits, rounding="TRN", overflow="WRAP").hls_type} sum_t;
     typedef {bias.hls_type} bias_t;
     static const unsigned pixels = {pixels};
     static void f(hls::stream<x_t> &x, const bias_t bias[{channels}], hls::stream<k_t> &k) {{

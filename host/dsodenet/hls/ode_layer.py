@@ -1,8 +1,9 @@
 """The ODE block as a layer of hls4ml (Extension API), so that one conversion lowers a whole dsODENet.
 
-The layer's body is the written time loop of hls/ode_block.h around an f that hls4ml generated as a project of its own; f's
-sources are gathered into one header. hls4ml's network function has no run-time arguments beyond its streams, so solver, steps
-and bias table are constants of the conversion; the kernel of `lower` is the one whose solver can change.
+The layer's body is the written time loop of hls/ode_block.h around an f that hls4ml generated as a project of its
+own; f's sources are gathered into one header. hls4ml's network function has no run-time arguments beyond its streams,
+so solver, steps and bias table are constants of the conversion; the kernel of `lower` is the one whose solver can
+change.
 """
 
 from __future__ import annotations
@@ -90,9 +91,12 @@ def register() -> None:
 
 
 def convert_network(params: Params, qonnx: Path, folder: Path) -> Any:
-    """Lower the whole network with hls4ml in one call; returns its ModelGraph, written under `folder`, ready to compile().
+    """Lower the whole network with hls4ml in one call.
 
-    qonnx: the run's folder of pieces. predict() of the result takes float32 pixels * 2**-8, (batch, height, width, channels).
+    Returns its ModelGraph, written under `folder`, ready to compile().
+
+    qonnx: the run's folder of pieces. predict() of the result takes float32 pixels * 2**-8, (batch, height, width,
+    channels).
     """
     register()
     parts = sections(params.spec.network)

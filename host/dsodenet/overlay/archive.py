@@ -11,9 +11,9 @@ from dsodenet.errors import InputError, ToolError
 from dsodenet.files import atomic_file, source_folder
 from dsodenet.runtime import read_manifest
 
-NOTEBOOKS, BOARD_NOTEBOOKS = "notebooks", ("03*.ipynb", "04*.ipynb")  # those that need no torch
+NOTEBOOKS, BOARD_NOTEBOOKS = "notebooks", ("03*.ipynb", "04*.ipynb")  # they need no torch
 SUMS, HOW_TO = "SHA256SUMS", "INSTALL.txt"
-TIME = (1980, 1, 1, 0, 0, 0)  # of every member: the same files make the same archive
+TIME = (1980, 1, 1, 0, 0, 0)  # every member has it, so that the same files make the same archive
 INSTALL = """On the board, in the folder of this file, as root in PYNQ's own Python environment:
 
     sha256sum -c {sums}
@@ -36,9 +36,9 @@ def package(
 ) -> Path:
     """Write the archive OUT (.zip) of a built overlay; returns its path.
 
-    bitfile: with .hwh and .json beside it, which are checked against each other. wheel: of this package, as `python -m build`
-    makes it. extras: notebooks and other files, by default the board's notebooks. InputError when a file is missing or two have one name; RunError when the overlay's
-    files do not belong together.
+    bitfile: .hwh and .json lie beside it, and the three are checked against each other. wheel: this package, as
+    `python -m build` makes it. extras: notebooks and other files; by default the notebooks that run on the board.
+    InputError when a file is missing or two have one name. RunError when the overlay's files do not belong together.
     """
     bitfile, wheel, out = Path(bitfile), Path(wheel), Path(out)
     read_manifest(bitfile)

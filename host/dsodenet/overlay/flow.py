@@ -1,9 +1,11 @@
-"""Run folder -> <name>.bit, .hwh and .json, step by step; a step whose inputs have not changed is not run again.
+"""Run folder -> <name>.bit, .hwh and .json, step by step.
+
+A step whose inputs have not changed is not run again.
 
 BUILD/inputs     what the tools read (see project.py)          BUILD/logs     one log per attempt of a step
 BUILD/kernel     the kernel as an IP                           BUILD/reports  Vivado's reports
-BUILD/vivado     the project                                   BUILD/steps    which steps are done, and from which inputs
-BUILD/artefacts  bitstream and hand-off file, only of a design that meets timing
+BUILD/vivado     the project                                   BUILD/steps    the steps that are done, and their inputs
+BUILD/artefacts  bitstream and hand-off file, only where the design meets timing
 """
 
 from __future__ import annotations
@@ -33,11 +35,13 @@ STEP_TIMEOUT_S = 12 * 3600.0
 
 @dataclass(frozen=True)
 class Step:
+    """One call of a tool."""
+
     name: str
-    script: str
+    script: str  # its file name
     command: list[str]
     outputs: tuple[str, ...]  # files that show that it is done
-    check: Callable[[], None] = lambda: None  # of what it wrote
+    check: Callable[[], None] = lambda: None  # raises where what it wrote is wrong
 
 
 def build(
@@ -50,12 +54,14 @@ def build(
     inputs_only: bool = False,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Path:
-    """Build the overlay of a run; returns OUT/<name>.bit, beside which .hwh and .json lie. out: by default the run folder.
+    """Build the overlay of a run; returns OUT/<name>.bit, beside which .hwh and .json lie.
 
-    It is built in RUN/overlay; in OUT/overlay for a model of the zoo, which is read only, and where OUT is given for inputs only.
-    kernel: hls or rtl; hls needs `dsodenet lower` first. timeout_s bounds each step. inputs_only writes what the tools read and
-    returns its folder, for a machine without them. ToolError before any work when a tool is missing, or when a step fails; the
-    files of an earlier build stay. RunError when the run is not lowered.
+    kernel: hls or rtl; hls needs `dsodenet lower` first. out: by default the run folder. timeout_s bounds each step.
+    inputs_only: write what the tools read, for a machine without the tools, and return its folder.
+
+    The build takes place in RUN/overlay. A model of the zoo is read only, so its build takes place in OUT/overlay, and
+    so do inputs where OUT is given. ToolError before any work when a tool is missing, and when a step fails; the files
+    of an earlier build stay. RunError when the run is not lowered, or another build is running in the folder.
     """
     run, kind = Path(run), kernel_kind(kernel)
     tools = None if inputs_only else find_tools(kind)
@@ -113,14 +119,17 @@ def _steps(kind: Kind, tools: Tools, folder: Path, jobs: int) -> tuple[Step, ...
 
 
 def _step_digest(previous: str, step: Step, folder: Path) -> str:
-    """What a step depends on: the step before it, its scripts, and the configuration; for the first one also the sources."""
+    """What a step depends on: the step before it, its scripts, and the configuration.
+
+    The first step depends on the sources too.
+    """
     inputs = folder / "inputs"
     parts = [inputs / "config.tcl", inputs / "scripts" / "common.tcl", inputs / "scripts" / step.script]
     return digest(previous, *parts, *([inputs / "src"] if step.name == "kernel" else []))
 
 
 def _do(step: Step, inputs: str, folder: Path, timeout_s: float, progress: Callable[[str], None]) -> float:
-    """Run one step unless it is done; the seconds that it took, then or now."""
+    """Run one step unless it is done; returns the seconds that it took, then or now."""
     stamp = folder / "steps" / f"{step.name}.json"
     done = json.loads(read_text(stamp)) if stamp.is_file() else {}
     if done.get("inputs") == inputs and all((folder / output).exists() for output in step.outputs):
@@ -141,7 +150,7 @@ def _do(step: Step, inputs: str, folder: Path, timeout_s: float, progress: Calla
 
 
 def _new_log(folder: Path, name: str) -> Path:
-    """A log of its own for every attempt."""
+    """The path of a new log: every attempt has its own."""
     folder.mkdir(parents=True, exist_ok=True)
     numbers = [int(log.stem.rpartition("_")[2]) for log in folder.glob(f"{name}_*.log")]
     return folder / f"{name}_{max(numbers, default=0) + 1}.log"

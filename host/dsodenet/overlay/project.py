@@ -29,25 +29,29 @@ from dsodenet.overlay import tcl
 from dsodenet.rtl import ENGINE_TOP, Engine, engine_parameters, engine_sources, generated_sources
 from dsodenet.spec import KERNELS, Params, sections
 
-RELEASES = ("2024.1", "2025.2")  # of PYNQ 3.1 and of PYNQ 4.0
+RELEASES = ("2024.1", "2025.2")  # PYNQ 3.1 and PYNQ 4.0 are made with them
 KINDS = {"hls": Kind.HLS, "rtl": Kind.RTL}
 assert set(KINDS) == set(KERNELS)
 KERNEL_SCRIPTS = {Kind.HLS: "hls.tcl", Kind.RTL: "package_rtl.tcl"}
 TOPS = {kind: vlnv.split(":")[2] for kind, vlnv in KERNEL_VLNVS.items()}
-ACCESS = {"rw": "read-write", "ro": "read-only"}  # in IP-XACT
+ACCESS = {"rw": "read-write", "ro": "read-only"}  # the words of IP-XACT
 SIMULATION_ONLY = shutil.ignore_patterns(
     "ap_types", "csim", "*.so", "*.dat", "*_bridge.cpp", "*_test.cpp", "tb_data", "*.h5", "*.tcl", "*.sh", "*.yml"
 )
 
 
 def kernel_kind(name: str) -> Kind:
+    """hls or rtl as a Kind; InputError for another name."""
     if name not in KINDS:
         raise InputError(f"kernel is {name!r}, but it must be one of {', '.join(KINDS)}")
     return KINDS[name]
 
 
 def write_inputs(run: Path, params: Params, kind: Kind, folder: Path) -> None:
-    """Write everything the tools read to `folder`, which appears whole or stays as it was; RunError when a part is missing."""
+    """Write everything the tools read to `folder`, which appears whole or stays as it was.
+
+    RunError when a part is missing.
+    """
     with atomic_folder(folder) as new:
         sources = SOURCES[kind](run, params, new / "src")
         shutil.copytree(source_folder("overlays") / "zcu104", new / "scripts", ignore=shutil.ignore_patterns("*.md"))
@@ -55,7 +59,10 @@ def write_inputs(run: Path, params: Params, kind: Kind, folder: Path) -> None:
 
 
 def config_text(params: Params, kind: Kind, sources: list[str]) -> str:
-    """config.tcl: every number and name of the scripts. sources: files of the kernel, in the order of compilation."""
+    """The text of config.tcl: every number and name that the scripts use.
+
+    sources: files of the kernel, in the order of compilation.
+    """
     table = block_design(params.spec.name, kind, params.spec.kernel.clock_mhz)
     entries: dict[str, Any] = {
         "releases": RELEASES,
@@ -105,7 +112,6 @@ def _hls_sources(run: Path, params: Params, folder: Path) -> list[str]:
 
 def _rtl_sources(run: Path, params: Params, folder: Path) -> list[str]:
     """The SystemVerilog of the engine, its generated packages, and a wrapper with the lanes of the spec."""
-
     folder.mkdir()
     packages = generated_sources(folder)
     names = [file.name for file in packages]
@@ -124,9 +130,10 @@ SOURCES: dict[Kind, Callable[[Path, Params, Path], list[str]]] = {Kind.HLS: _hls
 
 
 def wrapper_text(source: str, module: str, parameters: dict[str, int]) -> str:
-    """A Verilog top around a SystemVerilog module: the IP packager takes no SystemVerilog top, and attributes name the interfaces.
+    """A Verilog top around a SystemVerilog module, since the IP packager takes no SystemVerilog top.
 
-    source: the text of the module, whose ports are read from it; InputError when its header is in another style.
+    Its attributes name the interfaces. source: the text of the module, from which its ports are read. InputError when
+    its header is in another style.
     """
     header = re.search(rf"^module {module}\b(.*?)^\);", source, re.DOTALL | re.MULTILINE)
     port = re.compile(r"^    (input|output)\s+(?:logic|wire|reg)\s*(\[\d+:\d+\])?\s*(\w+),?\s*(?://.*)?$", re.MULTILINE)
@@ -140,7 +147,8 @@ def wrapper_text(source: str, module: str, parameters: dict[str, int]) -> str:
     attributes = {
         clock: f'X_INTERFACE_INFO = "xilinx.com:signal:clock:1.0 {clock} CLK", '
         f'X_INTERFACE_PARAMETER = "ASSOCIATED_BUSIF {":".join(buses)}, ASSOCIATED_RESET {reset}"',
-        reset: f'X_INTERFACE_INFO = "xilinx.com:signal:reset:1.0 {reset} RST", X_INTERFACE_PARAMETER = "POLARITY ACTIVE_LOW"',
+        reset: f'X_INTERFACE_INFO = "xilinx.com:signal:reset:1.0 {reset} RST", '
+        'X_INTERFACE_PARAMETER = "POLARITY ACTIVE_LOW"',
         "interrupt": 'X_INTERFACE_INFO = "xilinx.com:signal:interrupt:1.0 interrupt INTERRUPT"',
     }
     lines = []
@@ -163,7 +171,7 @@ def wrapper_text(source: str, module: str, parameters: dict[str, int]) -> str:
 
 
 def digest(*parts: Path | str) -> str:
-    """SHA-256 of texts, files and folders, names included."""
+    """SHA-256 over texts, files and folders, names included; hexadecimal."""
     result = hashlib.sha256()
     for part in parts:
         if isinstance(part, str):

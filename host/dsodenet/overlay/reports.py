@@ -21,7 +21,10 @@ TIMING = {
 
 
 def read_reports(folder: Path) -> dict[str, Any]:
-    """The reports that implement.tcl and design.tcl left in `folder`; ToolError when one has another form, or timing is missed."""
+    """The reports that implement.tcl and design.tcl left in `folder`, as one dict; units are in the names.
+
+    ToolError when a report has another form, or timing is missed.
+    """
     timing = _pairs(folder / "implement_timing.txt")
     missed = [name for name in ("wns", "whs", "tpws") if _number(timing, name, folder / "implement_timing.txt") < 0]
     if missed or _number(timing, "failed_nets", folder / "implement_timing.txt"):
@@ -37,7 +40,7 @@ def read_reports(folder: Path) -> dict[str, Any]:
 
 
 def utilisation(report: Path) -> dict[str, dict[str, float]]:
-    """resource -> used, available. The columns are found by their titles: releases differ."""
+    """Resource -> used, available. The columns are found by their titles, since releases differ."""
     titles: list[str] = []
     found: dict[str, dict[str, float]] = {}
     for line in read_text(report).splitlines():
@@ -55,7 +58,7 @@ def utilisation(report: Path) -> dict[str, dict[str, float]]:
 
 
 def power(report: Path) -> dict[str, float]:
-    """Vivado's estimate in watts, from default switching activity: no measurement."""
+    """Vivado's estimate in watts. It assumes default switching activity, and is no measurement."""
     text = read_text(report)
     result = {}
     for key, title in POWER.items():
@@ -67,7 +70,7 @@ def power(report: Path) -> dict[str, float]:
 
 
 def hls_offsets(folder: Path) -> dict[str, int]:
-    """argument -> offset, from the driver header that Vitis HLS puts into its IP."""
+    """Argument -> offset in bytes, from the driver header that Vitis HLS puts into its IP."""
     headers = sorted(folder.rglob("x*_hw.h"))
     if len(headers) != 1:
         raise ToolError(f"{folder}: {len(headers)} driver headers x*_hw.h, but an IP of Vitis HLS has one")

@@ -21,15 +21,19 @@ ERROR_LINES = 3
 
 @dataclass(frozen=True)
 class Tools:
+    """The commands that start the vendor's tools."""
+
     vivado: str
     vivado_release: str
     hls: tuple[str, ...]  # the command that takes an HLS script; empty when the kernel needs none
 
     def vivado_command(self, script: Path, *arguments: str) -> list[str]:
+        """Run a Tcl script in Vivado without journal and log files."""
         command = [self.vivado, "-mode", "batch", "-nojournal", "-nolog", "-notrace", "-source", str(script)]
         return [*command, "-tclargs", *arguments] if arguments else command
 
     def hls_command(self, script: Path) -> list[str]:
+        """Run a Tcl script in Vitis HLS."""
         return [*self.hls, str(script)]
 
 
@@ -66,9 +70,9 @@ def _vivado_release(vivado: str) -> str:
 
 
 def run_tool(command: list[str], folder: Path, log: Path, timeout_s: float) -> None:
-    """Run one tool in `folder` with its output in `log`; ToolError with its own error lines when it fails or takes too long.
+    """Run one tool in `folder` with its output in `log`; ToolError, with its own error lines, when it fails.
 
-    The tool and what it started are ended when the time is over or the user interrupts.
+    The tool, and what it started, is ended when the time is over or the user interrupts.
     """
     with open(log, "wb") as output:
         try:

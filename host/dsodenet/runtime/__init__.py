@@ -1,9 +1,14 @@
-"""Run an exported model: `with Accelerator(run, backend="zcu104") as accelerator: logits = accelerator.predict(images)`."""
+"""Run an exported model, on this computer, on a simulated board or on a ZCU104.
+
+with Accelerator(run, backend="zcu104") as accelerator:
+    logits = accelerator.predict(images)
+"""
 
 from dsodenet.runtime.accelerator import Accelerator, CallInfo
 from dsodenet.runtime.artefacts import publish, read_manifest
 from dsodenet.runtime.backends import BACKENDS, backend_options
 from dsodenet.runtime.checks import Throughput, Validation, throughput_test, validate
+from dsodenet.runtime.driver import STATUS_TEXT
 from dsodenet.runtime.pixels import as_pixels
 from dsodenet.runtime.power import PowerMeter, board_rails
 from dsodenet.runtime.self_test import CHECKS, Report, selftest
@@ -11,6 +16,7 @@ from dsodenet.runtime.self_test import CHECKS, Report, selftest
 __all__ = [
     "BACKENDS",
     "CHECKS",
+    "STATUS_TEXT",
     "Accelerator",
     "CallInfo",
     "PowerMeter",

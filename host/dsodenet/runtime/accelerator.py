@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -16,45 +17,79 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dsodenet.errors import DeviceError, InputError
+from dsodenet.errors import DeviceError, InputError, shown
 from dsodenet.runs import Run
 from dsodenet.runtime.artefacts import read_manifest
-from dsodenet.runtime.backends import backend_options, open_backend
+from dsodenet.runtime.backends import backend_options, check_number, open_backend
 from dsodenet.runtime.driver import KernelDriver
 from dsodenet.runtime.pixels import as_pixels
 from dsodenet.spec import Params
 
 STREAM_DEPTH = 2  # batches under way in a stream: one on the device, one prepared
+MAX_STREAM_DEPTH = 1 << 16
 
 
 @dataclass(frozen=True)
 class CallInfo:
-    """About one predict call."""
+    """What one call of predict took."""
 
     backend: str
     kind: str  # "measured", or "simulated": then the times say nothing about hardware
     images: int
     batches: int  # commands that the images were split into
-    seconds: float  # of the whole call on this host
+    seconds: float  # the whole call, on this host
     cycles: int | None  # clock cycles, where the kernel counts them
     stages_us: dict[str, float] = field(
         default_factory=dict
-    )  # microseconds by stage, see Backend.stages; the sum is `seconds`
+    )  # microseconds by stage of the call; their sum is `seconds`
 
 
 class Accelerator:
     """A dsODENet on one of BACKENDS; all of them return the same integers.
 
-    run: a folder that `dsodenet export` wrote, `zoo:NAME`, the .bit of a built overlay with its .hwh and .json beside, or loaded
-    Params.
-    backend: by default cpu, or zcu104 for a .bit. options: those of the backend's entry in BACKENDS.
-    Calls from several threads run one after another.
+    Calls from several threads run one after another. After a fork, the child may go on with backend cpu. Every other
+    backend belongs to the process that opened it, and tells the child so by DeviceError.
     """
 
-    def __init__(self, run: str | Path | Params, backend: str | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        run: str | Path | Params,
+        backend: str | None = None,
+        *,
+        simulate_with: str | None = None,
+        library: str | Path | None = None,
+        bitfile: str | Path | None = None,
+        device: Any = None,
+        timeout_s: float | None = None,
+        max_batch_bytes: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Open a model on a backend. InputError for an option that the backend does not take.
+
+        run: a folder that `dsodenet export` wrote, `zoo:NAME`, loaded Params, or the .bit of a built overlay with its
+            .hwh and .json beside it.
+        backend: torch, cpu, csim, rtl, zcu104-sim or zcu104; by default zcu104 for a .bit, and cpu for anything else.
+        simulate_with: what computes inside the board of zcu104-sim: csim, rtl, or reference, which needs no compiler.
+            By default it is the kernel of the spec.
+        library: the compiled kernel that csim, rtl or zcu104-sim uses. By default csim takes the one that `dsodenet
+            lower` made, and rtl builds one for the lanes of the spec.
+        bitfile: the overlay of zcu104 or zcu104-sim. By default zcu104 takes RUN/<name>.bit, and zcu104-sim makes one.
+        device: the SimulatedZcu104 that zcu104-sim uses. By default it makes one.
+        timeout_s: seconds after which a command of zcu104 or zcu104-sim fails; 10 by default.
+        max_batch_bytes: bytes of the images or logits of one command, for every kernel; 4 MiB by default. More images
+            take several commands.
+        threads: chunks of images that cpu computes at once, by default one per core.
+        """
+        given = {
+            "simulate_with": simulate_with, "library": library, "bitfile": bitfile, "device": device,
+            "timeout_s": timeout_s, "max_batch_bytes": max_batch_bytes, "threads": threads,
+        }  # fmt: skip
+        options = {name: value for name, value in given.items() if value is not None}
         folder = None
         if isinstance(run, Params):
             self._params = run
+        elif not isinstance(run, (str, Path)):
+            raise InputError(f"run is {shown(run)}, but it must be a run folder, zoo:NAME, a .bit file or Params")
         elif Path(run).suffix == ".bit":
             self._params, _ = read_manifest(Path(run))
             backend = backend or "zcu104"
@@ -64,9 +99,12 @@ class Accelerator:
             folder = Run.of(run).folder
             self._params = Params.load(folder)
         self.backend = backend or "cpu"
-        self._lock = threading.Lock()
+        # By process: in the child of a fork the parent's lock may be held, and the parent's worker does not run.
+        self._process = os.getpid()
+        self._locks: dict[int, threading.Lock] = {}
+        self._workers: dict[int, ThreadPoolExecutor] = {}  # for predict_async
+        self._worker_thread: int | None = None  # the worker's identifier, once it has begun
         self._last_call: CallInfo | None = None
-        self._worker: ThreadPoolExecutor | None = None  # of predict_async
         self._backend = open_backend(self.backend, self._params, folder, options)
         self._closed = False
 
@@ -93,17 +131,18 @@ class Accelerator:
     def predict(self, images: ArrayLike) -> NDArray[np.int32]:
         """images: uint8, or float in [0, 1], (N, channels, height, width) -> int32 logits (N, num_classes).
 
-        InputError for images that do not fit; DeviceError when the device fails (the next call starts it afresh) or is closed.
+        InputError for images that do not fit. DeviceError when the device fails or is closed; after a failure the next
+        call starts it afresh.
         """
         start = time.perf_counter()
         pixels = as_pixels(images, self._params.spec.network)
         return self._predict(pixels, time.perf_counter() - start)
 
     def predict_async(self, images: ArrayLike) -> Future[NDArray[np.int32]]:
-        """predict in the background: a Future of the logits. Calls run in the order in which they were made, each under the solver
-        that is set when it begins.
+        """predict in the background: a Future of the logits.
 
-        Images are checked and copied now, so that the caller may use their memory again; `close` cancels what has not begun.
+        Calls run in the order in which they were made, each under the solver that is set when it begins. Images are
+        checked and copied now, so that the caller may use their memory again. `close` cancels what has not begun.
         """
         start = time.perf_counter()
         pixels = as_pixels(images, self._params.spec.network)
@@ -112,17 +151,19 @@ class Accelerator:
         convert_s = time.perf_counter() - start
         with self._lock:
             self._check_open()
-            if self._worker is None:
-                self._worker = ThreadPoolExecutor(1, "dsodenet")
-            return self._worker.submit(self._predict, pixels, convert_s)
+            if os.getpid() not in self._workers:
+                self._workers[os.getpid()] = ThreadPoolExecutor(1, "dsodenet")
+            return self._workers[os.getpid()].submit(self._predict_in_background, pixels, convert_s)
 
     def stream(self, batches: Iterable[ArrayLike], depth: int = STREAM_DEPTH) -> Iterator[NDArray[np.int32]]:
         """Logits of each batch, in order; the next batches are fetched and converted while the device works.
 
         At most `depth` batches are under way. An error of a batch is raised in its turn, and ends the stream.
         """
-        if depth < 1:
-            raise InputError(f"depth is {depth}, but at least one batch must be under way")
+        check_number("depth", depth, int, 1, MAX_STREAM_DEPTH)
+        return self._stream(batches, depth)
+
+    def _stream(self, batches: Iterable[ArrayLike], depth: int) -> Iterator[NDArray[np.int32]]:
         waiting: deque[Future[NDArray[np.int32]]] = deque()
         try:
             for images in batches:
@@ -136,7 +177,10 @@ class Accelerator:
                 future.cancel()
 
     def set_solver(self, method: str | None = None, n_steps: int | tuple[int, ...] | None = None) -> None:
-        """Another solver or step count from the next call on, on the same kernel; SpecError when the model cannot run it."""
+        """Another solver or step count from the next call on, on the same kernel.
+
+        SpecError when the model cannot run it.
+        """
         with self._lock:
             self._check_open()
             params = self._params.with_solver(method, n_steps)
@@ -144,17 +188,19 @@ class Accelerator:
             self._params = params
 
     def power_rails(self) -> Mapping[str, Any]:
-        """The power rails of the board, name -> pynq.pmbus.Rail; none for a backend that is no board. ToolError when pynq cannot look.
+        """The power rails of the board, name -> pynq.pmbus.Rail; none for a backend that is no board.
 
-        With kind "simulated" their readings are made up.
+        With kind "simulated" their readings are made up. ToolError when pynq cannot look.
         """
-        return self._backend.power_rails()
+        with self._lock:
+            self._check_open()
+            return self._backend.power_rails()
 
     @contextmanager
     def driver(self) -> Iterator[KernelDriver]:
-        """The kernel's driver for tests of the device itself, with no call in between; afterwards the kernel is set up afresh.
+        """The kernel's driver for tests of the device itself, with no call in between.
 
-        InputError for a backend that has no kernel.
+        Afterwards the kernel is set up afresh. InputError for a backend that has no kernel.
         """
         with self._lock:
             self._check_open()
@@ -166,16 +212,22 @@ class Accelerator:
                 self._backend.forget()
 
     def close(self) -> None:
-        """Give the device back, after the call under way; more than once is fine."""
+        """Give the device back, after the call under way.
+
+        It may be called more than once, and by a callback of a Future of predict_async. The child of a fork gives back
+        only what is its own.
+        """
         with self._lock:
             if self._closed:
                 return
             self._closed = True
-            worker = self._worker
+            worker = self._workers.get(os.getpid())
         if worker is not None:
-            worker.shutdown(wait=True, cancel_futures=True)
+            # A callback runs in the worker, which cannot wait for itself. Its call has ended by then.
+            worker.shutdown(wait=self._worker_thread != threading.get_ident(), cancel_futures=True)
         with self._lock:
-            self._backend.close()
+            if self._is_own():
+                self._backend.close()
 
     def __enter__(self) -> Accelerator:
         return self
@@ -184,6 +236,10 @@ class Accelerator:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _predict_in_background(self, pixels: NDArray[np.uint8], convert_s: float) -> NDArray[np.int32]:
+        self._worker_thread = threading.get_ident()
+        return self._predict(pixels, convert_s)
 
     def _predict(self, pixels: NDArray[np.uint8], convert_s: float) -> NDArray[np.int32]:
         with self._lock:
@@ -204,6 +260,20 @@ class Accelerator:
             )
         return logits
 
+    @property
+    def _lock(self) -> threading.Lock:
+        """The lock of this process; setdefault is atomic, so that all its threads get the same."""
+        return self._locks.setdefault(os.getpid(), threading.Lock())
+
+    def _is_own(self) -> bool:
+        """Whether this process may use the backend."""
+        return self._backend.survives_fork or self._process == os.getpid()
+
     def _check_open(self) -> None:
         if self._closed:
             raise DeviceError("this Accelerator is closed; open another one")
+        if not self._is_own():
+            raise DeviceError(
+                f"this Accelerator belongs to process {self._process}, which opened it before the fork; "
+                f"backend {self.backend} cannot be shared: open another Accelerator in process {os.getpid()}"
+            )

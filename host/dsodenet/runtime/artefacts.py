@@ -1,9 +1,11 @@
-"""The files of a built overlay, <name>.bit, .hwh and .json: the JSON holds the model, so the three are all that a board needs."""
+"""The files of a built overlay: <name>.bit, .hwh and .json.
+
+The JSON holds the model, so these three are all that a board needs.
+"""
 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import io
 import json
@@ -13,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from dsodenet.errors import DeviceError, RunError
+from dsodenet.errors import DeviceError, RunError, shown
 from dsodenet.files import atomic_file
-from dsodenet.outside import read_text
+from dsodenet.outside import guard, read_json
 from dsodenet.spec import Params
 
 FORMAT = 1
@@ -37,7 +39,10 @@ def publish(params: Params, kernel: str, bit: Path, hwh: Path, build: dict[str, 
 
 
 def write_manifest(params: Params, kernel: str, bitfile: Path, build: dict[str, Any]) -> None:
-    """Write the JSON beside a .bit and its .hwh. build: what is known of how they were made, with units in the names."""
+    """Write the JSON beside a .bit and its .hwh.
+
+    build: what is known of how they were made, with units in the names.
+    """
     packed = io.BytesIO()
     np.savez_compressed(packed, **params.arrays)
     manifest = {
@@ -53,26 +58,29 @@ def write_manifest(params: Params, kernel: str, bitfile: Path, build: dict[str, 
 
 
 def read_manifest(bitfile: Path) -> tuple[Params, dict[str, Any]]:
-    """The model of a built overlay, and the rest of its JSON; RunError when the files are missing, edited or of two builds."""
+    """The model of a built overlay, and the rest of its JSON.
+
+    RunError when the JSON is missing or malformed, or the files are edited or from two builds. DeviceError when the
+    .bit or the .hwh is missing.
+    """
     path = bitfile.with_suffix(".json")
     if not path.is_file():
         raise RunError(f"{path}: no such file; it holds the model, so copy it together with {bitfile.name}")
-    try:
-        data = json.loads(read_text(path))
+    with guard(path, "the JSON of an overlay", RunError):
+        data = dict(read_json(path, "the JSON of an overlay", RunError))
         if data["format"] != FORMAT:
-            raise RunError(f"{path}: has format {data['format']!r}, but this package reads {FORMAT}")
+            raise RunError(f"{path}: has format {shown(data['format'])}, but this package reads {FORMAT}")
         archive = io.BytesIO(base64.b64decode(data.pop("arrays_npz_base64"), validate=True))
         params = Params.from_parts(data.pop("model"), archive, str(path), str(path))
         hashes = {suffix: data["sha256"][suffix] for suffix in HASHED}
-    except (json.JSONDecodeError, RecursionError, KeyError, TypeError, AttributeError, binascii.Error) as error:
-        raise RunError(f"{path}: not the JSON of an overlay ({type(error).__name__}: {error})") from None
     for suffix, expected in hashes.items():
         file = bitfile.with_suffix(suffix)
         if not file.is_file():
             raise DeviceError(f"{file}: no such file; an overlay is the .bit, the .hwh and the .json")
         if _sha256(file) != expected:
             raise RunError(
-                f"{file} is not the file that {path.name} was written for: copy the .bit, the .hwh and the .json of one build"
+                f"{file} is not the file that {path.name} was written for: "
+                "copy the .bit, the .hwh and the .json of one build"
             )
     return params, data
 

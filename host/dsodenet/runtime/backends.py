@@ -12,12 +12,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dsodenet.errors import DeviceError, InputError, ToolError
+from dsodenet.errors import DeviceError, InputError, ToolError, shown
 from dsodenet.reference import Reference
 from dsodenet.runtime.driver import MAX_BATCH_BYTES, KernelDriver
 from dsodenet.runtime.power import board_rails
 from dsodenet.runtime.simulated.kernels import SIMULATED_KERNELS, csim_library, rtl_library
 from dsodenet.runtime.stages import Stages
+from dsodenet.runtime.transport import Transport
 from dsodenet.spec import Params
 
 TIMEOUT_S = 10.0
@@ -25,17 +26,19 @@ Predict = Callable[[NDArray[np.uint8]], NDArray[np.int32]]
 # What computes inside the simulated board where nothing else is asked for: the kernel of the spec, simulated.
 SIMULATION_OF = {"hls": "csim", "rtl": "rtl"}
 # What numeric options may be: the type, the least and the most. A time-out that is no number would never end a wait.
-RANGES: dict[str, tuple[type, float, float]] = {
+RANGES: dict[str, tuple[type[int] | type[float], float, float]] = {
     "timeout_s": (float, 1e-3, 86_400),
     "max_batch_bytes": (int, 1, 1 << 30),
     "threads": (int, 1, 1024),
 }
+PATHS = ("library", "bitfile")  # options that name a file
 
 
 class Backend(Protocol):
     """pixels -> logits."""
 
     kind: str  # whether its times are "measured" on what they are about, or "simulated"
+    survives_fork: bool  # whether the child of a fork may go on with it
     batches: int  # commands of the last predict
     cycles: int | None  # clock cycles of the last predict, where the kernel counts them
 
@@ -62,14 +65,18 @@ class Backend(Protocol):
 
 
 class SoftwareBackend:
-    """A network that this processor computes: `make` builds it for a model, as a function images -> logits."""
+    """A network that this processor computes.
+
+    make: builds it for a model, as a function images -> logits.
+    """
 
     kind = "measured"
     batches = 1
     cycles: int | None = None
     clock_mhz: float | None = None
 
-    def __init__(self, params: Params, make: Callable[[Params], Predict]) -> None:
+    def __init__(self, params: Params, make: Callable[[Params], Predict], survives_fork: bool) -> None:
+        self.survives_fork = survives_fork
         self._make, self._predict = make, make(params)
         self._stages = Stages()
 
@@ -105,12 +112,12 @@ def open_torch(params: Params, run: Path | None) -> Backend:
         model.spec = params.spec
         return lambda images: torch_logits(model, images, params.logits_scale)
 
-    return SoftwareBackend(params, make)
+    return SoftwareBackend(params, make, survives_fork=False)  # torch's threads do not reach the child
 
 
 def open_cpu(params: Params, run: Path | None, *, threads: int | None = None) -> Backend:
     """threads: chunks of images computed at once, by default one per core."""
-    return SoftwareBackend(params, lambda params: Reference(params, threads).predict)
+    return SoftwareBackend(params, lambda params: Reference(params, threads).predict, survives_fork=True)
 
 
 def open_csim(
@@ -154,12 +161,12 @@ def open_zcu104_sim(
             "this process has used a real board, whose clocks pynq would still set: simulate in another process"
         )
     if not isinstance(device, (SimulatedZcu104, type(None))):
-        raise InputError(f"device is {device!r}, but it must be a SimulatedZcu104")
+        raise InputError(f"device is {shown(device)}, but it must be a SimulatedZcu104")
     if device is None:
         simulate_with = simulate_with or SIMULATION_OF[params.spec.kernel.name]
-        if simulate_with not in SIMULATED_KERNELS:
+        if not isinstance(simulate_with, str) or simulate_with not in SIMULATED_KERNELS:
             raise InputError(
-                f"simulate_with is {simulate_with!r}, but it must be one of {', '.join(SIMULATED_KERNELS)}"
+                f"simulate_with is {shown(simulate_with)}, but it must be one of {', '.join(SIMULATED_KERNELS)}"
             )
         device = SimulatedZcu104(SIMULATED_KERNELS[simulate_with](params, run, library))
     folder = tempfile.TemporaryDirectory(prefix="dsodenet-")
@@ -173,7 +180,7 @@ def open_zcu104_sim(
             device.close()
             folder.cleanup()
 
-        return KernelDriver(transport, params, max_batch_bytes, clean_up, lambda: device.rails)
+        return _open_driver(transport, params, max_batch_bytes, clean_up, lambda: device.rails)
     except BaseException:
         device.close()
         folder.cleanup()
@@ -188,7 +195,10 @@ def open_zcu104(
     timeout_s: float = TIMEOUT_S,
     max_batch_bytes: int = MAX_BATCH_BYTES,
 ) -> Backend:
-    """The board this runs on, or the one that pynq reaches over a network (PYNQ_REMOTE_DEVICES). bitfile: by default RUN/<name>.bit, with its .hwh beside it."""
+    """The board this runs on, or the one that pynq reaches over a network (PYNQ_REMOTE_DEVICES).
+
+    bitfile: by default RUN/<name>.bit, with its .hwh beside it.
+    """
     pynq = import_pynq()
     if bitfile is None:
         if run is None:
@@ -205,7 +215,7 @@ def open_zcu104(
     if pynq.Clocks.device not in (None, device):
         raise DeviceError("this process has used a simulated board, whose clocks pynq would set: start another process")
     transport = Zcu104Transport(Path(bitfile), device, "measured", timeout_s)
-    return KernelDriver(transport, params, max_batch_bytes, rails=lambda: _rails(device))
+    return _open_driver(transport, params, max_batch_bytes, rails=lambda: _rails(device))
 
 
 def _rails(device: Any) -> Mapping[str, Any]:
@@ -228,23 +238,33 @@ BACKENDS: dict[str, Callable[..., Backend]] = {
 
 def backend_options(name: str) -> list[str]:
     """The options that a backend takes; InputError for an unknown backend."""
-    if name not in BACKENDS:
-        raise InputError(f"backend is {name!r}, but it must be one of {', '.join(BACKENDS)}")
+    if not isinstance(name, str) or name not in BACKENDS:
+        raise InputError(f"backend is {shown(name)}, but it must be one of {', '.join(BACKENDS)}")
     return [key for key, p in inspect.signature(BACKENDS[name]).parameters.items() if p.kind is p.KEYWORD_ONLY]
 
 
 def open_backend(name: str, params: Params, run: Path | None, options: dict[str, Any]) -> Backend:
-    """Open a backend by name; InputError names the known backends and options."""
+    """Open a backend by name; InputError names the known backends and options, and what an option may be."""
     allowed = backend_options(name)
     if unknown := sorted(set(options) - set(allowed)):
-        raise InputError(f"backend {name} has no option {', '.join(unknown)}; it takes {', '.join(allowed)}")
-    for key, (kind, low, high) in RANGES.items():
-        value: Any = options.get(key)
-        is_number = isinstance(value, (int, kind))
-        if value is not None and not (is_number and low <= value <= high):
-            what = "a whole number" if kind is int else "a number"
-            raise InputError(f"{key} is {value!r}, but it must be {what} from {low:g} to {high:g}")
+        takes = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
+        raise InputError(f"backend {name} has no option {', '.join(unknown)}; {takes}")
+    for key, value in options.items():
+        if value is None:
+            continue  # the default
+        if key in RANGES:
+            check_number(key, value, *RANGES[key])
+        elif key in PATHS and not isinstance(value, (str, Path)):
+            raise InputError(f"{key} is {shown(value)}, but it must be a path")
     return BACKENDS[name](params, run, **options)
+
+
+def check_number(name: str, value: Any, kind: type[int] | type[float], low: float, high: float) -> None:
+    """InputError unless the value of an option is a number of this kind from low to high. NumPy's numbers are, too."""
+    allowed = (int, np.integer) if kind is int else (int, float, np.integer, np.floating)
+    what = f"a whole number from {low} to {high}" if kind is int else f"a number from {low:g} to {high:g}"
+    if not isinstance(value, allowed) or isinstance(value, bool) or not low <= value <= high:
+        raise InputError(f"{name} is {shown(value)}, but it must be {what}")
 
 
 def import_pynq() -> Any:
@@ -258,4 +278,19 @@ def import_pynq() -> Any:
 def _open_library(path: Path, params: Params, max_batch_bytes: int) -> Backend:
     from dsodenet.runtime.library import LibraryTransport
 
-    return KernelDriver(LibraryTransport(path), params, max_batch_bytes)
+    return _open_driver(LibraryTransport(path), params, max_batch_bytes)
+
+
+def _open_driver(
+    transport: Transport,
+    params: Params,
+    max_batch_bytes: int,
+    clean_up: Callable[[], None] = lambda: None,
+    rails: Callable[[], Mapping[str, Any]] = dict,
+) -> Backend:
+    """The driver of a transport, which is closed where the kernel behind it cannot be opened."""
+    try:
+        return KernelDriver(transport, params, max_batch_bytes, clean_up, rails)
+    except BaseException:
+        transport.close()
+        raise

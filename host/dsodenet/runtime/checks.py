@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dsodenet.contract import image_bytes, logits_bytes
-from dsodenet.errors import InputError, ToolError
+from dsodenet.errors import ToolError
 from dsodenet.reference import Reference
 from dsodenet.runtime.accelerator import Accelerator
+from dsodenet.runtime.backends import check_number
 from dsodenet.runtime.pixels import as_pixels
 from dsodenet.runtime.power import PowerMeter
 from dsodenet.spec import random_images
@@ -22,6 +23,7 @@ from dsodenet.spec import random_images
 VALIDATE_BATCH = 64
 WARM_UP_CALLS = 3
 PERCENTILES = (50, 90, 99)
+MAX_COUNT, MAX_SECONDS = 1 << 20, 86_400
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ class Validation:
         if self.ok:
             return f"{self.backend} ({self.kind}): {self.images} images, bit for bit as the reference"
         return (
-            f"{self.backend} ({self.kind}): {self.wrong_images} of {self.images} images differ from the reference; image "
-            f"{self.first_wrong} gives {self.received}, but the reference {self.expected}"
+            f"{self.backend} ({self.kind}): {self.wrong_images} of {self.images} images differ from the reference; "
+            f"image {self.first_wrong} gives {self.received}, but the reference {self.expected}"
         )
 
 
@@ -59,10 +61,13 @@ def validate(
     seed: int = 0,
     batch: int = VALIDATE_BATCH,
 ) -> Validation:
-    """Compare an accelerator with the reference on images, or on `count` generated ones; InputError for images that do not fit."""
+    """Compare an accelerator with the reference on images, or on `count` generated ones, in calls of `batch`.
+
+    InputError for images that do not fit.
+    """
     spec = accelerator.params.spec
-    if count < 1 or batch < 1:
-        raise InputError(f"count is {count} and batch is {batch}, but both must be at least 1")
+    for name, value in (("count", count), ("batch", batch)):
+        check_number(name, value, int, 1, MAX_COUNT)
     pixels = random_images(spec, count, seed) if images is None else as_pixels(images, spec.network)
     expected = Reference(accelerator.params).predict(pixels)
     received = np.concatenate([accelerator.predict(pixels[i : i + batch]) for i in range(0, len(pixels), batch)])
@@ -81,15 +86,18 @@ def validate(
 
 @dataclass(frozen=True)
 class Throughput:
-    """Times of equal calls on this host. With kind "simulated" they are the simulation's, and say nothing about a board."""
+    """Times of equal calls on this host.
+
+    With kind "simulated" they are the simulation's, and say nothing about a board.
+    """
 
     backend: str
     kind: str
-    clock_mhz: float | None  # of the fabric, where there is one
+    clock_mhz: float | None  # the fabric's clock, where there is one
     batch: int
     calls: int
     images_per_s: float
-    latency_us: dict[str, float]  # of a call: p50, p90, p99, min, max, mean
+    latency_us: dict[str, float]  # p50, p90, p99, min, max and mean over the calls
     stages_us: dict[str, float]  # median of each stage
     input_mb_per_s: float  # stream bytes to and from the kernel over the time of the calls, 1 MB = 10**6 bytes
     output_mb_per_s: float
@@ -110,13 +118,16 @@ def throughput_test(
     power: bool = False,
     progress: Callable[[int], None] = lambda calls: None,
 ) -> Throughput:
-    """Time `calls` equal calls of `batch` images, or as many as end in max_s; three calls before that are not counted.
+    """Time `calls` equal calls of `batch` images, or as many as end in max_s. Three calls before that are not counted.
 
-    images: a batch of one's own, which sets `batch`. power: also sample the power rails of the board; `power_note` says what is missing.
+    images: a batch of one's own, which sets `batch`.
+    power: also sample the power rails of the board; `power_note` says what is missing.
+    progress: called with the number of calls that are done.
     """
     spec = accelerator.params.spec
-    if batch < 1 or calls < 1 or max_s <= 0:
-        raise InputError(f"batch is {batch}, calls {calls} and max_s {max_s}, but all must be positive")
+    for name, value in (("batch", batch), ("calls", calls)):
+        check_number(name, value, int, 1, MAX_COUNT)
+    check_number("max_s", max_s, float, 1e-3, MAX_SECONDS)
     pixels = random_images(spec, batch, 0) if images is None else as_pixels(images, spec.network)
     for _ in range(WARM_UP_CALLS):
         accelerator.predict(pixels)

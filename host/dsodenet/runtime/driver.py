@@ -1,10 +1,12 @@
-"""The one driver of every kernel, whatever carries its registers and streams: identify, load, run, and errors in words."""
+"""The one driver of every kernel, whatever carries its registers and streams.
+
+It identifies the kernel, loads its program, runs it, and puts its errors into words.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,22 +14,19 @@ from numpy.typing import NDArray
 from dsodenet.contract import (
     COEFF,
     COEFFS_PER_BLOCK,
-    CONTRACT_VERSION,
-    IDENTITY,
     REGISTERS,
     Command,
     Kind,
     Status,
     bias_program,
     coefficient_words,
-    fingerprint_words,
     image_bytes,
     logits_bytes,
     pack_images,
     unpack_logits,
 )
 from dsodenet.errors import DeviceError, InputError
-from dsodenet.runtime.stages import Stages
+from dsodenet.runtime.transport import Identity, Transport
 from dsodenet.spec import Params, macs, tableau
 
 Result = TypeVar("Result")
@@ -45,90 +44,6 @@ STATUS_TEXT = {
     Status.WRITE_WHILE_BUSY: "a register was written while it ran",
     Status.WATCHDOG: "it stood still for longer than any program takes, and gave up its program",
 }
-
-
-class Transport(Protocol):
-    """What carries registers and streams to a kernel. After an error the next command starts afresh, or raises DeviceError."""
-
-    kind: str  # of its times: "simulated" or "measured"
-    max_bytes: int  # in each direction of one command
-    clock_mhz: float | None  # of the fabric, where there is one
-    stages: Stages  # of the last predict: `command` laps what it knows apart, the driver the rest
-
-    def input(self, num_bytes: int) -> NDArray[np.uint8]:
-        """The memory (num_bytes,) from which the next command sends; fill it before `command`."""
-
-    def write(self, offset: int, value: int) -> None:
-        """Set an argument register."""
-
-    def read(self, offset: int) -> int:
-        """A result register of the last command."""
-
-    def command(self, in_bytes: int, out_bytes: int, max_cycles: int) -> tuple[int, NDArray[np.uint8]]:
-        """Run what the arguments say: (STATUS, the out_bytes received, valid until the next command).
-
-        DeviceError when the kernel does not end in time or, with STATUS OK, sends another number of bytes.
-        """
-
-    def close(self) -> None:
-        """Give everything back; called once, and nothing after it."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What IDENTIFY says about the kernel behind a transport."""
-
-    kind: Kind
-    fingerprint: tuple[int, int]  # low, high word
-    max_channels: int
-    max_pixels: int
-    max_steps: int
-    lanes: tuple[int, int, int, int]  # pixel, depthwise, input, output; zeros for hls
-
-    @classmethod
-    def read(cls, transport: Transport) -> Identity:
-        """Read the registers that IDENTIFY filled; DeviceError when something else answers."""
-
-        def word(name: str) -> int:
-            return transport.read(REGISTERS[name].offset)
-
-        if (identity := word("IDENTITY")) != IDENTITY:
-            raise DeviceError(
-                f"the device answers identity {identity:#010x}, but a dsODENet kernel answers {IDENTITY:#010x}"
-            )
-        kind, version = divmod(word("VERSION"), 1 << 16)
-        if version != CONTRACT_VERSION:
-            raise DeviceError(f"the kernel has contract version {version}, but this package has {CONTRACT_VERSION}")
-        if kind not in list(Kind):
-            known = ", ".join(f"{k.value} {k.name.lower()}" for k in Kind)
-            raise DeviceError(f"the kernel is of kind {kind}, but this package knows {known}")
-        lanes = word("CAP_LANES").to_bytes(4, "big")
-        return cls(
-            Kind(kind),
-            (word("FINGERPRINT_LO"), word("FINGERPRINT_HI")),
-            word("CAP_CHANNELS"),
-            word("CAP_PIXELS"),
-            word("CAP_STEPS"),
-            (lanes[0], lanes[1], lanes[2], lanes[3]),
-        )
-
-    def check(self, params: Params) -> None:
-        """DeviceError unless this kernel can run this model. (An rtl kernel takes any model that fits: no fingerprint.)"""
-        low, high = fingerprint_words(params.model_fingerprint)
-        if self.kind is Kind.HLS and self.fingerprint != (low, high):
-            raise DeviceError(
-                f"the kernel was built for model {self.fingerprint[1]:08x}{self.fingerprint[0]:08x}, "
-                f"but the run holds model {high:08x}{low:08x}; build the kernel from this run"
-            )
-        network = params.spec.network
-        pixels = max(height * width for height, width in map(network.map_size, range(len(network.channels))))
-        for what, needed, limit in (
-            ("channels", max(network.channels), self.max_channels),
-            ("pixels in a map", pixels, self.max_pixels),
-            ("solver steps", max(params.spec.solver.n_steps), self.max_steps),
-        ):
-            if needed > limit:
-                raise DeviceError(f"the model needs {needed} {what}, but the kernel takes at most {limit}")
 
 
 def _hls_program(params: Params, identity: Identity) -> bytes:
@@ -158,6 +73,8 @@ class KernelDriver:
     Registers are written only when their value changes; large batches are split.
     """
 
+    survives_fork = False  # two processes would write the registers of one kernel
+
     def __init__(
         self,
         transport: Transport,
@@ -166,19 +83,14 @@ class KernelDriver:
         clean_up: Callable[[], None] = lambda: None,
         rails: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
-        """clean_up runs after the transport has closed; rails looks for the power rails of the board.
+        """Open the kernel behind a transport. A transport whose kernel cannot be opened stays open: it is the caller's.
 
-        The transport is closed where the kernel cannot be opened.
+        max_batch_bytes: bytes of the images or logits of one command.
+        clean_up: what `close` calls after the transport has closed.
+        rails: looks for the power rails of the board.
         """
-        try:
-            self._open(transport, params, max_batch_bytes)
-        except BaseException:
-            transport.close()
-            raise
-        self._clean_up, self.power_rails = clean_up, rails
-
-    def _open(self, transport: Transport, params: Params, max_batch_bytes: int) -> None:
         self.transport, self.params, self.kind = transport, params, transport.kind
+        self._clean_up, self.power_rails = clean_up, rails
         network = params.spec.network
         largest = max(image_bytes(network), logits_bytes(network))
         self.frames_per_batch = min(max_batch_bytes, transport.max_bytes) // largest
@@ -188,8 +100,8 @@ class KernelDriver:
                 f"and the device moves at most {transport.max_bytes} at once"
             )
         self.max_cycles = sum(macs(params.spec).values())
-        self.batches = 0  # of the last predict
-        self.cycles: int | None = None  # of the last predict, where the kernel counts them
+        self.batches = 0  # commands of the last predict
+        self.cycles: int | None = None  # cycles of the last predict, where the kernel counts them
         self.identity: Identity | None = None
         self._written: dict[int, int] = {}  # argument registers that the kernel is known to hold
         self._ready = False
@@ -221,7 +133,10 @@ class KernelDriver:
         return self._guarded(self._identify).kind
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """images: uint8 (N, channels, height, width) -> int32 logits (N, num_classes). DeviceError when the kernel fails."""
+        """images: uint8 (N, channels, height, width) -> int32 logits (N, num_classes).
+
+        DeviceError when the kernel fails.
+        """
         return self._guarded(lambda: self._predict(images))
 
     def close(self) -> None:

@@ -1,7 +1,8 @@
-"""Small models for the self-test of a kernel whose program is loaded at run time: every layer passes on what it gets, but one.
+"""Small models for the self-test of a kernel whose program is loaded at run time.
 
-With none left out the logits are the pixels themselves: a loop from memory through both DMA channels and back to memory, whose truth
-needs no reference.
+Every layer but one passes on its input.
+Where all layers pass it on, the logits are the pixels themselves. That is a loop from memory through both DMA channels
+and back to memory, whose truth needs no reference.
 """
 
 from __future__ import annotations
@@ -51,8 +52,11 @@ CASES = {
 def passing(
     kernel: Kernel, changes: dict[str, Any], random: tuple[str, ...] = (), seed: int = 0, head_frac_bits: int = 7
 ) -> Params:
-    """A model in which only the arrays `random` are random. Of the ODE blocks, those that hold one pass their input on as slope,
-    so that the state doubles; the others have slope 0."""
+    """A model in which only the arrays `random` are random.
+
+    An ODE block that holds one of them passes its input on as slope, so that the state doubles. Other blocks have
+    slope 0.
+    """
     network = Network(2, 16, 16, (8, 16), 10, "conv3x3", "none", "none", 3)
     network = dataclasses.replace(network, **changes)
     base = Spec.named("xs")
@@ -81,8 +85,10 @@ def passing(
 
 
 def _pass_on(weight: NDArray[np.int8]) -> None:
-    """Make output i of a layer its input i, counted over again where there are more outputs; a 3x3 kernel looks at its centre.
-    A kernel of space to depth has one output per pixel of a block."""
+    """Make output i of a layer its input i, counted over again where there are more outputs.
+
+    A 3x3 kernel looks at its centre. A kernel of space to depth has one output per pixel of a block.
+    """
     outputs, inputs, size, _ = weight.shape
     for i in range(outputs):
         if size in (2, 4):
@@ -100,13 +106,14 @@ LOOP_NETWORK = {
     "channels": (16,),
     "num_classes": 16,
 }
-LOOP_BYTES = 64  # of an image, and of its logits: 16 sums of 4 pixels each
+LOOP_BYTES = 64  # an image has so many, and so have its logits: 16 sums of 4 pixels each
 
 
 def loop(kernel: Kernel, high: bool) -> Params:
-    """A model whose logits are its pixels: logit i is the sum of the pixels at place i of the four 4x4 quarters of an image.
+    """A model whose logits are its pixels.
 
-    The sum must be below 128; `high` halves it, so that it may be 128 or 254, for the top bit of a pixel.
+    An image has four quarters of 4x4 pixels. Logit i is the sum of the pixels at place i of all four. The sum must be
+    below 128. `high` halves it, so that it may be 128 or 254, for the top bit of a pixel.
     """
     return passing(kernel, LOOP_NETWORK, head_frac_bits=IMAGE_FORMAT.frac_bits + (1 if high else 2))
 
@@ -127,7 +134,7 @@ def walking_ones(high: bool) -> NDArray[np.uint8]:
 
 
 def addresses(count: int) -> NDArray[np.uint8]:
-    """`count` images that differ: each has random pixels below 128 in one quarter, the next image in the next quarter."""
+    """`count` images that differ: each has random pixels below 128 in one quarter, and the next image in the next."""
     images = np.zeros((count, 1, 2, 4, 2, 4), np.uint8)
     pixels = np.random.default_rng(0).integers(0, 128, (count, 4, 4), np.uint8)
     for quarter in range(4):

@@ -1,12 +1,14 @@
-"""A kernel compiled into a shared library (the C simulation of the HLS kernel, the Verilator model of the RTL engine), by ctypes.
+"""A kernel compiled into a shared library, called by ctypes.
+
+It is the C simulation of the hls kernel or the Verilator model of the rtl engine. Both have this interface:
 
     void *dsodenet_open(void);
     void dsodenet_close(void *);
     int dsodenet_command(void *, uint32_t *registers, const uint8_t *in, uint64_t in_bytes,
                          uint8_t *out, uint64_t out_bytes, uint64_t *written, uint64_t max_cycles);
 
-`registers` is the whole register file: arguments in, results out. `in` is whole beats, TLAST on the last. A result other than 0
-means that the command did not end in max_cycles.
+`registers` is the whole register file: arguments in, results out. `in` is whole beats, with TLAST on the last. A result
+other than 0 means that the command did not end in max_cycles.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 
 from dsodenet.contract import ADDRESS_BITS, REGISTERS
 from dsodenet.errors import DeviceError, ToolError
+from dsodenet.outside import guard
 from dsodenet.runtime.stages import Stages
 
 REGISTER_WORDS = (1 << ADDRESS_BITS) // 4
@@ -33,15 +36,16 @@ _idle: dict[tuple[str, int, int], list[ctypes.CDLL]] = {}  # loaded copies that 
 
 
 class KernelLibrary:
-    """One simulated kernel, in its own copy of the library: the C simulation keeps its bias tables in static memory, and two
-    users of one copy would silently compute with each other's. A copy is used again, since Python cannot unload it.
+    """One simulated kernel, in its own copy of the library.
 
-    A command that did not end leaves the kernel in an unknown state: the next one starts on a fresh instance.
+    The C simulation keeps its bias tables in static memory, so two users of one copy would silently compute with each
+    other's. A copy is used again, since Python cannot unload it. A command that did not end leaves the kernel in an
+    unknown state, so the next one starts on a fresh instance.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
+        with guard(path, "the library of a simulated dsODENet kernel", ToolError):
             stat = path.stat()
             self._key = (str(path.resolve()), stat.st_ino, stat.st_mtime_ns)
             idle = _idle.setdefault(self._key, [])
@@ -49,8 +53,6 @@ class KernelLibrary:
             self._open, self._close, self._command = (
                 self._library[f"dsodenet_{name}"] for name in ("open", "close", "command")
             )
-        except (OSError, AttributeError) as error:
-            raise ToolError(f"{path}: not the library of a simulated dsODENet kernel ({error})") from None
         self._open.restype, self._open.argtypes = ctypes.c_void_p, []
         self._close.restype, self._close.argtypes = None, [ctypes.c_void_p]
         u64 = ctypes.c_uint64
@@ -61,7 +63,10 @@ class KernelLibrary:
     def command(
         self, registers: NDArray[np.uint32], data: NDArray[np.uint8], out: NDArray[np.uint8], max_cycles: int
     ) -> int:
-        """Run what `registers` says on `data`, put the results into `registers` and `out`; the number of bytes written."""
+        """Run what `registers` says on `data`, and put the results into `registers` and `out`.
+
+        Returns the number of bytes written to `out`. DeviceError when the command does not end in max_cycles.
+        """
         if self._handle is None:
             self._handle = self._open()
             if not self._handle:

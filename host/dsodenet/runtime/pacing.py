@@ -1,21 +1,28 @@
-"""How long to sleep before asking a kernel whether it is done: each question is a register read, which costs microseconds."""
+"""How long to sleep before asking a kernel whether it is done.
+
+Each question is a register read, which costs microseconds.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-SHRINK = 0.98  # of the sleep after a command that was done when it ended: it may have been done for a while
-STALL = 2.0  # a command that takes this many times as long as expected was held up; if the next one does too, that is its time
+# A command that is done when the sleep ends may have been done for a while, so the next sleep is this much shorter.
+SHRINK = 0.98
+# A command that takes this many times as long as expected was held up. If the next one does too, that is its time.
+STALL = 2.0
 
 
 @dataclass
 class Pace:
-    """What is known of the time of equal commands. In steady state every second command is asked once, and the others twice."""
+    """What is known of the time of equal commands.
+
+    In steady state every second command is asked once, and the others twice.
+    """
 
     sleep_s: float = 0.0  # before the first question; 0: nothing is known
-    _shrink: float = (
-        SHRINK  # of the next sleep; smaller with each command in a row that was done at once, to leave a stall behind
-    )
+    # The factor of the next sleep. It falls with each command in a row that was done at once, to leave a stall behind.
+    _shrink: float = SHRINK
     _held_up: bool = False
 
     @property

@@ -14,9 +14,9 @@ PIXEL_MAX = (1 << PIXEL_BITS) - 1
 
 
 def as_pixels(images: ArrayLike, network: Network) -> NDArray[np.uint8]:
-    """uint8, or float in [0, 1], (N, channels, height, width) -> uint8 of that shape; floats round half to even, as in training.
+    """uint8, or float in [0, 1], (N, channels, height, width) -> uint8 of that shape.
 
-    InputError says what was given and what is allowed.
+    Floats round half to even, as in training. InputError says what was given and what is allowed.
     """
     try:
         array: NDArray[Any] = np.asarray(images)
@@ -24,7 +24,11 @@ def as_pixels(images: ArrayLike, network: Network) -> NDArray[np.uint8]:
         raise InputError(f"images are no array ({error})") from None
     channels, height, width = network.image_shape
     if array.ndim != 4 or array.shape[1:] != network.image_shape:
-        raise InputError(f"images have shape {array.shape}, but this model takes (N, {channels}, {height}, {width})")
+        last = array.ndim == 4 and array.shape[1:] == (height, width, channels)
+        hint = "; transpose them to (N, C, H, W), by images.transpose(0, 3, 1, 2)" if last else ""
+        raise InputError(
+            f"images have shape {array.shape}, but this model takes (N, {channels}, {height}, {width}){hint}"
+        )
     if not len(array):
         raise InputError("images are an empty batch, but at least one image is needed")
     if array.dtype == np.uint8:

@@ -1,6 +1,7 @@
 """Power rails of the board while something runs, through pynq's sensors.
 
-pynq's DataRecorder keeps its samples in a pandas frame that it copies for each new one; here its MultiSensor is sampled instead.
+pynq's DataRecorder keeps its samples in a pandas frame, which it copies for each new one. So pynq's MultiSensor is
+sampled here.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def board_rails() -> dict[str, Any]:
         import pynq
 
         return dict(pynq.get_rails())
-    except Exception as error:  # of any kind: pynq calls a C library that may be missing or find no bus
+    except Exception as error:  # pynq calls a C library, which may be missing or find no bus
         raise ToolError(f"no power rails can be read here ({type(error).__name__}: {error})") from None
 
 
@@ -35,7 +36,10 @@ def power_sensor(rail: Any) -> Any:
 
 
 class PowerMeter:
-    """Samples rails inside a `with` block. No rails, a rail without a power sensor, or one that fails: said in `note`, no error."""
+    """Samples rails inside a `with` block.
+
+    `note` says what is missing: all rails, a rail's power sensor, or one that failed. None of these is an error.
+    """
 
     def __init__(self, rails: Mapping[str, Any] | None, interval_s: float = INTERVAL_S) -> None:
         sensors = {name: power_sensor(rail) for name, rail in (rails or {}).items()}

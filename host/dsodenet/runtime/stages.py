@@ -6,7 +6,10 @@ import time
 
 
 class Stages:
-    """Seconds per stage since `start`; laps of the same name add up, so that a call of several batches has one figure each."""
+    """Seconds per stage since `start`.
+
+    Laps of the same name add up, so that a call of several batches has one figure for each stage.
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

@@ -1,8 +1,8 @@
-"""The ZCU104 through pynq, on the board or over PYNQ.remote: Overlay, allocate, and a DefaultIP for the kernel; the DMA is started
-through its registers.
+"""The ZCU104 through pynq, on the board or over PYNQ.remote: Overlay, allocate, and a DefaultIP for the kernel.
 
-pynq's own transfer and wait take at least 20 register accesses for a round trip, and wait has no time-out.
-A batch here takes three writes (two lengths, AP_START) and four reads (CTRL, STATUS, DMA status, bytes received).
+The DMA is started through its registers. pynq's own transfer and wait take at least 20 register accesses for a round
+trip, and wait has no time-out. A batch here takes three writes (two lengths, AP_START) and four reads (CTRL, STATUS,
+DMA status, bytes received).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from dsodenet.contract import (
     Status,
 )
 from dsodenet.errors import DeviceError, DsodenetError
+from dsodenet.outside import guard
 from dsodenet.runtime.pacing import Pace
 from dsodenet.runtime.stages import Stages
 from dsodenet.spec import PART
@@ -62,8 +63,11 @@ class DsodenetKernel(pynq.DefaultIP):
 
 
 class BufferPool:
-    """Cacheable buffers in sizes of a power of two, kept: a flush on the board takes the whole buffer, so small calls get small
-    ones, and all together are under twice the largest."""
+    """Cacheable buffers in sizes of a power of two, which are kept.
+
+    A flush on the board takes the whole buffer, so small calls get small ones. All of them together are smaller than
+    twice the largest.
+    """
 
     def __init__(self, device: pynq.Device) -> None:
         self._device = device
@@ -93,20 +97,17 @@ class Zcu104Transport:
     def __init__(self, bitfile: Path, device: pynq.Device, kind: str, timeout_s: float) -> None:
         self.kind, self.timeout_s, self.bitfile, self.stages = kind, timeout_s, bitfile, Stages()
         check_files(bitfile)
-        try:
+        # pynq parses the .hwh as it loads the overlay, and its drivers read parameters of their IPs from it.
+        with guard(f"{bitfile} and its .hwh", "an overlay that pynq can load", DeviceError):
             self._overlay = pynq.Overlay(str(bitfile.resolve()), device=device)
-        except DeviceError:
-            raise
-        except (RuntimeError, OSError, ValueError) as error:
-            raise DeviceError(f"pynq could not load {bitfile} ({error})") from error
-        self._kernel = self._one_ip("dsODENet kernel", tuple(KERNEL_VLNVS.values())).mmio
-        dma = self._one_ip("AXI DMA", (DMA_VLNV,))
-        self._dma = dma.mmio
-        self.max_bytes = dma.buffer_max_size // BEAT_BYTES * BEAT_BYTES
-        self.clock_mhz: float | None = float(pynq.Clocks.fclk0_mhz)  # as the processor's registers have it now
+            self._kernel = self._one_ip("dsODENet kernel", tuple(KERNEL_VLNVS.values())).mmio
+            dma = self._one_ip("AXI DMA", (DMA_VLNV,))
+            self._dma = dma.mmio
+            self.max_bytes = int(dma.buffer_max_size) // BEAT_BYTES * BEAT_BYTES
+            self.clock_mhz: float | None = float(pynq.Clocks.fclk0_mhz)  # as the processor's registers have it now
         self._inputs, self._outputs = BufferPool(device), BufferPool(device)
         self._addresses: dict[int, int] = {}  # what each channel of the DMA holds
-        self._paces: defaultdict[tuple[int, int], Pace] = defaultdict(Pace)  # of commands by their size
+        self._paces: defaultdict[tuple[int, int], Pace] = defaultdict(Pace)  # by the size of a command
         self._broken = True  # until the first command resets the DMA and sets it running
 
     def input(self, num_bytes: int) -> NDArray[np.uint8]:
@@ -141,7 +142,7 @@ class Zcu104Transport:
                 raise
 
     def memory_round_trip(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """uint8 (N,) -> the same as it comes back from the memory that the fabric sees, the processor's cache left out."""
+        """uint8 (N,) -> the same as it comes back from the memory that the fabric sees, past the processor's cache."""
         buffer = self._inputs.get(data.size)
         buffer[: data.size] = data
         buffer.flush()
@@ -149,11 +150,13 @@ class Zcu104Transport:
         return np.array(buffer[: data.size])
 
     def close(self) -> None:
-        with contextlib.suppress(*LOST):  # of a board that is gone there is nothing to give back
+        """Stop the DMA, then free its buffers. A board that is gone holds nothing that could be given back."""
+        with contextlib.suppress(*LOST):
             if self._overlay.is_loaded():
-                self._reset_dma()  # before its buffers go
-            self._inputs.close()
-            self._outputs.close()
+                self._reset_dma()
+        for pool in (self._inputs, self._outputs):
+            with contextlib.suppress(*LOST):
+                pool.close()
 
     def _command(self, in_bytes: int, out_bytes: int) -> tuple[int, NDArray[np.uint8]]:
         start = time.monotonic()
@@ -197,7 +200,10 @@ class Zcu104Transport:
         self._dma.write(channel + LENGTH, buffer.nbytes)
 
     def _wait_done(self, start: float, size: tuple[int, int]) -> None:
-        """Sleep as long as a command of this size takes, then poll; a read costs microseconds, and the budget is small."""
+        """Sleep as long as a command of this size takes, then poll.
+
+        A read costs microseconds, and the budget is small.
+        """
         pace = self._paces[size]
         pause = max(FIRST_POLL_S, pace.pause_s)
         if pace.sleep_s > SHORTEST_SLEEP_S:
@@ -288,17 +294,16 @@ def _lost_board_in_words() -> Iterator[None]:
 
 
 def check_files(bitfile: Path) -> None:
-    """DeviceError unless the .bit has its .hwh and is for this board's part; the speed grade does not matter for loading."""
+    """DeviceError unless the .bit has its .hwh and is for this board's part.
+
+    The speed grade does not matter for loading.
+    """
     if not bitfile.with_suffix(".hwh").is_file():
         raise DeviceError(f"{bitfile.with_suffix('.hwh')}: no such file; pynq needs it beside {bitfile.name}")
-    try:
+    with guard(bitfile, "a .bit file", DeviceError):  # pynq's parser does not check what it indexes
         part = parse_bit_header(bitfile.read_bytes())["part"]
-    except OSError as error:
-        raise DeviceError(f"{bitfile}: cannot be read ({error})") from None
-    except Exception as error:  # of any kind: pynq's parser does not check what it indexes
-        raise DeviceError(f"{bitfile}: not a .bit file ({error})") from None
-    if part.removeprefix("xc").split("-")[:2] != PART.removeprefix("xc").split("-")[:2]:
-        raise DeviceError(f"{bitfile} is for {part}, but the ZCU104 has {PART}")
+        if part.removeprefix("xc").split("-")[:2] != PART.removeprefix("xc").split("-")[:2]:
+            raise DeviceError(f"{bitfile} is for {part}, but the ZCU104 has {PART}")
 
 
 def _decode(value: int, bits: dict[int, str]) -> str:

@@ -158,7 +158,7 @@ def weighted_sum(z: Any, row: Sequence[Any], slopes: list[Any]) -> Any:
 class Problem:
     """dz/dt = f(t, z) from t0 to t1 in n_steps fixed steps.
 
-    F takes any t in between, and `parameters` are what it depends on.
+    The slope f takes any t in between, and `parameters` are what it depends on.
     """
 
     f: Callable[[float, Any], Any]

@@ -1,6 +1,7 @@
 """Training: recipes as data, one loop, and the run folder that they leave. Imports torch.
 
-    train(spec, data, out, options, recipe)  ->  OUT/checkpoint.pt, metrics.json, metrics.csv; load_checkpoint(out) reads back
+    train(spec, data, out, options, recipe)  ->  OUT/checkpoint.pt, metrics.json, metrics.csv
+    load_checkpoint(out)                     ->  the quantised model, its spec and its metrics
 
 The page Architecture of the documents says how its modules fit together.
 """

@@ -10,7 +10,7 @@ They trade memory, time and error against each other.
     2003.05271)
 
 The last two discretise the gradient of the continuous solution, which is not the gradient of the discrete one: the
-two differ by the order of the solver. `python -m dsodenet.bench.gradients` shows by how much.
+two differ by the order of the solver. `dsodenet study gradients` shows by how much.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ RECIPES: dict[str, Recipe] = {
         retrains_teachers=True,
     ),
     "dann": Recipe("adapt by a domain adversary (1505.07818)", float_then_quantised(ADVERSARY)),
-    "cdan": Recipe(  # both weights chosen on training images of digits-rotated, at seeds that make recipes does not use
+    "cdan": Recipe(  # both weights chosen on training images of digits-rotated, at seeds that the study does not use
         "adapt class by class: a conditional adversary (1705.10667) and information maximisation (2002.08546)",
         float_then_quantised((Loss(CrossEntropy), Loss(ConditionalAdversary), Loss(InformationMaximisation))),
     ),

@@ -1,4 +1,7 @@
-"""The studies as data: `dsodenet study NAME`. A study's module is imported when it runs, since most need torch or pynq."""
+"""The studies as data: `dsodenet study NAME`.
+
+A study's module is imported when it runs, since most need torch or pynq.
+"""
 
 from __future__ import annotations
 

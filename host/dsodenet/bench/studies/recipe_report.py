@@ -17,7 +17,10 @@ ERRORS = 2  # standard errors by which a paired difference must exceed zero to b
 
 
 def summary(rows: Sequence[Row], scale: Scale, cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Each row over its seeds. Accuracies in [0, 1]; `gain` is the paired difference to the row that it is compared with."""
+    """Each row over its seeds, accuracies in [0, 1].
+
+    `gain` is the paired difference to the row that it is compared with.
+    """
     by_row: dict[str, list[dict[str, Any]]] = {
         row.name: [cell for cell in cells if cell["row"] == row.name] for row in rows
     }
@@ -58,7 +61,7 @@ def summary(rows: Sequence[Row], scale: Scale, cells: Sequence[dict[str, Any]]) 
 
 
 def _gain(own: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The difference at equal seeds, of the integers where both have them, and whether it stands out of its own spread."""
+    """The difference at equal seeds, by the integers where both have them, and whether it stands out of its spread."""
     key = "integer_accuracy" if own[0]["integer_accuracy"] is not None else "float_accuracy"
     differences = [a[key] - b[key] for a, b in zip(own, other)]
     gain = spread(differences)
@@ -91,26 +94,30 @@ def text(result: dict[str, Any]) -> str:
         parts.append(f"{group}\n{table(header, [_cells(row) for row in rows])}")
     options, adapt = result["options"], result["adaptation_options"]
     notes = [
-        f"network {result['spec']}; measured on {result['processor']}, one thread each, {result['workers']} processes at a time; mean and "
-        "standard deviation over the seeds; accuracy on the test split, of the target domain where the row names one.",
+        f"network {result['spec']}; measured on {result['processor']}, one thread each, {result['workers']} processes "
+        "at a time; mean and standard deviation over the seeds; accuracy on the test split, of the target domain where "
+        "the row names one.",
         f"{options['epochs']} + {options['qat_epochs']} epochs in float and quantised, "
-        f"{adapt['epochs']} + {adapt['qat_epochs']} where there is a target; meal and compression spend the float epochs on both of "
-        "their parts, sh-kd trains a first student besides.",
-        "gain: of w8a8 integers (of float, where there are none) over the row it is compared with, at equal seeds: baseline; source "
-        "only; for the tuned compression, the one that is not. "
+        f"{adapt['epochs']} + {adapt['qat_epochs']} where there is a target; meal and compression spend the float "
+        "epochs on both of their parts, sh-kd trains a first student besides.",
+        "gain: of w8a8 integers (of float, where there are none) over the row it is compared with, at equal seeds: "
+        "baseline; source only; for the tuned compression, the one that is not. "
         f"A gain within {ERRORS} standard errors of zero is called no clear difference.",
-        "parameters with stem and head; 'of full': without both, of the same network's with full 3x3 convolutions (arXiv 2107.12824).",
+        "parameters with stem and head; 'of full': without both, of the same network's with full 3x3 convolutions "
+        "(arXiv 2107.12824).",
         "domains are generated from the digits; their training labels are used by 'target supervised' only.",
     ]
     if result["moved"] is not None:
         notes.append(
-            "batch_shared takes for constant what moves over the evaluations of f: here the mean of what it normalises moves by "
-            f"{result['moved']['mean']:.2f} ± {result['moved']['sd']:.2f} standard deviations, measured, worst ODE block. In "
-            "arXiv 2004.09222 f normalises twice per evaluation; make norms shows longer spans, and what batch statistics would give."
+            "batch_shared takes for constant what moves over the evaluations of f: here the mean of what it normalises "
+            f"moves by {result['moved']['mean']:.2f} ± {result['moved']['sd']:.2f} standard deviations, measured, "
+            "worst ODE block. In arXiv 2004.09222 f normalises twice per evaluation; `dsodenet study norms` shows "
+            "longer spans, and what batch statistics would give."
         )
     if result["teacher_accuracy"] is not None:
         notes.append(
-            f"teacher {result['teacher']}: {percent_text(result['teacher_accuracy'])} % in float; train s leaves it out."
+            f"teacher {result['teacher']}: {percent_text(result['teacher_accuracy'])} % in float; "
+            "train s leaves its training out."
         )
     return "\n\n".join(parts) + "\n\n" + "\n".join(paragraph(note) for note in notes)
 
@@ -131,7 +138,10 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def figure(result: dict[str, Any], path: Path) -> Path:
-    """Write a PNG: a panel for the digits and one for each target domain; bars of float and integer accuracy, whiskers of one sd."""
+    """Write a PNG: a panel for the digits and one for each target domain.
+
+    Bars are float and integer accuracy, whiskers one standard deviation.
+    """
     import matplotlib
 
     matplotlib.use("Agg")

@@ -33,7 +33,7 @@ class Scale:
 
     spec: Spec
     options: Options
-    adaptation: Options  # of the rows that have a target
+    adaptation: Options  # for the rows that have a target
     teacher: str
     targets: tuple[str, ...]
 

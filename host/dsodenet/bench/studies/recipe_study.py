@@ -1,7 +1,7 @@
 """What each training recipe buys: one table and one figure, every figure measured in this run.
 
-Each row is trained once per seed; a finished cell is a line of OUT/cells.jsonl and is not run again, and a cell that was cut short
-goes on where it stood. Integer accuracies are those of the exported integers in the reference. example: make recipes
+Each row is trained once per seed. A finished cell is a line of OUT/cells.jsonl and is not run again. A cell that was
+cut short goes on where it stood. Integer accuracies are those of the exported integers in the reference.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def about(workers: int) -> dict[str, Any]:
     return head | {"processor": cpu_name(), "workers": workers}
 
 
-def verify_all(scale: Scale, out: Path) -> list[dict[str, Any]]:
+def verify_all(scale: Scale, out: Path, quiet: bool) -> list[dict[str, Any]]:
     """Train every recipe for one epoch, export, lower, and compare each rung with the reference: differing words."""
     from dsodenet.exporting import export
     from dsodenet.hls import lower
@@ -176,14 +176,17 @@ def verify_all(scale: Scale, out: Path) -> list[dict[str, Any]]:
     options = dataclasses.replace(scale.options, epochs=1, qat_epochs=1, teacher_epochs=1)
     result = []
     quantising = {name: recipe for name, recipe in RECIPES.items() if recipe.quantises}
-    for name, recipe in quantising.items():
-        run = out / f"verify-{name}"
-        teachers = [scale.teacher] if recipe.needs_teacher else []
-        train(scale.spec, data, run, options, name, target=target if recipe.needs_target else None, teachers=teachers)
-        export(run)
-        lower(run)
-        rungs = verify(run, VERIFIED, data.test_images[:16]).rungs
-        result.append({"recipe": name, "words": rungs[0].words} | {rung.backend: rung.differing for rung in rungs})
+    with progress_bar("recipes", len(quantising), quiet) as step:
+        for name, recipe in quantising.items():
+            step(name)
+            run = out / f"verify-{name}"
+            teachers = [scale.teacher] if recipe.needs_teacher else []
+            domain = target if recipe.needs_target else None
+            train(scale.spec, data, run, options, name, target=domain, teachers=teachers)
+            export(run)
+            lower(run)
+            rungs = verify(run, VERIFIED, data.test_images[:16]).rungs
+            result.append({"recipe": name, "words": rungs[0].words} | {rung.backend: rung.differing for rung in rungs})
     return result
 
 
@@ -195,7 +198,7 @@ def run(args: argparse.Namespace) -> Values:
         raise InputError(f"seeds is {args.seeds} and workers is {args.workers}, but both must be 1 or more")
     scale = FULL if args.full else DEFAULT
     if args.verify:
-        return Values(verified(verify_all(scale, args.out)), verified_text)
+        return Values(verified(verify_all(scale, args.out, args.quiet)), verified_text)
     table_rows = chosen(scale, args.only)
     cells = measure(table_rows, scale, args.seeds, args.workers, args.out, args.quiet)
     result = about(args.workers) | summary(table_rows, scale, cells) | {"cells": cells}
@@ -205,7 +208,8 @@ def run(args: argparse.Namespace) -> Values:
 
 
 def verified(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"rows": rows, "differing": sum(row[rung] for row in rows for rung in VERIFIED)}
+    head = origin("dsodenet study recipes --verify", {"words, differing": "counted"}, "torch", "brevitas", "hls4ml")
+    return head | {"rows": rows, "differing": sum(row[rung] for row in rows for rung in VERIFIED)}
 
 
 def verified_text(result: dict[str, Any]) -> str:

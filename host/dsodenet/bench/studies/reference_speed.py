@@ -1,7 +1,4 @@
-"""Speed of the integer reference, beside plain sgemm of the same multiply-accumulates in the same run.
-
-example: dsodenet study reference --spec l
-"""
+"""Speed of the integer reference, beside plain sgemm of the same multiply-accumulates in the same run."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,10 +33,10 @@ def best_seconds(work: Callable[[], Any], repeats: int) -> float:
 
 
 def sgemm_seconds(params: Params, batch: int, repeats: int) -> float:
-    """Time of float32 matrix products with as many multiply-accumulates as each layer of `batch` images has, and its shape.
+    """Time of float32 matrix products with the multiply-accumulates and shapes of the layers, for `batch` images.
 
-    A layer counts as (batch * pixels) x inputs times inputs x outputs, inputs being those of one output: what a convolution
-    costs once its patches are gathered. Products of one shape share their operands.
+    A layer counts as (batch * pixels) x inputs times inputs x outputs, where inputs are those of one output. A
+    convolution costs that once its patches are gathered. Products of one shape share their operands.
     """
     spec = params.spec
     work: list[tuple[Any, Any, Any, int]] = []
@@ -72,7 +70,7 @@ def measure(spec: Spec, batch: int, repeats: int, seed: int = 0) -> dict[str, An
     for count in sorted({1, threads}):
         reference = Reference(params, count)
         with limited_blas(count):
-            seconds = best_seconds(lambda reference=reference: reference.predict(images), repeats) / batch  # type: ignore[misc]
+            seconds = best_seconds(partial(reference.predict, images), repeats) / batch
         rows.append(
             {
                 "threads": count,
@@ -83,7 +81,6 @@ def measure(spec: Spec, batch: int, repeats: int, seed: int = 0) -> dict[str, An
         )
     kinds = {"milliseconds, GMAC/s, of_sgemm": "measured", "multiply-accumulates": "counted"}
     return origin("dsodenet study reference", kinds, "numpy") | {
-        "label": "measured",
         "cores": threads,
         "spec": spec.name,
         "solver": spec.solver.method,

@@ -1,8 +1,8 @@
-"""Accuracy of one trained model against solver and steps at test time: the (S, n) test of arXiv 2004.09222, measured here.
+"""Accuracy of one trained model over solvers and steps at test time, the (S, n) test of arXiv 2004.09222.
 
-A model that solved its equation keeps its accuracy under more steps or a better solver; one that learned its steps loses it.
-float is the float model, integer the exported one's arithmetic. Below the table: how far the statistics that a BatchNorm shares
-move from one evaluation of f to the next, which is what decides whether sharing them harms. example: dsodenet study solvers build/digits
+A model that solved its equation keeps its accuracy under more steps or a better solver. A model that learned its steps
+loses it. `float` is the float model, `integer` the exported one's arithmetic. Below the table stands how far the
+statistics that a BatchNorm shares move from one evaluation of f to the next. That decides whether sharing them harms.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dsodenet.bench.machine import origin
 from dsodenet.command import Values
 from dsodenet.data import Dataset, load_dataset
 from dsodenet.errors import InputError
 from dsodenet.rtl import of_spec
 from dsodenet.runs import check_output
 from dsodenet.spec import MAX_STEPS, Spec, tableau
-from dsodenet.text import table
+from dsodenet.text import progress_bar, table
 
 if TYPE_CHECKING:
     from dsodenet.nets import DsODENet
-
 
 Accuracy = Callable[[Spec], float]
 
@@ -54,8 +54,11 @@ def accuracies(run: Path, data: Dataset) -> tuple[Spec, dict[str, Accuracy]]:
 
 
 def drift(model: DsODENet, data: Dataset) -> list[dict[str, float]]:
-    """For each ODE block of a float model, over the evaluations of f, mean of channels: the standard deviation of the mean of
-    what f normalises, in units of its standard deviation; and the largest by the smallest of its standard deviations."""
+    """How far the statistics of what f normalises move over the evaluations of f; one row for each ODE block.
+
+    mean: the standard deviation of its mean, in units of its standard deviation. std_ratio: the largest of its standard
+    deviations by the smallest. Both are taken for each channel on the test images and averaged over the channels.
+    """
     import torch
 
     seen: dict[int, list[torch.Tensor]] = {}
@@ -89,21 +92,19 @@ def measure(
 
     Rows of integers also have the rtl kernel's cycles per image on the spec's lanes, estimated.
     """
-    from tqdm import tqdm
-
     from dsodenet.training import load_float_model
 
     spec, measured = accuracies(run, data)
     cases = [(numbers, solver, n) for numbers in measured for solver in solvers for n in steps]
     rows = []
-    for numbers, solver, n_steps in tqdm(
-        cases, desc="solver grid", unit="setting", leave=False, disable=None if progress else True
-    ):
-        other = spec.with_solver(solver, n_steps)
-        row = {"numbers": numbers, "solver": solver, "n_steps": n_steps, "accuracy": measured[numbers](other)}
-        if numbers == "integer":
-            row |= {"cycles": of_spec(other).cycles, "assumed_clock_mhz": spec.kernel.clock_mhz}
-        rows.append(row)
+    with progress_bar("solvers", len(cases), not progress) as step:
+        for numbers, solver, n_steps in cases:
+            step(f"{numbers}, {solver}, {n_steps} steps")
+            other = spec.with_solver(solver, n_steps)
+            row = {"numbers": numbers, "solver": solver, "n_steps": n_steps, "accuracy": measured[numbers](other)}
+            if numbers == "integer":
+                row |= {"cycles": of_spec(other).cycles, "assumed_clock_mhz": spec.kernel.clock_mhz}
+            rows.append(row)
     trained = {"solver": spec.solver.method, "n_steps": list(spec.solver.n_steps)}
     return {
         "model": spec.name,
@@ -121,14 +122,19 @@ def text(result: dict[str, Any]) -> str:
     for row in result["rows"]:
         lines.setdefault((row["numbers"], row["solver"]), []).append(f"{100 * row['accuracy']:.1f}")
     trained = f"{result['trained']['solver']}, n_steps {','.join(map(str, result['trained']['n_steps']))}"
-    title = f"{result['model']}, norm {result['norm']}, trained with {trained}; accuracy % on {result['images']} test images, measured"
+    title = (
+        f"{result['model']}, norm {result['norm']}, trained with {trained}; "
+        f"accuracy % on {result['images']} test images, measured"
+    )
     moved = ", ".join(f"{block['mean']:.2f}" for block in result["drift"])
     ratios = ", ".join(f"{block['std_ratio']:.2f}" for block in result["drift"])
     shared = (
-        f"over the evaluations of f, what is normalised moves its mean by {moved} standard deviations (one figure an ODE block)\n"
+        f"over the evaluations of f, what is normalised moves its mean by {moved} standard deviations "
+        f"(one figure an ODE block)\n"
         f"and its standard deviation by factors up to {ratios}: what a shared BatchNorm ignores"
     )
-    return f"{title}\n{table(('numbers', 'solver', *(f'n={n}' for n in steps)), [(*key, *cells) for key, cells in lines.items()])}\n{shared}"
+    header = ("numbers", "solver", *(f"n={n}" for n in steps))
+    return f"{title}\n{table(header, [(*key, *cells) for key, cells in lines.items()])}\n{shared}"
 
 
 def panels(result: dict[str, Any]) -> dict[str, dict[str, list[tuple[float, float]]]]:
@@ -167,4 +173,5 @@ def run(args: argparse.Namespace) -> Values:
         from dsodenet.plots import lines_figure, save
 
         save(lines_figure(panels(result), "n_steps"), args.plot)
-    return Values(result, text)
+    kinds = {"accuracy, drift": "measured", "cycles": "estimated"}
+    return Values(origin("dsodenet study solvers", kinds, "torch", "brevitas") | result, text)

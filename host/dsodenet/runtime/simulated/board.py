@@ -52,10 +52,10 @@ class Model(Protocol):
 
 
 class KernelIp:
-    """ap_ctrl_hs block control and register file around an engine; a command ends when its output has left."""
+    """ap_ctrl_hs block control and register file around a kernel; a command ends when its output has left."""
 
-    def __init__(self, board: Board, engine: SimulatedKernel) -> None:
-        self.board, self.kernel = board, engine
+    def __init__(self, board: Board, kernel: SimulatedKernel) -> None:
+        self.board, self.kernel = board, kernel
         self.words = np.zeros((1 << ADDRESS_BITS) // 4, np.uint32)
         self.running = self.hung = self.done = self.written_while_busy = False
         self.output: bytes | None = None  # waits for the DMA to take it
@@ -108,8 +108,8 @@ class KernelIp:
 class Board:
     """DDR, the processor's own registers, and what the current configuration puts into the fabric."""
 
-    def __init__(self, engine: SimulatedKernel, memory_bytes: int) -> None:
-        self.kernel, self.faults, self.ddr = engine, Faults(), Ddr(memory_bytes)
+    def __init__(self, kernel: SimulatedKernel, memory_bytes: int) -> None:
+        self.kernel, self.faults, self.ddr = kernel, Faults(), Ddr(memory_bytes)
         self.processor = {IO_PLL_CTRL: IO_PLL_X45}
         self.windows: list[tuple[int, int, Model]] = []
         self.accesses: list[tuple[str, int, int]] | None = None  # ("r" or "w", address, value), when a test wants them

@@ -44,17 +44,17 @@ def rail(folder: Path, name: str, watts: float | None) -> Rail:
 
 
 class SimulatedZcu104(Device):
-    """One board with one kernel, which computes in `engine`. `board.faults` and `board.accesses` are for tests.
+    """One board with one kernel. `board.faults` and `board.accesses` are for tests.
 
-    `rails` are pynq's own, on files as the kernel's hwmon shows regulators; a test may change or remove the files and the rails.
+    `rails` are pynq's own, on files as Linux shows regulators. A test may change or remove the files and the rails.
     """
 
-    def __init__(self, engine: SimulatedKernel, memory_bytes: int = MEMORY_BYTES, part: str = PART) -> None:
+    def __init__(self, kernel: SimulatedKernel, memory_bytes: int = MEMORY_BYTES, part: str = PART) -> None:
         super().__init__("simulated_zcu104")
         self.name, self.arch, self.part = "ZCU104 (simulated)", "aarch64", part
         self.capabilities = {"REGISTER_RW": True}
         self.timestamp = ""
-        self.board = Board(engine, memory_bytes)
+        self.board = Board(kernel, memory_bytes)
         self._hwmon = tempfile.TemporaryDirectory(prefix="dsodenet-")
         self.rails = {name: rail(Path(self._hwmon.name), name, watts) for name, watts in WATTS.items()}
 
@@ -70,7 +70,10 @@ class SimulatedZcu104(Device):
             self.board.write(address + 4 * i, int(word))
 
     def allocate(self, shape: Any, dtype: Any = "u4", cacheable: int = 0) -> PynqBuffer:
-        """Memory of the host whose twin in DDR only flush and invalidate copy; a non-cacheable one would need neither."""
+        """Memory of the host with a twin in DDR, which only flush and invalidate copy.
+
+        DeviceError for memory that is not cacheable: it would need neither.
+        """
         if not cacheable:
             raise DeviceError(
                 "the simulated board allocates cacheable buffers only: pass cacheable=1, flush and invalidate"

@@ -1,4 +1,7 @@
-"""Every fault that the simulated board can have, and what a call makes of it: for tests and for the figures of the host library."""
+"""Every fault that the simulated board can have, and what a call makes of it.
+
+Tests use it, and so do the figures of the host library.
+"""
 
 from __future__ import annotations
 
@@ -89,13 +92,16 @@ class Trial:
     exception: str  # its type; empty when none was raised
     text: str
     seconds: float  # until it was raised, or the call returned
-    wrong_logits: int  # of the call with the fault
+    wrong_logits: int  # in the answer of the call with the fault
     next_call_right: bool
     buffers_left: int  # allocations that closing left behind
 
 
 def trial(name: str, params: Params, timeout_s: float, count: int = 40) -> Trial:
-    """Inject one fault into a simulated board of its own and make two calls of `count` images; timeout_s bounds each command."""
+    """Inject one fault into a simulated board of its own, and make two calls of `count` images.
+
+    timeout_s: seconds after which a command fails.
+    """
     fault = FAULTS[name]
     device = SimulatedZcu104(ReferenceKernel(params))
     images = random_images(params.spec, count, 3)

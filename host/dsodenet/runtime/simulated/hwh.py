@@ -1,7 +1,8 @@
-"""The files that pynq opens for a simulated overlay: .hwh from the block design table, and a .bit that holds no configuration.
+"""The files that pynq opens for a simulated overlay.
 
-The .hwh follows what Vivado 2024.1 writes, as far as pynq's parser reads it. PYNQ caches a parsed .hwh under the hash of its
-.bit, so the .bit carries the hash of its .hwh: another design is another .bit.
+The .hwh comes from the block design table, and follows what Vivado 2024.1 writes as far as pynq's parser reads it. The
+.bit holds no configuration. PYNQ caches a parsed .hwh under the hash of its .bit, so the .bit carries the hash of its
+.hwh: another design is another .bit.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ DMA_REGISTERS = {
 
 
 def write_overlay(design: Design, kernel: str, folder: Path) -> Path:
-    """Write <design name>.hwh and .bit into `folder`; the path of the .bit. `kernel` is the instance with our register map."""
+    """Write <design name>.hwh and .bit into `folder`; returns the path of the .bit.
+
+    kernel: the instance with our register map.
+    """
     hwh = hwh_text(design, kernel)
     with atomic_file(folder / f"{design.name}.hwh") as path:
         path.write_text(hwh, encoding="utf-8")
@@ -39,7 +43,7 @@ def write_overlay(design: Design, kernel: str, folder: Path) -> Path:
 
 
 def bit_bytes(design: str, part: str, payload: bytes) -> bytes:
-    """A .bit container: the header that Vivado writes (pynq's parse_bit_header reads it), then `payload` for a bitstream."""
+    """A .bit file: the header that Vivado writes and pynq's parse_bit_header reads, then `payload` for a bitstream."""
 
     def field(tag: bytes, text: str) -> bytes:
         data = text.encode() + b"\0"
@@ -90,8 +94,8 @@ def _module(modules: ET.Element, design: Design, instance: Instance, kernel: str
         if window.instance == instance.name:
             blocks = ET.SubElement(module, "ADDRESSBLOCKS")
             block = ET.SubElement(
-                blocks, "ADDRESSBLOCK", ACCESS="read-write", INTERFACE=window.interface, NAME=ADDRESS_BLOCK, RANGE=str(window.size),
-                USAGE="register",
+                blocks, "ADDRESSBLOCK", ACCESS="read-write", INTERFACE=window.interface, NAME=ADDRESS_BLOCK,
+                RANGE=str(window.size), USAGE="register",
             )  # fmt: skip
             registers = ET.SubElement(block, "REGISTERS")
             for register in _registers(instance, kernel):

@@ -1,4 +1,7 @@
-"""What computes inside the simulated kernel: the integer reference, or a kernel in a shared library; one entry of SIMULATED_KERNELS each."""
+"""What computes inside the simulated board, one entry of SIMULATED_KERNELS each.
+
+It is the integer reference, or a kernel in a shared library.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +44,11 @@ class SimulatedKernel(Protocol):
     kind: Kind
 
     def command(self, words: Words, data: bytes, room: int) -> bytes:
-        """Run what `words` says on `data`; its output. room: bytes that the receiver has asked for, 0 when it has not yet: a simulation
-        that is given memory for its output needs to know."""
+        """Run what `words` says on `data`; returns its output.
+
+        room: bytes that the receiver has asked for, or 0 when it has not yet. A simulation that is given memory for its
+        output needs to know.
+        """
 
     def close(self) -> None: ...
 
@@ -56,7 +62,10 @@ def put(words: Words, name: str, value: int) -> None:
 
 
 class ReferenceKernel:
-    """The hls kernel's contract in Python, on the integer reference: solver and bias tables come from the host, as in hardware."""
+    """The hls kernel's contract in Python, on the integer reference.
+
+    Solver and bias tables come from the host, as in hardware.
+    """
 
     kind = Kind.HLS
 
@@ -207,20 +216,20 @@ def rtl_library(params: Params, library: str | Path | None) -> Path:
     return path
 
 
-def _reference_engine(params: Params, run: Path | None, library: str | Path | None) -> SimulatedKernel:
+def _reference_kernel(params: Params, run: Path | None, library: str | Path | None) -> SimulatedKernel:
     return ReferenceKernel(params)
 
 
-def _csim_engine(params: Params, run: Path | None, library: str | Path | None) -> SimulatedKernel:
+def _csim_kernel(params: Params, run: Path | None, library: str | Path | None) -> SimulatedKernel:
     return LibraryKernel(csim_library(run, library), params, Kind.HLS)
 
 
-def _rtl_engine(params: Params, run: Path | None, library: str | Path | None) -> SimulatedKernel:
+def _rtl_kernel(params: Params, run: Path | None, library: str | Path | None) -> SimulatedKernel:
     return LibraryKernel(rtl_library(params, library), params, Kind.RTL)
 
 
 SIMULATED_KERNELS: dict[str, Callable[[Params, Path | None, str | Path | None], SimulatedKernel]] = {
-    "csim": _csim_engine,
-    "rtl": _rtl_engine,
-    "reference": _reference_engine,
+    "csim": _csim_kernel,
+    "rtl": _rtl_kernel,
+    "reference": _reference_kernel,
 }

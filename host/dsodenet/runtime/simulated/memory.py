@@ -23,26 +23,27 @@ class BusError(DeviceError):
 
 
 class Ddr:
-    """Physical memory as the fabric sees it. Accesses outside an allocation raise: a real DMA would corrupt it silently."""
+    """Physical memory as the fabric sees it. The host holds only what is allocated.
+
+    An access outside an allocation raises: a real DMA would corrupt memory silently.
+    """
 
     def __init__(self, size: int) -> None:
-        self.memory = np.full(size, STALE, np.uint8)
         self.free = [(DDR_BASE, size)]
-        self.live: dict[int, int] = {}
+        self.live: dict[int, NDArray[np.uint8]] = {}  # address -> content
 
     def allocate(self, size: int) -> int:
         size = max(-(-size // PAGE_BYTES), 1) * PAGE_BYTES
         for i, (base, room) in enumerate(self.free):
             if room >= size:
                 self.free[i] = (base + size, room - size)
-                self.live[base] = size
-                self.memory[base - DDR_BASE :][:size] = STALE
+                self.live[base] = np.full(size, STALE, np.uint8)
                 return base
         raise MemoryError(f"the simulated board has no {size} bytes of contiguous memory left")
 
     def return_pointer(self, base: int) -> None:
         """Free an allocation (PynqBuffer calls it by this name) and join it with its free neighbours."""
-        self.free.append((base, self.live.pop(base)))
+        self.free.append((base, self.live.pop(base).size))
         joined: list[tuple[int, int]] = []
         for start, size in sorted(part for part in self.free if part[1]):
             if joined and sum(joined[-1]) == start:
@@ -52,9 +53,9 @@ class Ddr:
         self.free = joined
 
     def view(self, address: int, size: int) -> NDArray[np.uint8]:
-        for base, room in self.live.items():
-            if base <= address and address + size <= base + room:
-                return self.memory[address - DDR_BASE :][:size]
+        for base, content in self.live.items():
+            if base <= address and address + size <= base + content.size:
+                return content[address - base :][:size]
         raise BusError(f"the fabric accessed {size} bytes at {address:#x}, outside every allocation")
 
 
@@ -69,7 +70,10 @@ class Fabric(Protocol):
 
 
 class AxiDma:
-    """PG021 direct register mode: DMACR run/stop 0, reset 2; DMASR halted 0, idle 1, errors 6:4, IOC 12 (write 1 to clear)."""
+    """The AXI DMA in direct register mode, as PG021 describes it.
+
+    Bits of DMACR: run/stop 0, reset 2. Bits of DMASR: halted 0, idle 1, errors 6:4, IOC 12, which a written 1 clears.
+    """
 
     MM2S, S2MM = 0x00, 0x30
     CONTROL, STATUS, ADDRESS, ADDRESS_MSB, LENGTH = 0x00, 0x04, 0x18, 0x1C, 0x28
@@ -81,7 +85,7 @@ class AxiDma:
         self.reset()
 
     def reset(self) -> None:
-        """Of both channels, whichever asked for it."""
+        """Reset both channels, whichever asked for it."""
         self.words = {channel + self.STATUS: self.HALTED for channel in (self.MM2S, self.S2MM)}
         self.to_kernel: deque[bytes] = deque()
         self.from_kernel: deque[bytes] = deque()

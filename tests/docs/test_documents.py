@@ -1,0 +1,113 @@
+"""README and pages say what the code and the kept results say, and name only what is there."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dsodenet.bench.studies import STUDIES
+from dsodenet.cli.registry import COMMANDS
+from tools import pages, results
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted(
+    [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("overlays/*/README.md")]
+)
+TEXT = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in DOCUMENTS}
+
+
+def kept(name: str) -> Any:
+    return json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def headlines() -> list[str]:
+    """The values of README's table, from the results that the documents keep."""
+    demo, cycles, resources, bench = kept("demo"), kept("cycles"), kept("resources"), kept("bench-l")
+    words = sum(rung["words"] for rung in demo["rungs"])
+    accuracies = ", ".join(f"{value:.2%}".replace("%", " %") for value in demo["accuracy"].values())
+    (row,) = [
+        row
+        for row in cycles["rows"]
+        if (row["size"], row["solver"], row["lanes"].replace(" ", "").replace("×", "x")) == ("l", "euler", "3x16x64")
+    ]
+    found = resources["lanes"]["3x16x64"]
+    (ratio,) = [r for r in bench["ratios"] if (r["batch"], r["scope"], r["software_kind"]) == (1, "kernel", "measured")]
+    return [
+        f"{demo['differing']} of {words:,}",
+        accuracies,
+        f"{row['cycles']:,} cycles",
+        f"{row['share_of_device']:.1%}".replace("%", " %"),
+        ", ".join(f"{found[name]:,.0f}" for name in ("DSP", "BRAM36", "URAM", "LUT")),
+        f"{ratio['ratio_to_best']:.1f} times as fast",
+    ]
+
+
+def table_values(text: str) -> list[str]:
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    start = next(i for i, line in enumerate(rows) if line.startswith("| figure | value |"))
+    return [row.split(" | ")[1] for row in rows[start + 2 :] if row.count("|") == 5][: len(headlines())]
+
+
+def test_readme_shows_what_was_measured() -> None:
+    assert table_values(TEXT["README.md"]) == headlines()
+
+
+def test_an_edited_figure_shows() -> None:
+    cycles = headlines()[2]
+    assert table_values(TEXT["README.md"].replace(cycles, "92,804 cycles")) != headlines()
+
+
+def test_readme_is_short() -> None:
+    assert len(TEXT["README.md"].splitlines()) <= 130
+
+
+def anchors(text: str) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_links_lead_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\(([^)#\s]*)(?:#[\w-]*)?\)", TEXT[name]):
+        if not target.startswith("http") and target:
+            assert (ROOT / name).parent.joinpath(target).exists(), target
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)#([\w-]+)\)", TEXT[name]):
+        page = (ROOT / name).parent / target if target else ROOT / name
+        assert anchor in anchors(page.read_text(encoding="utf-8")), anchor
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_commands_are_there(name: str) -> None:
+    text = TEXT[name]
+    for command, study in re.findall(r"(?<!from)(?:^|[`\s])dsodenet ([a-z]+)(?: ([a-z]+))?", text):
+        if command in ("import", "runs"):
+            continue  # Python, or a sentence
+        assert command in {*COMMANDS, "study"}, command
+        if command == "study" and study:
+            assert study in STUDIES, study
+    for module in re.findall(r"python -m (tools[\w.]*|tests[\w.]*)", text):
+        assert importlib.util.find_spec(module), module
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"`make ([a-z0-9-]+)", text):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_blocks_of_pages_are_there() -> None:
+    named = {name for text in TEXT.values() for name in re.findall(r"^\{\{ (\w+) \}\}$", text, re.MULTILINE)}
+    assert named == set(pages.BLOCKS)
+    for name in named:
+        assert "{{" not in pages.on_page_markdown(f"{{{{ {name} }}}}")
+    with pytest.raises(KeyError):
+        pages.on_page_markdown("{{ nothing }}")
+
+
+def test_every_measurement_is_kept_with_its_text() -> None:
+    folder = ROOT / "docs" / "results"
+    for name in results.MEASUREMENTS:
+        assert (folder / f"{name}.json").is_file(), name
+        assert (folder / f"{name}.txt").read_text(encoding="utf-8").strip(), name
