@@ -49,6 +49,8 @@ def test_a_changed_word_changes_the_meaning() -> None:
     assert not np.array_equal(logits(params, "1x4x8")[: len(expected)], expected)
 
 
-@pytest.mark.parametrize(("value", "shift", "exact"), [(5, 1, 2), (7, 1, 4), (-5, 1, -2), (3, -1, 6), (300, 0, 127), (-300, 0, -128)])
+@pytest.mark.parametrize(
+    ("value", "shift", "exact"), [(5, 1, 2), (7, 1, 4), (-5, 1, -2), (3, -1, 6), (300, 0, 127), (-300, 0, -128)]
+)
 def test_requantise_by_hand(value: int, shift: int, exact: int) -> None:
     assert requantise(np.array([value]), shift, 0, -128, 127)[0] == exact
