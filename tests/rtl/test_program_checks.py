@@ -173,10 +173,7 @@ def test_flipped_bits(targets: list[Target]) -> None:
 
 
 def test_watchdog_ends_a_pass_that_takes_too_long() -> None:
-    """A build with a watchdog that is too short.
-
-    Passes of a tiny model are shorter than it, those of a larger one longer.
-    """
+    """In a build with a short watchdog, passes of a tiny model end before it bites, those of a larger one do not."""
     tiny = model("tiny", "euler", 1, channels=(2,), height=4, width=4, num_classes=2)
     larger = model("larger", "euler", 1, channels=(8,), height=12, width=12, num_classes=2)
     engine = Engine.of(kernel("1x4x8"))

@@ -27,7 +27,7 @@ WIDE = "1x16x16"  # the fewest input lanes with more than one cascade, so with a
 
 
 def wide_biases(kind: str, shift: int) -> Params:
-    """A model whose dw or pw layers (all but the head's) are requantised by `shift` and live on their biases.
+    """A model whose layers of a kind (dw, or pw but the head) are requantised by `shift` and live on their biases.
 
     Finer weights move the accumulator's LSB down; the biases, of 24 bits, then say the same as before.
     """

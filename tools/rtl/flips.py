@@ -1,10 +1,10 @@
 """Flip bits of programs of the rtl kernel and see that none hangs it and none is computed wrong. Simulated.
 
-Each program of a seed has 1 to 4 flipped bits, half of the time among its header and passes. Odd numbers are sent as
-they are, so the checksum has to refuse them. Even ones get the checksum that fits, so the checks behind it have to
-hold: the program is refused at LOAD or at RUN, or it is computed and the logits are those of word_model.py. That
-model does not say what a map with an inconsistent geometry holds; such a program only has to end. Every hundredth
-program is followed by the good one, whose logits must be right.
+Each program of a seed has 1 to 4 flipped bits, half of the time among its header and passes. A program with an odd
+number is sent as it is, so the checksum has to refuse it. An even one gets the checksum that fits, so the checks
+behind it have to hold: the program is refused at LOAD or at RUN, or it is computed and its logits are those of
+word_model.py. That model does not say what a map with an inconsistent geometry holds; such a program only has to
+end. Every hundredth program is followed by the good one, whose logits must be right.
 
 python -m tools.rtl.flips --programs 20000 --journal build/flips.json     goes on where the journal ends
 """
@@ -93,10 +93,7 @@ class Target:
             raise DeviceError(f"the good program does not run after a bad one: {loaded.name}, {status.name}")
 
     def meaning(self, data: bytes, places: list[int]) -> np.ndarray | str:
-        """The logits that the words say, or why there are none.
-
-        "outside" a memory, or "geometry" that is not modelled.
-        """
+        """The logits that the words say, or why there are none: an address "outside", or "geometry" not modelled."""
         parsed = WordModel(data, self.engine)
         header = np.frombuffer(data[:HEADER_BYTES], "<u2")
         first = HEADER_BYTES + PASS_BYTES * int(header[10])
@@ -154,10 +151,7 @@ def fitting(data: bytes) -> bytes:
 
 
 def attempt(number: int, seed: int, target: Target) -> str:
-    """What became of one program, as a row of the table.
-
-    DeviceError with all that repeats it where something is wrong.
-    """
+    """What became of one program, as a row of the table; DeviceError, with all that repeats it, where it is wrong."""
     data, places = flipped(target.good, random.Random(f"{seed}:{number}"))
     corrected = number % 2 == 0
     data = fitting(data) if corrected else data
@@ -193,8 +187,9 @@ def work(args: argparse.Namespace) -> Values:
         if state["seed"] != args.seed:
             raise InputError(f"{args.journal}: is of seed {state['seed']}, but --seed is {args.seed}")
     found, kernels = Counter(state["counts"]), targets()
-    print(f"seed {args.seed}, from program {state['next']}", file=sys.stderr)
-    with progress_bar("flips", args.programs - state["next"], False) as step:
+    if not args.quiet:
+        print(f"seed {args.seed}, from program {state['next']}", file=sys.stderr)
+    with progress_bar("flips", args.programs - state["next"], args.quiet) as step:
         for number in range(state["next"], args.programs):
             target = kernels[number // 2 % len(kernels)]
             found[attempt(number, args.seed, target)] += 1

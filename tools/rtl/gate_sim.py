@@ -71,7 +71,7 @@ def work(args: argparse.Namespace) -> Values:
     rows = []
     with (
         tempfile.TemporaryDirectory(prefix="dsodenet-gates-") as folder,
-        progress_bar("gates", args.models + 1, False) as step,
+        progress_bar("gates", args.models + 1, args.quiet) as step,
     ):
         start = time.monotonic()
         step("netlist")

@@ -143,7 +143,7 @@ def work(args: argparse.Namespace) -> Values:
     rows = []
     with (
         tempfile.TemporaryDirectory(prefix="dsodenet-formal-") as folder,
-        progress_bar("prove", len(chosen), False) as step,
+        progress_bar("prove", len(chosen), args.quiet) as step,
     ):
         for proof, mode in chosen:
             step(f"{proof.name} {mode}")

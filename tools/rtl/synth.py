@@ -216,7 +216,7 @@ def resources(cells: Counter[str]) -> dict[str, float]:
 def work(args: argparse.Namespace) -> Values:
     synthesis = Synthesis()
     report = {}
-    with progress_bar("synth", len(args.lanes), False) as step:
+    with progress_bar("synth", len(args.lanes), args.quiet) as step:
         for lanes in args.lanes:
             step(lanes)
             engine = Engine.of(with_lanes(Spec.named("l"), lanes, "rtl").kernel)

@@ -1,8 +1,9 @@
 """What the words of a program mean: a slow, plain model of the rtl kernel that reads nothing but the program's bytes.
 
 It has no pipeline and no timing. It knows memories, passes and the solver's loop, and shares only the names and
-ranges of the fields with the host's builder. Two things are held to it: `builder.py`, because the model of a program
-must equal the model of its Params, and the engine, because a program with other words must give what those words say.
+ranges of the fields with the host's builder. Two things are held to it: `builder.py`, because the model of a
+program must equal the model of its Params, and the engine, because a program with other words must give what those
+words say.
 """
 
 from __future__ import annotations
@@ -157,10 +158,17 @@ class WordModel:
         return np.stack(result, axis=-1)
 
     def one(
-        self, fields: dict[str, int], kind: str, source: int, stage: int, last_stage: bool, final: bool, offset: int,
+        self,
+        fields: dict[str, int],
+        kind: str,
+        source: int,
+        stage: int,
+        last_stage: bool,
+        final: bool,
+        offset: int,
         row: Ints,
-    ) -> Ints:  # fmt: skip
-        """Run a pass; the logits, where it makes some."""
+    ) -> Ints:
+        """Run a pass; the logits, where it makes some. final: the last evaluation; offset: its bias words."""
         engine, truncate = self.engine, fields["truncate"]
         count = (fields["last_group"] - fields["lead_groups"] + 1) * engine.pixel_lanes
         y, x = np.divmod(np.arange(count), fields["pitch"])

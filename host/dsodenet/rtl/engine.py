@@ -87,10 +87,7 @@ class Engine:
 
 
 def checksum(data: bytes) -> int:
-    """CRC-32 of a program whose own checksum is zero.
-
-    It changes with the place of a flipped bit, which a sum may not.
-    """
+    """CRC-32 of a program whose own checksum is zero. Unlike a sum it depends on the place of every bit."""
     return zlib.crc32(data)
 
 
@@ -99,8 +96,7 @@ def crc_rows() -> list[int]:
 
     A CRC is linear, so the answers to the single bits say all.
     """
-    beat = (zlib.crc32((1 << bit).to_bytes(BEAT_BYTES, "little"), ONES) ^ ONES for bit in range(8 * BEAT_BYTES))
-    answers = list(beat)
+    answers = [zlib.crc32((1 << bit).to_bytes(BEAT_BYTES, "little"), ONES) ^ ONES for bit in range(8 * BEAT_BYTES)]
     return [sum((answer >> row & 1) << bit for bit, answer in enumerate(answers)) for row in range(32)]
 
 
