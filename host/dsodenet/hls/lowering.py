@@ -22,6 +22,7 @@ from dsodenet.contract import cpp_header
 from dsodenet.errors import RunError, ToolError
 from dsodenet.files import atomic_folder, source_folder
 from dsodenet.hls.reuse import Plan, check_plan_fits, choose_plan
+from dsodenet.hls.rules import require_rules
 from dsodenet.runs import Run, read_manifest, write_manifest
 from dsodenet.spec import Params, sections
 
@@ -58,6 +59,7 @@ def lower(
     pieces = check_pieces(params, run)
     with atomic_folder(Run(run).hls) as folder:
         write_sources(params, plan, pieces, folder, progress)
+        require_rules(folder)
         compile_csim(params, compiler, folder, progress)
         model = {"model": params.spec.name, "fingerprint": params.model_fingerprint}
         write_manifest(folder, model | plan.to_dict())
