@@ -51,51 +51,31 @@ template <class B> struct ode_block {
     typedef typename B::bias_t bias_t;
     typedef typename pack_t::value_type state_t;
     typedef typename k_t::value_type slope_t;
+    typedef typename x_t::value_type input_t;
     static const unsigned channels = pack_t::size;
     static const unsigned lanes = B::lanes;
     static const unsigned groups = channels / lanes;
     static const unsigned words = B::pixels * groups; // of a map
     static_assert(channels % lanes == 0, "the lanes divide the channels");
 
-    // What the loop remembers of some channels: their state at the start of the step, and the slopes of the earlier stages.
+    // What goes around f of some channels: their state at the start of the step, and the slopes of the earlier stages.
     struct record {
         state_t z[lanes];
         slope_t k[MAX_STAGES - 1][lanes];
     };
 
-    // z + sum row[j] * k[j] over the stages before this one. Zero coefficients are skipped for the C simulation's sake; in
-    // hardware the test is part of the multiplier's enable.
-    static sum_t combine(const record &r, unsigned lane, const coeff_t row[MAX_STAGES], int stage) {
-        #pragma HLS INLINE
-        sum_t sum = r.z[lane];
-    Slopes:
-        for (int j = 0; j < STAGES - 1; j++) {
-            #pragma HLS UNROLL
-            if (j < stage && row[j] != 0)
-                sum += row[j] * r.k[j][lane];
-        }
-        return sum;
-    }
+    // What waits for the next evaluation: the record, and the input of its stage.
+    struct staged {
+        state_t z[lanes];
+        slope_t k[MAX_STAGES - 1][lanes];
+        input_t x[lanes];
+    };
 
-    // The map of this evaluation, from the section in front the first time, else from the evaluation before. Its stage inputs go
-    // to f, and it goes around f. a_words: the rows of a, raw.
-    static void feed(hls::stream<pack_t> &in, hls::stream<record> &back, int evaluation, int num_stages, const int a_words[A_WORDS],
-                     hls::stream<x_t> &x, hls::stream<record> &skip) {
+    // The map of this evaluation, from the section in front the first time, else from the evaluation before: its stage inputs to
+    // f, and the rest around f.
+    static void feed(hls::stream<pack_t> &in, hls::stream<staged> &back, int evaluation, hls::stream<x_t> &x,
+                     hls::stream<record> &skip) {
         const bool first = evaluation == 0;
-        const int stage = evaluation % num_stages;
-        coeff_t row[MAX_STAGES]; // registers: every pixel reads all of them in a cycle
-        #pragma HLS ARRAY_PARTITION variable=row complete
-        unsigned word = 0;
-    Rows:
-        for (int i = 1; i < STAGES; i++) {
-        Row:
-            for (int j = 0; j < i; j++) {
-                #pragma HLS PIPELINE II=1
-                const int raw = a_words[word++];
-                if (i == stage)
-                    row[j].range(coeff_t::width - 1, 0) = raw;
-            }
-        }
         pack_t entered;
         x_t to;
     Pixels:
@@ -104,25 +84,29 @@ template <class B> struct ode_block {
             for (unsigned g = 0; g < groups; g++) {
                 #pragma HLS LOOP_FLATTEN
                 #pragma HLS PIPELINE II=1
-                record r;
+                staged s;
                 if (first) {
                     if (g == 0)
                         entered = in.read();
                 Enter:
                     for (unsigned lane = 0; lane < lanes; lane++) {
                         #pragma HLS UNROLL
-                        r.z[lane] = entered[g * lanes + lane];
+                        s.z[lane] = entered[g * lanes + lane];
+                        s.x[lane] = entered[g * lanes + lane];
                         for (unsigned j = 0; j < MAX_STAGES - 1; j++)
-                            r.k[j][lane] = 0;
+                            s.k[j][lane] = 0;
                     }
                 } else {
-                    r = back.read();
+                    s = back.read();
                 }
-            Input:
+                record r;
+            Part:
                 for (unsigned lane = 0; lane < lanes; lane++) {
                     #pragma HLS UNROLL
-                    const state_t z = combine(r, lane, row, stage); // rounded as the state is, then as f's input
-                    to[g * lanes + lane] = z;
+                    to[g * lanes + lane] = s.x[lane];
+                    r.z[lane] = s.z[lane];
+                    for (unsigned j = 0; j < MAX_STAGES - 1; j++)
+                        r.k[j][lane] = s.k[j][lane];
                 }
                 skip.write(r);
                 if (g == groups - 1)
@@ -131,20 +115,27 @@ template <class B> struct ode_block {
         }
     }
 
-    // The slopes of this evaluation into the map, which goes to the next one, or the last time to the section behind.
-    // b_words: b, raw.
+    // The slopes of this evaluation into the map, which goes to the next one, or the last time to the section behind. The input of
+    // the next stage is made here too: a step ends with the row b and a stage with a row of a, so that the same multipliers serve
+    // both. a_words, b_words: raw words of COEFF.
     static void update(hls::stream<record> &skip, hls::stream<k_t> &k, int evaluation, int evaluations, int num_stages,
-                       const int b_words[MAX_STAGES], hls::stream<record> &back, hls::stream<pack_t> &out) {
+                       const int a_words[A_WORDS], const int b_words[MAX_STAGES], hls::stream<staged> &back,
+                       hls::stream<pack_t> &out) {
         const bool leaves = evaluation + 1 == evaluations;
         const int stage = evaluation % num_stages;
         const bool ends_step = stage + 1 == num_stages;
-        coeff_t b[MAX_STAGES], newest; // registers, as in feed
-        #pragma HLS ARRAY_PARTITION variable=b complete
-    Weights:
+        const int before = stage * (stage + 1) / 2; // words of the rows of a above that of the next stage
+        coeff_t row[MAX_STAGES], newest;            // registers: every pixel reads all of them in a cycle
+        #pragma HLS ARRAY_PARTITION variable=row complete
+    Row:
         for (int j = 0; j < STAGES; j++) {
             #pragma HLS PIPELINE II=1
-            const int raw = b_words[j];
-            b[j].range(coeff_t::width - 1, 0) = raw;
+            int raw = 0;
+            if (ends_step)
+                raw = b_words[j];
+            else if (j <= stage)
+                raw = a_words[before + j];
+            row[j].range(coeff_t::width - 1, 0) = raw;
             if (j == stage)
                 newest.range(coeff_t::width - 1, 0) = raw;
         }
@@ -158,22 +149,29 @@ template <class B> struct ode_block {
                 #pragma HLS PIPELINE II=1
                 if (g == 0)
                     slopes = k.read();
-                record r = skip.read();
+                const record r = skip.read();
+                staged s;
             Advance:
                 for (unsigned lane = 0; lane < lanes; lane++) {
                     #pragma HLS UNROLL
                     const slope_t slope = slopes[g * lanes + lane];
-                    if (ends_step) {
-                        sum_t sum = combine(r, lane, b, stage);
-                        sum += newest * slope;
-                        r.z[lane] = sum;
-                    } else {
-                        r.k[stage][lane] = slope;
+                    sum_t sum = r.z[lane];
+                    // Zero coefficients are skipped for the C simulation's sake; in hardware the test enables the multiplier.
+                Slopes:
+                    for (int j = 0; j < STAGES - 1; j++) {
+                        #pragma HLS UNROLL
+                        s.k[j][lane] = j == stage ? slope : r.k[j][lane];
+                        if (j < stage && row[j] != 0)
+                            sum += row[j] * r.k[j][lane];
                     }
-                    leaving[g * lanes + lane] = r.z[lane];
+                    sum += newest * slope;
+                    const state_t next = sum; // of the step, or in front of the next stage
+                    s.z[lane] = ends_step ? next : r.z[lane];
+                    s.x[lane] = next;
+                    leaving[g * lanes + lane] = next;
                 }
                 if (!leaves)
-                    back.write(r);
+                    back.write(s);
                 else if (g == groups - 1)
                     out.write(leaving);
             }
@@ -184,7 +182,7 @@ template <class B> struct ode_block {
     // memory, because a pragma takes no template argument; `solve` chooses by a constant, so that only one of them is built.
     static void solve_in_bram(hls::stream<pack_t> &in, hls::stream<pack_t> &out, int evaluations, int num_stages,
                               const int a_words[A_WORDS], const int b_words[MAX_STAGES], const bias_t table[]) {
-        hls::stream<record> back("back");
+        hls::stream<staged> back("back");
         #pragma HLS AGGREGATE variable=back compact=bit
         #pragma HLS STREAM variable=back depth=words
         #pragma HLS BIND_STORAGE variable=back type=fifo impl=bram
@@ -198,15 +196,15 @@ template <class B> struct ode_block {
             hls::stream<record> skip("skip");
             #pragma HLS AGGREGATE variable=skip compact=bit
             #pragma HLS STREAM variable=skip depth=B::skip_depth
-            feed(in, back, evaluation, num_stages, a_words, x, skip);
+            feed(in, back, evaluation, x, skip);
             B::f(x, table, evaluation, k);
-            update(skip, k, evaluation, evaluations, num_stages, b_words, back, out);
+            update(skip, k, evaluation, evaluations, num_stages, a_words, b_words, back, out);
         }
     }
 
     static void solve_in_uram(hls::stream<pack_t> &in, hls::stream<pack_t> &out, int evaluations, int num_stages,
                               const int a_words[A_WORDS], const int b_words[MAX_STAGES], const bias_t table[]) {
-        hls::stream<record> back("back");
+        hls::stream<staged> back("back");
         #pragma HLS AGGREGATE variable=back compact=bit
         #pragma HLS STREAM variable=back depth=words
         #pragma HLS BIND_STORAGE variable=back type=fifo impl=uram
@@ -220,9 +218,9 @@ template <class B> struct ode_block {
             hls::stream<record> skip("skip");
             #pragma HLS AGGREGATE variable=skip compact=bit
             #pragma HLS STREAM variable=skip depth=B::skip_depth
-            feed(in, back, evaluation, num_stages, a_words, x, skip);
+            feed(in, back, evaluation, x, skip);
             B::f(x, table, evaluation, k);
-            update(skip, k, evaluation, evaluations, num_stages, b_words, back, out);
+            update(skip, k, evaluation, evaluations, num_stages, a_words, b_words, back, out);
         }
     }
 

@@ -14,33 +14,40 @@ typedef ap_axiu<8 * BEAT_BYTES, 0, 0, 0> beat_t;
 // How far the words of a command have been read. Each process that reads words keeps one of its own, and is given the stream
 // apart from it: a member that refers to a stream would be a pointer to a pointer.
 template <unsigned bits> struct word_reader {
-    ap_uint<8 * BEAT_BYTES> data; // the beat in hand
-    unsigned used;                // words of it
-    bool ended;                   // the beat with TLAST has been read
-    bool exhausted;               // a word was asked for behind it
+    static_assert(bits <= 8 * BEAT_BYTES, "a word needs one further beat at most");
+    ap_uint<16 * BEAT_BYTES> held; // what is left of the last beat, and the next one behind it
+    unsigned have;                 // bits of it
+    bool ended;                    // the beat with TLAST has been read
+    bool exhausted;                // a word was asked for behind it
 
-    word_reader() : used(8 * BEAT_BYTES / bits), ended(false), exhausted(false) {}
+    word_reader() : held(0), have(0), ended(false), exhausted(false) {}
 
     // The next word; after an early TLAST it is zero, so that what is behind ends as usual.
     ap_uint<bits> read(hls::stream<beat_t> &stream) {
         #pragma HLS INLINE
-        if (used == 8 * BEAT_BYTES / bits) {
+        if (have < bits) {
+            ap_uint<16 * BEAT_BYTES> next = 0;
             if (ended) {
                 exhausted = true;
-                data = 0;
             } else {
                 const beat_t beat = stream.read();
-                data = beat.data;
+                next = beat.data;
                 ended = beat.last;
             }
-            used = 0;
+            held |= next << have;
+            have += 8 * BEAT_BYTES;
         }
-        const unsigned low = bits * used++;
-        return data.range(low + bits - 1, low);
+        const ap_uint<bits> word = held.range(bits - 1, 0);
+        held >>= bits;
+        have -= bits;
+        return word;
     }
 
     // Drop the padding behind the last word of an item.
-    void next_item() { used = 8 * BEAT_BYTES / bits; }
+    void next_item() {
+        held = 0;
+        have = 0;
+    }
 
     // Read up to TLAST; returns whether there was more than was asked for.
     bool drain(hls::stream<beat_t> &stream) {
@@ -59,38 +66,45 @@ struct verdict {
     bool last; // its logits end the command's output
 };
 
-// The pixels of a command's images, each behind a token. Ends at the first fault, whose image is completed with zeros.
+// The images of a command, each behind a token: a pixel in each cycle, if a beat holds one, else a byte. Ends at the first fault, whose image is completed with zeros.
 template <unsigned pixels, class pack_t>
 void read_images(hls::stream<beat_t> &beats, unsigned frames, hls::stream<bool> &next, hls::stream<pack_t> &out,
                  hls::stream<verdict> &verdicts) {
-    word_reader<8> bytes;
+    const unsigned channels = pack_t::size, at_once = channels <= BEAT_BYTES ? channels : 1;
+    word_reader<8 * at_once> words;
     unsigned status = STATUS_OK;
 Images:
     for (unsigned frame = 0; frame < frames && status == STATUS_OK; frame++) {
         const bool last = frame + 1 == frames;
         next.write(true);
+        pack_t pack;
     Pixels:
         for (unsigned i = 0; i < pixels; i++) {
-            pack_t pack;
         Channels:
-            for (unsigned c = 0; c < pack_t::size; c++) {
+            for (unsigned first = 0; first < channels; first += at_once) {
+                #pragma HLS LOOP_FLATTEN
                 #pragma HLS PIPELINE II=1
-                pack[c].range(7, 0) = bytes.read(beats);
-                if (c == pack_t::size - 1)
+                const ap_uint<8 * at_once> word = words.read(beats);
+            Bytes:
+                for (unsigned c = 0; c < at_once; c++) {
+                    #pragma HLS UNROLL
+                    pack[first + c].range(7, 0) = word.range(8 * c + 7, 8 * c);
+                }
+                if (first + at_once == channels)
                     out.write(pack);
             }
         }
-        bytes.next_item();
-        if (bytes.exhausted || (bytes.ended && !last))
+        words.next_item();
+        if (words.exhausted || (words.ended && !last))
             status = STATUS_SHORT_INPUT;
-        else if (last && bytes.drain(beats))
+        else if (last && words.drain(beats))
             status = STATUS_LONG_INPUT;
         verdict found;
         found.status = status;
         found.last = last;
         verdicts.write(found);
     }
-    bytes.drain(beats);
+    words.drain(beats);
     next.write(false);
 }
 

@@ -14,7 +14,7 @@ ACCUMULATOR_BITS = 20  # of a sum, a LUT each
 LUT_PER_CONSTANT_PRODUCT = 24
 LUT_PER_REQUANTISED = 40  # per channel: rounding and saturation
 LUT_PER_PROCESS = 150  # its counters, its handshakes and its start
-INPUT_PRODUCTS, UPDATE_PRODUCTS = MAX_STAGES - 1, MAX_STAGES  # of a coefficient and a slope, for each lane
+PRODUCTS = MAX_STAGES  # of a coefficient and a slope, for each lane
 SHIFT_REGISTER_BITS = 32  # of one bit's delay, in a LUT
 FIFO_DEPTH = 2  # a LUT for each bit
 
@@ -53,10 +53,15 @@ def layer_resources(layer: Layer, spec: Spec, factor: int) -> Resources:
     return result + choosing + held + Resources(DSP=multipliers)
 
 
-def map_bits(spec: Spec, lanes: int) -> int:
-    """Bits of a word of the state's memory: the state and the slopes of `lanes` channels."""
+def skip_bits(spec: Spec, lanes: int) -> int:
+    """Bits of a word around f: the state and the slopes of `lanes` channels."""
     q = spec.quantisation
     return lanes * (q.state_bit_width + (MAX_STAGES - 1) * q.act_bit_width)
+
+
+def map_bits(spec: Spec, lanes: int) -> int:
+    """Bits of a word of the map: what goes around f, and the input of the next stage."""
+    return skip_bits(spec, lanes) + lanes * spec.quantisation.act_bit_width
 
 
 def in_uram(words: int, bits: int) -> bool:
@@ -73,10 +78,10 @@ def block_resources(section: Section, spec: Spec, lanes: int, skip_words: int) -
         store = Resources(URAM=blocks(words, bits, URAM))
     else:
         store = memory(words, bits)
-    products = (INPUT_PRODUCTS + UPDATE_PRODUCTS) * lanes
+    products = PRODUCTS * lanes
     narrow = channels * (2 * q.state_bit_width + 2 * q.act_bit_width)  # pixels in registers, lanes chosen from them
     logic = 2 * LUT_PER_PROCESS + products * ACCUMULATOR_BITS + 3 * lanes * LUT_PER_REQUANTISED + narrow
-    result = store + memory(skip_words, bits) + Resources(DSP=products, LUT=logic)
+    result = store + memory(skip_words, skip_bits(spec, lanes)) + Resources(DSP=products, LUT=logic)
     if section.biased.timed:
         table = memory(MAX_STEPS * MAX_STAGES * channels, q.bias_bit_width)
         result += table + Resources(LUT=LUT_PER_PROCESS + channels * q.bias_bit_width)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ from dsodenet.spec import Layer, Section, Spec, sections
 
 SHARE = 0.75  # of each resource: what a choice may take, so that the rest of the overlay and the router have room
 CONSTANT_WEIGHTS = 4096  # of a layer that shares no multiplier: hls4ml unrolls all of them
+CHANGED_TOGETHER = 2  # sections
 STEP = 0.005  # of a resource: choices closer than this are as large as each other
 STAGES_IN_FLIGHT = 3  # pixels in the pipeline and the output stream of a process, that a stall holds back
 
@@ -201,31 +202,38 @@ def best_plan(spec: Spec) -> Plan:
     """The fastest plan found for one image that takes at most SHARE of each resource.
 
     The spec's reuse factor is the least that a layer takes. From the smallest plan on, the two sections whose change saves most
-    cycles are changed, until no pair saves any. Where nothing fits, the plan is the smallest; `exceeds` tells.
+    cycles are changed, until no two save any. Of what even the smallest plan takes more of, none takes more than that one.
     """
     parts = sections(spec.network)
     options = [_options(spec, part, max(1, spec.kernel.reuse_factor)) for part in parts]
     costs = [np.array([_row(option) for option in choices]) for choices in options]
     ends = np.array([0.0, *_shares(end_resources(spec))])
     chosen = [int(cost[:, 1:].max(axis=1).argmin()) for cost in costs]
-    pairs = [(i, j) for i in range(len(parts)) for j in range(i)] or [(0, 0)]
+    smallest = ends + sum(cost[index] for cost, index in zip(costs, chosen))
+    limit = np.maximum(SHARE, smallest[1:])
+    groups = list(combinations(range(len(parts)), min(CHANGED_TOGETHER, len(parts))))
     while True:
         now = ends + sum(cost[index] for cost, index in zip(costs, chosen))
-        moves = [_best_pair(costs[i], costs[j], now - costs[i][chosen[i]] - costs[j][chosen[j]]) for i, j in pairs]
-        saved, change, pair = max((now[0] - cycles, change, pair) for (cycles, change), pair in zip(moves, pairs))
-        if saved <= 0:
+        moves = []
+        for group in groups:
+            rest = now - sum(costs[place][chosen[place]] for place in group)
+            moves.append((*_best_change([costs[place] for place in group], rest, limit), group))
+        cycles, change, group = min(moves)
+        if cycles >= now[0]:
             break
-        for place, index in zip(pair, change):
+        for place, index in zip(group, change):
             chosen[place] = index
     return Plan(spec, {name: factor for i, index in enumerate(chosen) for name, factor in options[i][index][2].items()})
 
 
-def _best_pair(first: Costs, second: Costs, rest: Costs) -> tuple[float, tuple[int, int]]:
-    """(cycles of the kernel, choices of two sections) of the fastest pair that fits beside the rest; infinite when none does."""
-    sums = first[:, None] + second[None] + rest
-    cycles = np.where((sums[..., 1:] <= SHARE).all(axis=-1), sums[..., 0], np.inf)
-    best = int(cycles.argmin())
-    return float(cycles.flat[best]), (best // len(second), best % len(second))
+def _best_change(costs: list[Costs], rest: Costs, limit: Costs) -> tuple[float, tuple[int, ...]]:
+    """(cycles of the kernel, choice of each section) of what is fastest and fits beside the rest; infinite when nothing fits."""
+    sums = rest
+    for cost in costs:
+        sums = sums[..., None, :] + cost
+    cycles = np.where((sums[..., 1:] <= limit + 1e-9).all(axis=-1), sums[..., 0], np.inf)
+    best = np.unravel_index(int(cycles.argmin()), cycles.shape)
+    return float(cycles[best]), tuple(int(index) for index in best)
 
 
 Option = tuple[int, Resources, dict[str, int]]  # cycles of an image, resources, reuse factors

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from dsodenet.contract import beats
+from dsodenet.contract import BEAT_BYTES, beats
 from dsodenet.spec import Layer, Section, Spec
 
 PIPELINE_CYCLES = 12  # from the last word that a pipelined loop reads to the last that it writes
@@ -100,7 +100,8 @@ def end_processes(spec: Spec) -> tuple[Process, Process]:
     network = spec.network
     pixels = network.height * network.width
     in_beats, out_beats = beats(pixels * network.in_channels), beats(4 * network.num_classes)
-    reader = Process("read_images", in_beats, pixels + 1, pixels * network.in_channels)  # the verdict is a word
+    at_once = network.in_channels if network.in_channels <= BEAT_BYTES else 1
+    reader = Process("read_images", in_beats, pixels + 1, pixels * network.in_channels // at_once)  # and a verdict
     return reader, Process("write_logits", 2, out_beats, out_beats)
 
 
