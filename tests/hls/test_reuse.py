@@ -73,7 +73,10 @@ def test_spec_sets_the_least_factor() -> None:
 
 
 def test_no_plan_of_any_two_sections_is_faster_and_fits() -> None:
-    """The search ends where it says that it does: every pair of sections, tried by hand against the plan's own figures."""
+    """The search ends where it says that it does.
+
+    Every pair of sections, tried by hand against the plan's own figures.
+    """
     plan = best_plan(Spec.named("xs"))
     for layer in layers("xs").values():
         for factor in valid_factors(layer):

@@ -21,10 +21,10 @@ from pathlib import Path
 from dsodenet.contract import cpp_header
 from dsodenet.errors import RunError, ToolError
 from dsodenet.files import atomic_folder, source_folder
-from dsodenet.outside import read_json
 from dsodenet.hls.cplusplus import parser
 from dsodenet.hls.reuse import Plan, check_plan_fits, choose_plan
 from dsodenet.hls.rules import require_rules
+from dsodenet.outside import read_json
 from dsodenet.runs import Run, read_manifest, write_manifest
 from dsodenet.spec import Params, all_layers, sections
 
@@ -84,7 +84,10 @@ def lowered_folder(run: str | Path) -> Path:
 
 
 def lowered_plan(run: str | Path) -> Plan:
-    """The reuse factors that a run was lowered with, and what they are estimated to cost; RunError where they are unknown."""
+    """The reuse factors that a run was lowered with, and what they are estimated to cost.
+
+    RunError where they are unknown.
+    """
     spec, folder = Params.load(run).spec, lowered_folder(run)
     factors = read_json(folder / "manifest.json", "a manifest").get("reuse_factors")
     names = {layer.name for layer in all_layers(spec.network)}

@@ -206,8 +206,9 @@ def fixed_plan(spec: Spec, reuse_factor: int) -> Plan:
 def best_plan(spec: Spec) -> Plan:
     """The fastest plan found for one image that takes at most SHARE of each resource.
 
-    The spec's reuse factor is the least that a layer takes. From the smallest plan on, the two sections whose change saves most
-    cycles are changed, until no two save any. Of what even the smallest plan takes more of, none takes more than that one.
+    The spec's reuse factor is the least that a layer takes. From the smallest plan on, the two sections whose change
+    saves most cycles are changed, until no two save any. Of what even the smallest plan takes more of, none takes
+    more than that one.
     """
     parts = sections(spec.network)
     options = [_options(spec, part, max(1, spec.kernel.reuse_factor)) for part in parts]
@@ -232,7 +233,10 @@ def best_plan(spec: Spec) -> Plan:
 
 
 def _best_change(costs: list[Costs], rest: Costs, limit: Costs) -> tuple[float, tuple[int, ...]]:
-    """(cycles of the kernel, choice of each section) of what is fastest and fits beside the rest; infinite when nothing fits."""
+    """(cycles of the kernel, choice of each section) of what is fastest and fits beside the rest.
+
+    Infinite when nothing fits.
+    """
     sums = rest
     for cost in costs:
         sums = sums[..., None, :] + cost
