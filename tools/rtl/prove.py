@@ -54,7 +54,7 @@ PROOFS = (
     Proof("image_loader", 9, 20, {"CHANNELS": 6, "WIDTH": 2, "HEIGHT": 3, "BIT": 3}),
     *(Proof("program_loader", 12, 22, {"BIT": bit}, free="crc32") for bit in (0, 127)),
     *(Proof("image_loader", 9, 24, {"CHANNELS": 3, "WIDTH": 4, "HEIGHT": 4, "EXTRA": extra}) for extra in (1, 3)),
-    Proof("control", 7, 8),
+    Proof("control", 7, 11),
     Proof("commander", 14, 16),
 )
 
@@ -132,7 +132,11 @@ def prove(proof: Proof, mode: str, folder: Path, engine: Path | None = None) -> 
         timeout=TIMEOUT_S,
     )
     lines = [re.sub(r"^SBY [\d:]+ \[\w+\] ", "", line) for line in result.stdout.splitlines()]
-    said = [line for line in lines if "Assert failed" in line or "ERROR" in line or line.startswith("DONE")]
+    said = [
+        line
+        for line in lines
+        if any(word in line for word in ("Assert failed", "ERROR", "nreached cover")) or line.startswith("DONE")
+    ]
     return result.returncode == 0, time.monotonic() - start, "; ".join(said) or result.stderr[-1000:]
 
 
