@@ -108,14 +108,15 @@ def export_run(args: argparse.Namespace) -> Answer:
 
 
 def lower_run(args: argparse.Namespace) -> Answer:
-    from dsodenet.hls import concurrent_library, lower
+    from dsodenet.hls import concurrent_library, lower, lowered_plan
 
     with progress_bar("lower", None, args.quiet) as step:
-        folder = lower(args.run, step)
+        folder = lower(args.run, step, args.reuse_factor, args.force)
         answer = {"run": str(args.run), "sources": str(folder), "library": str(Run(args.run).csim)}
         if args.concurrent:
             answer["concurrent"] = str(concurrent_library(args.run, step))
-    return Values(answer)
+    plan = lowered_plan(args.run)
+    return Values(answer | {"reuse factors": plan.factors, "plan": str(plan)})
 
 
 def verify_run(args: argparse.Namespace) -> Answer:
@@ -265,7 +266,7 @@ def build_overlay(args: argparse.Namespace) -> Answer:
     elif name := Run(args.run).zoo_name:
         raise InputError(f"run is {name} of the zoo, which is read only, so --out must name a folder")
     with progress_bar("overlay", None, args.quiet) as step:
-        path = build(args.run, args.kernel, args.out, inputs_only=args.inputs_only, progress=step)
+        path = build(args.run, args.kernel, args.out, inputs_only=args.inputs_only, force=args.force, progress=step)
     result = {"run": str(args.run), "kernel": args.kernel, "inputs" if args.inputs_only else "bitstream": str(path)}
     if args.package is not None:
         result["archive"] = str(package(path, args.package, path.with_suffix(".zip")))

@@ -27,6 +27,9 @@ RUN = argument("run", type=parse_own_run, metavar="RUN", help="run folder")
 MODEL = argument(
     "run", type=parse_run, metavar="RUN", help="run folder, or zoo:NAME for a model that comes with the package"
 )
+FORCE = argument(
+    "--force", action="store_true", help="go on with an hls kernel that is estimated not to fit the device"
+)
 LANES = argument("--lanes", type=checked_lanes, metavar="PxIxO", help="lanes of the rtl kernel instead of the spec's")
 SOLVER = (
     argument(
@@ -93,6 +96,13 @@ COMMANDS = {
         "dsodenet lower build/digits",
         (
             RUN,
+            argument(
+                "--reuse-factor",
+                type=int,
+                metavar="N",
+                help="multiplications that share a multiplier in every layer; by default the fastest that fits, by layer",
+            ),
+            FORCE,
             argument(
                 "--concurrent",
                 action="store_true",
@@ -271,6 +281,7 @@ COMMANDS = {
                 metavar="WHEEL",
                 help="also write one archive to copy to the board, with this wheel",
             ),
+            FORCE,
             argument(
                 "--inputs-only",
                 action="store_true",

@@ -1,7 +1,7 @@
 """The hls kernel: C++ of one model through hls4ml, its C simulation, and what it costs."""
 
 from dsodenet.hls.concurrent import concurrent_library
-from dsodenet.hls.lowering import csim_library, find_compiler, lower, lowered_folder
+from dsodenet.hls.lowering import csim_library, find_compiler, lower, lowered_folder, lowered_plan
 from dsodenet.hls.reuse import Plan, best_plan, check_plan_fits, choose_plan, fixed_plan
 from dsodenet.hls.rules import Finding, check_rules
 from dsodenet.lazy import lazy_names
@@ -20,6 +20,7 @@ __all__ = [
     "fixed_plan",
     "lower",
     "lowered_folder",
+    "lowered_plan",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, {"convert_network": "dsodenet.hls.ode_layer"})

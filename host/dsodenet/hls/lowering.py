@@ -21,10 +21,12 @@ from pathlib import Path
 from dsodenet.contract import cpp_header
 from dsodenet.errors import RunError, ToolError
 from dsodenet.files import atomic_folder, source_folder
+from dsodenet.outside import read_json
+from dsodenet.hls.cplusplus import parser
 from dsodenet.hls.reuse import Plan, check_plan_fits, choose_plan
-from dsodenet.hls.rules import require_rules
+from dsodenet.hls.rules import check_rules
 from dsodenet.runs import Run, read_manifest, write_manifest
-from dsodenet.spec import Params, sections
+from dsodenet.spec import Params, all_layers, sections
 
 SHARED_HEADERS = ("nnet_utils", "ap_types")
 COMPILE_TIMEOUT_S = 1800
@@ -54,12 +56,15 @@ def lower(
     if not force:
         check_plan_fits(plan)
     compiler = find_compiler()
+    parser()  # now, so that a missing package shows before the work
     from dsodenet.qonnx_graph import check_pieces
 
     pieces = check_pieces(params, run)
     with atomic_folder(Run(run).hls) as folder:
         write_sources(params, plan, pieces, folder, progress)
-        require_rules(folder)
+        progress("rules of Vitis HLS")
+        if findings := check_rules(folder):
+            raise ToolError(f"the kernel breaks {len(findings)} rules of Vitis HLS, first {findings[0]}")
         compile_csim(params, compiler, folder, progress)
         model = {"model": params.spec.name, "fingerprint": params.model_fingerprint}
         write_manifest(folder, model | plan.to_dict())
@@ -77,6 +82,18 @@ def lowered_folder(run: str | Path) -> Path:
         folder, Params.load(run).model_fingerprint, "lowered kernel and no C simulation", f"dsodenet lower {run}"
     )
     return folder
+
+
+def lowered_plan(run: str | Path) -> Plan:
+    """The reuse factors that a run was lowered with, and what they are estimated to cost; RunError where they are unknown."""
+    spec, folder = Params.load(run).spec, lowered_folder(run)
+    factors = read_json(folder / "manifest.json", "a manifest").get("reuse_factors")
+    names = {layer.name for layer in all_layers(spec.network)}
+    if not isinstance(factors, dict) or set(factors) != names or not all(isinstance(n, int) for n in factors.values()):
+        raise RunError(
+            f"{folder}: its manifest does not say each layer's reuse factor; run `dsodenet lower {run}` again"
+        )
+    return Plan(spec, factors)
 
 
 def csim_library(run: str | Path) -> Path:
