@@ -1,4 +1,5 @@
-// How the C simulation runs the kernel: here as plain calls, one process after the other. concurrent/run.h is the other way.
+// How the C simulation runs the kernel: here as plain calls, one process after the other. concurrent/run.h is the other
+// way.
 #pragma once
 
 namespace simulation {

@@ -1,4 +1,5 @@
-// Networks for the concurrent simulation: command 1 and 2 are right, each other one has a fault that a sequential one does not show.
+// Networks for the concurrent simulation. Commands 1, 2 and 13 are right. Each other one has a fault that a sequential
+// simulation does not show.
 #include "model.h"
 
 typedef dsodenet::beat_t beat_t;
@@ -223,7 +224,40 @@ static void left_over(hls::stream<beat_t> &in, unsigned n, hls::stream<beat_t> &
     leave(a, n, out);
 }
 
-void dsodenet_hls(hls::stream<beat_t> &s_axis, hls::stream<beat_t> &m_axis, unsigned command, unsigned frames, unsigned *status) {
+// Three passes of a loop that overlap: the stream between them holds fewer words than a pass moves.
+static void feed_pass(hls::stream<beat_t> &in, hls::stream<int> &back, int pass, unsigned n, hls::stream<int> &out) {
+    for (unsigned i = 0; i < n; i++) {
+        if (pass == 0)
+            out.write(word(in));
+        else
+            out.write(back.read());
+    }
+}
+
+static void end_pass(hls::stream<int> &in, int pass, unsigned n, hls::stream<int> &back, hls::stream<beat_t> &out) {
+    for (unsigned i = 0; i < n; i++) {
+        const int value = in.read() + 1;
+        if (pass == 2)
+            answer(value, i + 1 == n, out);
+        else
+            back.write(value);
+    }
+}
+
+static void passes(hls::stream<beat_t> &in, unsigned n, hls::stream<beat_t> &out) {
+    hls::stream<int> back("back");
+    #pragma HLS STREAM variable=back depth=6
+    for (int pass = 0; pass < 3; pass++) {
+        #pragma HLS DATAFLOW
+        hls::stream<int> x("x");
+        #pragma HLS STREAM variable=x depth=2
+        feed_pass(in, back, pass, n, x);
+        end_pass(x, pass, n, back, out);
+    }
+}
+
+void dsodenet_hls(hls::stream<beat_t> &s_axis, hls::stream<beat_t> &m_axis, unsigned command, unsigned frames,
+                  unsigned *status) {
     static int coeff[30], map[8];
     word_reader words = {s_axis};
     for (unsigned i = 0; i < 30; i++)
@@ -244,5 +278,6 @@ void dsodenet_hls(hls::stream<beat_t> &s_axis, hls::stream<beat_t> &m_axis, unsi
     case 10: unloaded(s_axis, frames, m_axis); break;
     case 11: two_writers(s_axis, frames, m_axis); break;
     case 12: left_over(s_axis, frames, m_axis); break;
+    case 13: passes(s_axis, frames, m_axis); break;
     }
 }

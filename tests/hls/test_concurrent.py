@@ -77,6 +77,7 @@ def test_right_networks(library: KernelLibrary) -> None:
     for _ in range(2):
         assert run(library, 1, WORDS) == [3 * word for word in WORDS]
         assert run(library, 2, WORDS) == WORDS[::-1]
+        assert run(library, 13, WORDS) == [word + 3 for word in WORDS]
 
 
 def test_reads_and_writes_are_counted_by_process_and_stream(library: KernelLibrary) -> None:

@@ -1,4 +1,5 @@
-// hls::stream with a depth: a read waits for a word, a write waits for room. In place of the unbounded one of the C simulation.
+// hls::stream with a depth: a read waits for a word, a write waits for room. In place of the unbounded one of the C
+// simulation.
 #pragma once
 
 #define X_HLS_STREAM_SIM_H // the guard of the stream that this one replaces

@@ -18,15 +18,16 @@ std::vector<memory *> &memories() {
     return *list;
 }
 
-uint16_t pages[PAGES]; // how many memories have a part in the pages with this number, modulo their count: most accesses end here
+uint16_t pages[PAGES]; // how many memories have a part in the pages with this number, modulo their count: most accesses
+                       // end here
 
 void mark(const memory &m, int step) {
     for (uintptr_t page = m.low >> PAGE_BITS; page <= (m.high - 1) >> PAGE_BITS; page++)
         pages[page % PAGES] = uint16_t(pages[page % PAGES] + step);
 }
 
-// An element that was read before anything was written there. Writing some of its bits reads it first, so that only what
-// follows tells whether the read was one.
+// An element that was read before anything was written there. Writing some of its bits reads it first, so that only
+// what follows tells whether the read was one.
 struct {
     const memory *where = nullptr;
     size_t index = 0;
@@ -45,17 +46,20 @@ void access(memory &m, size_t index, bool write) {
     const auto place = [&] { return "'" + std::string(m.name) + "' element " + std::to_string(index); };
     if (write) {
         if (beside(cell.writer) || beside(cell.reader))
-            fail(place() + " is written by process " + current_path() + " while another process of the same pass uses it");
+            fail(place() + " is written by process " + current_path() +
+                 " while another process of the same pass uses it");
         cell.writer = self;
         cell.written = true;
     } else {
         if (!cell.written && self) {
             unwritten.where = &m;
             unwritten.index = index;
-            unwritten.sentence = place() + " is read by process " + current_path() + " before anything was written there";
+            unwritten.sentence =
+                place() + " is read by process " + current_path() + " before anything was written there";
         }
         if (beside(cell.writer))
-            fail(place() + " is read by process " + current_path() + " while another process of the same pass writes it");
+            fail(place() + " is read by process " + current_path() +
+                 " while another process of the same pass writes it");
         cell.reader = self;
     }
 }
@@ -98,12 +102,12 @@ void touch(const void *start, size_t bytes, bool write) {
 } // namespace csim
 
 // What the compiler calls.
-#define ACCESS(name, bytes)                                                                                                        \
-    extern "C" void __tsan_read##name(void *at) { csim::touch(at, bytes, false); }                                                  \
-    extern "C" void __tsan_write##name(void *at) { csim::touch(at, bytes, true); }                                                  \
-    extern "C" void __tsan_unaligned_read##name(void *at) { csim::touch(at, bytes, false); }                                        \
-    extern "C" void __tsan_unaligned_write##name(void *at) { csim::touch(at, bytes, true); }                                        \
-    extern "C" void __tsan_volatile_read##name(void *at) { csim::touch(at, bytes, false); }                                         \
+#define ACCESS(name, bytes)                                                                                            \
+    extern "C" void __tsan_read##name(void *at) { csim::touch(at, bytes, false); }                                     \
+    extern "C" void __tsan_write##name(void *at) { csim::touch(at, bytes, true); }                                     \
+    extern "C" void __tsan_unaligned_read##name(void *at) { csim::touch(at, bytes, false); }                           \
+    extern "C" void __tsan_unaligned_write##name(void *at) { csim::touch(at, bytes, true); }                           \
+    extern "C" void __tsan_volatile_read##name(void *at) { csim::touch(at, bytes, false); }                            \
     extern "C" void __tsan_volatile_write##name(void *at) { csim::touch(at, bytes, true); }
 ACCESS(1, 1)
 ACCESS(2, 2)

@@ -1,6 +1,6 @@
-// Memories whose every access is seen: a read before the write that feeds it, and an element that two processes of one pass touch
-// with no order between them, end the simulation. The compiler reports the accesses (-fsanitize=thread without its run time), so
-// that the kernel's source stays as it is.
+// Memories whose every access is seen: a read before the write that feeds it, and an element that two processes of one
+// pass touch with no order between them, end the simulation. The compiler reports the accesses (-fsanitize=thread
+// without its run time), so that the kernel's source stays as it is.
 #pragma once
 
 #include <cstddef>

@@ -1,9 +1,9 @@
 // Dataflow as hardware runs it: every process of a region at once, streams with a bounded depth, and no hidden order.
 //
-// Processes are fibers on one thread. A network of processes that block on reads and on writes computes the same words in every
-// order, so threads would add nothing but chance; with fibers each run repeats exactly, and a deadlock is the moment in which no
-// fiber can go on. The kernel's source is the one that is synthesised: only the calls of its regions are wrapped (see
-// dsodenet/hls/concurrent.py).
+// Processes are fibers on one thread. A network of processes that block on reads and on writes computes the same words
+// in every order, so threads would add nothing but chance; with fibers each run repeats exactly, and a deadlock is the
+// moment in which no fiber can go on. The kernel's source is the one that is synthesised: only the calls of its regions
+// are wrapped (see dsodenet/hls/concurrent.py).
 #pragma once
 
 #include <cstddef>
@@ -24,7 +24,7 @@ constexpr size_t DEFAULT_DEPTH = 2; // of a FIFO that no STREAM pragma sizes
 // What the scheduler knows of a stream. The words are in hls::stream.
 struct channel {
     std::string name;
-    int place;            // path of the process that declares it
+    int place; // path of the process that declares it
     size_t depth, held = 0, peak = 0;
     uint64_t writes = 0, reads = 0;
     int reader = -1, writer = -1; // paths of the processes at its ends
@@ -36,7 +36,7 @@ struct channel {
     channel(const channel &) = delete;
     channel &operator=(const channel &) = delete;
 
-    void before_read();  // waits while it is empty
+    void before_read(); // waits while it is empty
     void after_read();
     void before_write(); // waits while it is full
     void after_write();
@@ -50,7 +50,7 @@ struct use {
     const char *name;
     const void *address; // null: a stream
     unsigned how;
-    bool channel;        // declared in the region
+    bool channel; // declared in the region
     bool reference_inside;
 };
 
@@ -86,8 +86,8 @@ class region {
 
 // What the memories ask the scheduler.
 [[noreturn]] void fail(const std::string &reason); // ends the command
-bool beside(uint32_t other);                       // whether a process runs beside the current one, with no order between them
-uint32_t current_id();                             // 0 outside of the kernel
+bool beside(uint32_t other); // whether a process runs beside the current one, with no order between them
+uint32_t current_id();       // 0 outside of the kernel
 std::string current_path();
 
 // What the scheduler asks of the memories.

@@ -17,12 +17,14 @@ from dsodenet.files import source_folder
 from dsodenet.hls.cplusplus import Call, Node, Variable, call_of, pragmas, unlabelled, variables
 from dsodenet.hls.kernel_sources import KernelSources
 from dsodenet.hls.lowering import CXX_FLAGS, _run, find_compiler, lowered_folder
-from dsodenet.hls.region_rules import by_value, target
+from dsodenet.hls.region_rules import by_value, simple_loop, target
 from dsodenet.hls.source_file import Function, Region
 
 LIBRARY = "libdsodenet_concurrent.so"
-SIMULATOR = ("csim.cpp", "concurrent/processes.cpp", "concurrent/memories.cpp")
+PARTS = ("fibers", "channels", "regions", "report", "memories")
+SIMULATOR = ("csim.cpp", *(f"concurrent/{part}.cpp" for part in PARTS))
 SAMPLE, READ, WRITE = 1, 2, 4  # csim::mode
+Edit = tuple[int, int, str]  # from and to which byte, and what goes there
 # The compiler calls a function before each access to memory. The simulator brings these functions in place of the
 # compiler's run time.
 WATCHED = ("-fsanitize=thread", "--param=tsan-instrument-func-entry-exit=0", "-fno-threadsafe-statics")
@@ -79,7 +81,7 @@ def make_concurrent(folder: Path) -> None:
     kernel = KernelSources(folder)
     watched = _around_regions(kernel)
     for source in kernel.checked:
-        edits: list[tuple[int, str]] = []
+        edits: list[Edit] = []
         for region in source.regions:
             edits += _region_edits(kernel, region)
         blocks = {f.body.start_byte: f.body for f in source.functions} | {
@@ -91,11 +93,11 @@ def make_concurrent(folder: Path) -> None:
             places += [(f.body, False) for f in source.functions if f in watched]
             for block, outside in places:
                 for child in block.children:
-                    edits += [(child.end_byte, _watch(v, outside)) for v in variables(child) if _is_memory(v)]
+                    edits += [_insert(child.end_byte, _watch(v, outside)) for v in variables(child) if _is_memory(v)]
         if edits:
             content = source.content
-            for offset, addition in sorted(edits, key=lambda edit: edit[0], reverse=True):
-                content = content[:offset] + addition.encode() + content[offset:]
+            for start, end, addition in sorted(edits, key=lambda edit: edit[0], reverse=True):
+                content = content[:start] + addition.encode() + content[end:]
             (folder / source.path).write_bytes(content)
 
 
@@ -128,7 +130,11 @@ def _watch(variable: Variable, outside: bool) -> str:
     return f' {storage}csim::memory {variable.name}_memory("{variable.name}", {variable.name});'
 
 
-def _depths(block: Node) -> list[tuple[int, str]]:
+def _insert(offset: int, addition: str) -> Edit:
+    return offset, offset, addition
+
+
+def _depths(block: Node) -> list[Edit]:
     """The depth that pragmas of a block state, given to each stream behind its declaration."""
     stated = {
         name.strip(): depth
@@ -137,25 +143,33 @@ def _depths(block: Node) -> list[tuple[int, str]]:
         for name in (pragma.option("variable") or "").split(",")
     }
     return [
-        (child.end_byte, f" csim::set_depth({v.name}, {stated[v.name]});")
+        _insert(child.end_byte, f" csim::set_depth({v.name}, {stated[v.name]});")
         for child in block.children
         for v in variables(child)
         if v.stream and not v.reference and v.name in stated
     ]
 
 
-def _region_edits(kernel: KernelSources, region: Region) -> list[tuple[int, str]]:
-    block = region.block
+def _region_edits(kernel: KernelSources, region: Region) -> list[Edit]:
+    """A region in a loop becomes one region whose processes loop each for itself: in hardware its passes overlap.
+
+    Where it has memories of its own, its passes follow each other: a ping-pong buffer would need a copy for each.
+    """
+    block, around, end = region.block, "", ""
     edits = [
-        (block.start_byte + 1, f' csim::region dsodenet_region("{region.function.path}");'),
-        (block.end_byte - 1, "dsodenet_region.run(); "),
+        _insert(block.start_byte + 1, f' csim::region dsodenet_region("{region.function.path}");'),
+        _insert(block.end_byte - 1, "dsodenet_region.run(); "),
     ]
+    if region.loop is not None and simple_loop(region.loop) and all(v.stream for v in region.locals.values()):
+        header = kernel.text(region.function.file)[region.loop.start_byte : block.start_byte].decode()
+        edits.append((region.loop.start_byte, block.start_byte, "\n" * header.count("\n")))
+        around, end = " ".join(header.split()) + " { ", " }"
     for child in block.children:
         statement = unlabelled(child)
         if (found := call_of(statement)) is not None:
             uses = ", ".join(_uses(kernel, region, found))
-            edits.append((statement.start_byte, f'dsodenet_region.add("{found.callee}", [&] {{ '))
-            edits.append((statement.end_byte, f" }}, {{{uses}}});"))
+            edits.append(_insert(statement.start_byte, f'dsodenet_region.add("{found.callee}", [&] {{ {around}'))
+            edits.append(_insert(statement.end_byte, f"{end} }}, {{{uses}}});"))
     return edits
 
 

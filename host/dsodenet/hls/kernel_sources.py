@@ -40,6 +40,10 @@ class KernelSources:
         except OSError as error:
             raise RunError(f"{path}: cannot be read ({error.strerror})") from None
 
+    def text(self, path: Path) -> bytes:
+        """The content of one of the checked files."""
+        return next(source.content for source in self.checked if source.path == path)
+
     @cached_property
     def functions(self) -> list[Function]:
         return [function for source in self.checked for function in source.functions]

@@ -250,7 +250,8 @@ def one_call_site(kernel: KernelSources) -> Breach:
 
 def stream_depth(kernel: KernelSources) -> Breach:
     for region in kernel.regions:
-        stated = {p.option("variable") for p in pragmas(region.block, "STREAM") if p.option("depth")}
+        blocks = (region.block, region.function.body)
+        stated = {p.option("variable") for block in blocks for p in pragmas(block, "STREAM") if p.option("depth")}
         for variable in region.locals.values():
             if variable.stream and variable.name not in stated and not variable.reference:
                 yield (

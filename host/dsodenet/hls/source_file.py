@@ -52,7 +52,9 @@ class Region:
 
     @cached_property
     def locals(self) -> dict[str, Variable]:
-        return {v.name: v for child in self.block.children for v in variables(child)}
+        """What is declared in the region, or around its loop: streams that carry words from pass to pass."""
+        blocks = [self.block] if self.loop is None else [self.function.body, self.block]
+        return {v.name: v for block in blocks for child in block.children for v in variables(child)}
 
     @cached_property
     def aliases(self) -> dict[str, str]:

@@ -78,7 +78,8 @@ class KernelLibrary:
     def activity(self) -> dict[str, Any]:
         """What the processes and streams of the last command did, from a library that counts them; else empty.
 
-        processes: path and runs of each. streams: path, depth and fullest state (words), words written and read, and by whom.
+        processes: path and runs of each. streams: path, depth and fullest state in words, words written and read, and
+        the paths of the processes at its ends.
         """
         text = self._text("activity")
         return dict(json.loads(text)) if text else {}
