@@ -58,7 +58,9 @@ def write_inputs(run: Path, params: Params, kind: Kind, folder: Path, cosim: boo
         shutil.copytree(source_folder("overlays") / "zcu104", new / "scripts", ignore=shutil.ignore_patterns("*.md"))
         (new / "config.tcl").write_text(config_text(params, kind, sources), encoding="utf-8")
         if cosim:
-            (new / "cosim.txt").write_text(cosim_text(params), encoding="utf-8")
+            # Beside the sources, so that the kernel is built again when they change.
+            shutil.copy(new / "scripts" / "cosim.cpp", new / "src")
+            (new / "src" / "cosim.txt").write_text(cosim_text(params), encoding="utf-8")
 
 
 def config_text(params: Params, kind: Kind, sources: list[str]) -> str:
