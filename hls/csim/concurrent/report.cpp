@@ -58,11 +58,19 @@ void count_run(int path) { runs[path]++; }
 // What the processes wait for; then the streams that nobody waits for. A process that waits for those of its own region
 // is left out: they are in the list.
 std::string state() {
+    std::vector<const process *> waiting;
+    for (const process *p : all)
+        if (!p->ended && (p->waits || !p->open))
+            waiting.push_back(p);
+    // First who has no room because the reader of the stream waits for another one: the usual cause of a deadlock.
+    std::stable_partition(waiting.begin(), waiting.end(), [&](const process *p) {
+        return p->waits && p->for_room && std::none_of(waiting.begin(), waiting.end(), [&](const process *other) {
+                   return other->path == p->waits->reader && other->for_room;
+               });
+    });
     std::ostringstream text;
     std::vector<const channel *> told;
-    for (const process *p : all) {
-        if (p->ended || (p->open && !p->waits))
-            continue;
+    for (const process *p : waiting) {
         text << "\n  process " << paths[p->path] << ": ";
         if (p->waits) {
             text << (p->for_room ? "waits to write to stream " : "waits to read from stream ") << name_of(*p->waits)

@@ -266,7 +266,15 @@ def build_overlay(args: argparse.Namespace) -> Answer:
     elif name := Run(args.run).zoo_name:
         raise InputError(f"run is {name} of the zoo, which is read only, so --out must name a folder")
     with progress_bar("overlay", None, args.quiet) as step:
-        path = build(args.run, args.kernel, args.out, inputs_only=args.inputs_only, force=args.force, progress=step)
+        path = build(
+            args.run,
+            args.kernel,
+            args.out,
+            inputs_only=args.inputs_only,
+            force=args.force,
+            cosim=args.cosim,
+            progress=step,
+        )
     result = {"run": str(args.run), "kernel": args.kernel, "inputs" if args.inputs_only else "bitstream": str(path)}
     if args.package is not None:
         result["archive"] = str(package(path, args.package, path.with_suffix(".zip")))

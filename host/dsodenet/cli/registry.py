@@ -284,6 +284,11 @@ COMMANDS = {
             ),
             FORCE,
             argument(
+                "--cosim",
+                action="store_true",
+                help="hls: also simulate the Verilog with one image and two solver steps, in Vitis HLS",
+            ),
+            argument(
                 "--inputs-only",
                 action="store_true",
                 help="write what the tools read, for another machine that has them",

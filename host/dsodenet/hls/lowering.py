@@ -23,8 +23,7 @@ from dsodenet.errors import RunError, ToolError
 from dsodenet.files import atomic_folder, source_folder
 from dsodenet.hls.cplusplus import parser
 from dsodenet.hls.reuse import Plan, check_plan_fits, choose_plan
-from dsodenet.hls.rules import require_rules
-from dsodenet.outside import read_json
+from dsodenet.hls.rules import check_rules
 from dsodenet.runs import Run, read_manifest, write_manifest
 from dsodenet.spec import Params, all_layers, sections
 
@@ -63,7 +62,9 @@ def lower(
     pieces = check_pieces(params, run)
     with atomic_folder(Run(run).hls) as folder:
         write_sources(params, plan, pieces, folder, progress)
-        require_rules(folder)
+        progress("rules of Vitis HLS")
+        if findings := check_rules(folder):
+            raise ToolError(f"the kernel breaks {len(findings)} rules of Vitis HLS, first {findings[0]}")
         compile_csim(params, compiler, folder, progress)
         model = {"model": params.spec.name, "fingerprint": params.model_fingerprint}
         write_manifest(folder, model | plan.to_dict())

@@ -123,6 +123,29 @@ class Plan:
         """Of one image among many: the slowest section, since each works on an image of its own."""
         return max(*self.section_cycles.values(), end_processes(self.spec)[0].cycles)
 
+    def words(self) -> Iterator[tuple[str, int, int]]:
+        """(path, words read, words written) of each process for one image, in the order of the chain, without the tokens.
+
+        Of the processes at the ends only what goes through the kernel's inner streams.
+        """
+        reader, writer = end_processes(self.spec)
+        yield "read_images", 0, reader.writes
+        for part in self.parts:
+            pixels, number = math.prod(part.layers[0].in_size), part.block + 1
+            if part.kind != "f":
+                if part.kind == "down":
+                    yield f"convert{number}", pixels, pixels
+                for process in section_processes(self.spec, part, self.factors):
+                    yield f"{part.name}/{process.name}", process.reads, process.writes
+                continue
+            times, other = len(self.spec.solver.times(part.block)), self.map_words(part.block) - pixels
+            for process in evaluation_processes(self.spec, part, self.factors, self.lanes[part.block]):
+                # A pixel of the section in front, or of the one behind, is one word instead of one for each group.
+                entering, leaving = other * (process.name == "feed"), other * (process.name == "update")
+                reads, writes = times * process.reads - entering, times * process.writes - leaving
+                yield f"block{number}/{process.name}", reads, writes
+        yield "write_logits", writer.reads, 0
+
     def exceeds(self, share: float) -> list[str]:
         """What the kernel takes more of than this share of the device, in words."""
         return [
