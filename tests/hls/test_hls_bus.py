@@ -89,7 +89,9 @@ def vitis(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kernel" in metafunc.fixturenames:
-        metafunc.parametrize("kernel", ["csim", "concurrent", *(["vitis"] if metafunc.config.getoption("vitis_run") else [])])
+        metafunc.parametrize(
+            "kernel", ["csim", "concurrent", *(["vitis"] if metafunc.config.getoption("vitis_run") else [])]
+        )
 
 
 @pytest.mark.parametrize("name", bus.names("hls"))
