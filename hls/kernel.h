@@ -38,8 +38,8 @@ Images:
 // The ODE block B, for image after image.
 template <class B>
 void block(hls::stream<bool> &go, hls::stream<typename B::pack_t> &in, hls::stream<typename B::pack_t> &out,
-           hls::stream<bool> &next, unsigned n_steps, unsigned num_stages, const int a[A_WORDS], const int b[MAX_STAGES],
-           const typename B::bias_t table[]) {
+           hls::stream<bool> &next, unsigned n_steps, unsigned num_stages, const int a[A_WORDS],
+           const int b[MAX_STAGES], const typename B::bias_t table[]) {
     const int stages = num_stages, evaluations = n_steps * num_stages;
 Images:
     while (pass(go, next))
@@ -64,7 +64,8 @@ Images:
 }
 
 // The COEFF words of one block, in memories of its own: each has one reader.
-inline void own_coefficients(const int coeff[MAX_BLOCKS * COEFFS_PER_BLOCK], unsigned block, int a[A_WORDS], int b[MAX_STAGES]) {
+inline void own_coefficients(const int coeff[MAX_BLOCKS * COEFFS_PER_BLOCK], unsigned block, int a[A_WORDS],
+                             int b[MAX_STAGES]) {
 A:
     for (unsigned i = 0; i < A_WORDS; i++)
         a[i] = coeff[block * COEFFS_PER_BLOCK + i];

@@ -1,15 +1,15 @@
 // An ODE block on chip: the time loop of an explicit Runge-Kutta method around an hls4ml-generated slope f.
 //
-// Number of steps, number of stages and step coefficients are run-time arguments. One evaluation of f streams the whole map
-// once: stage input in, slope out, state update behind it. All arithmetic is exact until the assignment to a fixed-point type,
-// whose rounding and saturation modes are those of the number contract.
+// Number of steps, number of stages and step coefficients are run-time arguments. One evaluation of f streams the whole
+// map once: stage input in, slope out, state update behind it. All arithmetic is exact until the assignment to a
+// fixed-point type, whose rounding and saturation modes are those of the number contract.
 //
-// The state update is time-multiplexed. A pixel is `groups` words of `lanes` channels, and one word is updated in each cycle,
-// so that an update of `lanes` channels keeps up with an f that takes `groups` cycles or more for a pixel.
+// The state update is time-multiplexed. A pixel is `groups` words of `lanes` channels, and one word is updated in each
+// cycle, so that an update of `lanes` channels keeps up with an f that takes `groups` cycles or more for a pixel.
 //
-// The map lives in a FIFO. `feed` takes it out of one end and `update` puts it back at the other, so that the loop over the
-// evaluations is a dataflow loop in canonical form whose iterations overlap: a dependence from one iteration to the next is
-// allowed by way of a stream, and of nothing else (UG1399, Canonical Body). No memory has two users.
+// The map lives in a FIFO. `feed` takes it out of one end and `update` puts it back at the other, so that the loop over
+// the evaluations is a dataflow loop in canonical form whose iterations overlap: a dependence from one iteration to the
+// next is allowed by way of a stream, and of nothing else (UG1399, Canonical Body). No memory has two users.
 #pragma once
 
 #include "ap_fixed.h"
@@ -39,9 +39,10 @@ Repeat:
     }
 }
 
-// B names the types of one block: pack_t (a pixel of the state), x_t and k_t (a pixel of f's input and output), coeff_t,
-// sum_t (holds state + sum of coefficient * slope exactly), bias_t; the constants `pixels`, `lanes` (a divisor of the channels),
-// `skip_depth` (words that f holds back) and `in_uram` (where the map is); and f(x, table, evaluation, k).
+// B names the types of one block: pack_t (a pixel of the state), x_t and k_t (a pixel of f's input and output),
+// coeff_t, sum_t (holds state + sum of coefficient * slope exactly), bias_t; the constants `pixels`, `lanes` (a divisor
+// of the channels), `skip_depth` (words that f holds back) and `in_uram` (where the map is); and f(x, table,
+// evaluation, k).
 template <class B> struct ode_block {
     typedef typename B::pack_t pack_t;
     typedef typename B::x_t x_t;
@@ -71,8 +72,8 @@ template <class B> struct ode_block {
         input_t x[lanes];
     };
 
-    // The map of this evaluation, from the section in front the first time, else from the evaluation before: its stage inputs to
-    // f, and the rest around f.
+    // The map of this evaluation, from the section in front the first time, else from the evaluation before: its stage
+    // inputs to f, and the rest around f.
     static void feed(hls::stream<pack_t> &in, hls::stream<staged> &back, int evaluation, hls::stream<x_t> &x,
                      hls::stream<record> &skip) {
         const bool first = evaluation == 0;
@@ -115,9 +116,9 @@ template <class B> struct ode_block {
         }
     }
 
-    // The slopes of this evaluation into the map, which goes to the next one, or the last time to the section behind. The input of
-    // the next stage is made here too: a step ends with the row b and a stage with a row of a, so that the same multipliers serve
-    // both. a_words, b_words: raw words of COEFF.
+    // The slopes of this evaluation into the map, which goes to the next one, or the last time to the section behind.
+    // The input of the next stage is made here too: a step ends with the row b and a stage with a row of a, so that the
+    // same multipliers serve both. a_words, b_words: raw words of COEFF.
     static void update(hls::stream<record> &skip, hls::stream<k_t> &k, int evaluation, int evaluations, int num_stages,
                        const int a_words[A_WORDS], const int b_words[MAX_STAGES], hls::stream<staged> &back,
                        hls::stream<pack_t> &out) {
@@ -156,7 +157,8 @@ template <class B> struct ode_block {
                     #pragma HLS UNROLL
                     const slope_t slope = slopes[g * lanes + lane];
                     sum_t sum = r.z[lane];
-                    // Zero coefficients are skipped for the C simulation's sake; in hardware the test enables the multiplier.
+                    // Zero coefficients are skipped for the C simulation's sake; in hardware the test enables the
+                    // multiplier.
                 Slopes:
                     for (int j = 0; j < STAGES - 1; j++) {
                         #pragma HLS UNROLL
@@ -178,8 +180,9 @@ template <class B> struct ode_block {
         }
     }
 
-    // One image. Its evaluations overlap: the next one begins as soon as its first pixel is back. Two names for the two kinds of
-    // memory, because a pragma takes no template argument; `solve` chooses by a constant, so that only one of them is built.
+    // One image. Its evaluations overlap: the next one begins as soon as its first pixel is back. Two names for the two
+    // kinds of memory, because a pragma takes no template argument; `solve` chooses by a constant, so that only one of
+    // them is built.
     static void solve_in_bram(hls::stream<pack_t> &in, hls::stream<pack_t> &out, int evaluations, int num_stages,
                               const int a_words[A_WORDS], const int b_words[MAX_STAGES], const bias_t table[]) {
         hls::stream<staged> back("back");

@@ -1,4 +1,5 @@
-// The kernel's stream ends: images in, logits out, bias tables in; each checks TLAST and never waits for a beat that cannot come.
+// The kernel's stream ends: images in, logits out, bias tables in; each checks TLAST and never waits for a beat that
+// cannot come.
 #pragma once
 
 #include "ap_axi_sdata.h"
@@ -11,8 +12,8 @@ namespace dsodenet {
 
 typedef ap_axiu<8 * BEAT_BYTES, 0, 0, 0> beat_t;
 
-// How far the words of a command have been read. Each process that reads words keeps one of its own, and is given the stream
-// apart from it: a member that refers to a stream would be a pointer to a pointer.
+// How far the words of a command have been read. Each process that reads words keeps one of its own, and is given the
+// stream apart from it: a member that refers to a stream would be a pointer to a pointer.
 template <unsigned bits> struct word_reader {
     static_assert(bits <= 8 * BEAT_BYTES, "a word needs one further beat at most");
     ap_uint<16 * BEAT_BYTES> held; // what is left of the last beat, and the next one behind it
@@ -66,7 +67,8 @@ struct verdict {
     bool last; // its logits end the command's output
 };
 
-// The images of a command, each behind a token: a pixel in each cycle, if a beat holds one, else a byte. Ends at the first fault, whose image is completed with zeros.
+// The images of a command, each behind a token: a pixel in each cycle, if a beat holds one, else a byte. Ends at the
+// first fault, whose image is completed with zeros.
 template <unsigned pixels, class pack_t>
 void read_images(hls::stream<beat_t> &beats, unsigned frames, hls::stream<bool> &next, hls::stream<pack_t> &out,
                  hls::stream<verdict> &verdicts) {
@@ -131,11 +133,11 @@ Logits:
     }
 }
 
-// The logits of every image; a faulty one has none. Reports the last verdict, and how many images were answered: whatever is
-// known of a command is known here, because this process is the last to end.
+// The logits of every image; a faulty one has none. Reports the last verdict, and how many images were answered:
+// whatever is known of a command is known here, because this process is the last to end.
 template <class pack_t>
-void write_logits(hls::stream<bool> &go, hls::stream<pack_t> &in, hls::stream<verdict> &verdicts, hls::stream<beat_t> &out,
-                  unsigned *status, unsigned *frames_done) {
+void write_logits(hls::stream<bool> &go, hls::stream<pack_t> &in, hls::stream<verdict> &verdicts,
+                  hls::stream<beat_t> &out, unsigned *status, unsigned *frames_done) {
     unsigned result = STATUS_OK, done = 0;
 Images:
     while (go.read()) {

@@ -1,7 +1,8 @@
 // Zero padding of a streamed map, in the place and under the name of hls4ml's: a pixel in each cycle.
 //
-// hls4ml 1.3.0 pads in three loops for each row. A loop that is short is not pipelined unless it says so, and these say nothing,
-// so that a pixel takes two cycles and a row three more loops. One loop over the padded map is pipelined as it stands.
+// hls4ml 1.3.0 pads in three loops for each row. A loop that is short is not pipelined unless it says so, and these say
+// nothing, so that a pixel takes two cycles and a row three more loops. One loop over the padded map is pipelined as it
+// stands.
 #pragma once
 
 #include "hls_stream.h"

@@ -1,7 +1,9 @@
-// The test bench of C/RTL co-simulation: the commands of a file, one after another, and the beats that each must answer with.
+// The test bench of C/RTL co-simulation: the commands of a file, one after another, and the beats that each must answer
+// with.
 //
-// The file holds numbers in hexadecimal: how many commands, then for each its register file, how many beats go in and their
-// words, how many come out and their words. Returns how many words differ, so that 0 is what the tool takes for right.
+// The file holds numbers in hexadecimal: how many commands, then for each its register file, how many beats go in and
+// their words, how many come out and their words. Returns how many words differ, so that 0 is what the tool takes for
+// right.
 #include "model.h"
 
 #include <cstdio>

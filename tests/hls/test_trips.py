@@ -42,7 +42,7 @@ def activity(tmp_path_factory: pytest.TempPathFactory, compiler: None) -> tuple[
 
 
 def plain(path: str) -> str:
-    """A process of the simulation by the name that the model has for it: block1/relu for kernel/block<block1>/B::f/nnet::relu<...>."""
+    """The model's name of a process: block1/relu for kernel/block<block1>/B::f/nnet::relu<...>."""
     path = re.sub(r"(?:section|block)<(\w+?)(?:_section)?>", r"\1", path.removeprefix("kernel/"))
     path = re.sub(r"convert<block(\d).*", r"convert\1", path)
     path = re.sub(r"/B::f|/f\d::f\d|nnet::", "", path)

@@ -100,8 +100,7 @@ COMMANDS = {
                 "--reuse-factor",
                 type=int,
                 metavar="N",
-                help="multiplications that share a multiplier in every layer; by default the fastest that fits, by "
-                "layer",
+                help="multiplications that share a multiplier in every layer; default: the fastest that fits",
             ),
             FORCE,
             argument(

@@ -89,7 +89,7 @@ def block_resources(section: Section, spec: Spec, lanes: int, skip_words: int) -
 
 
 def end_resources(spec: Spec) -> Resources:
-    """Of what is around the sections: image reader, logit writer, conversions before each down, average, registers."""
+    """What stands around the layers: reader and writer, conversions, the average, and the registers."""
     network = spec.network
     converted = sum(network.channels[:-1]) + network.channels[-1]
     average = network.channels[-1] * 2 * ACCUMULATOR_BITS

@@ -207,8 +207,7 @@ def convert(
 ) -> Any:
     """Convert a streaming graph that holds the layers of `parts`, in their order, with the formats of the run.
 
-    factors: the reuse factor of each layer by name; hls4ml's Latency strategy where it is 1, else its Resource
-    strategy.
+    factors: the reuse factor of each layer by name. hls4ml's strategy is Latency where it is 1, else Resource.
     """
     kernel, layers = params.spec.kernel, [layer for part in parts for layer in part.layers]
     with quiet():
@@ -255,10 +254,7 @@ def multiplying_nodes(model: ModelWrapper) -> list[Any]:
 
 
 def check_factors(layers: list[Layer], model: Any, factors: Mapping[str, int]) -> None:
-    """SpecError unless hls4ml took the reuse factors as given.
-
-    It replaces those that it has no kernel for, and prints so.
-    """
+    """SpecError unless hls4ml took the reuse factors as given: it replaces those that it has no kernel for."""
     nodes = [node for node in model.get_layers() if node.class_name in MULTIPLYING_CLASSES]
     for layer, node in zip(layers, nodes, strict=True):
         if (taken := int(node.get_attr("reuse_factor"))) != factors[layer.name]:

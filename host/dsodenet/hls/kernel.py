@@ -1,5 +1,4 @@
-"""The generated half of the HLS kernel: types of this model, the chain of its sections, and the top function with its
-registers.
+"""The generated half of the HLS kernel: types of one model, the chain of its sections, and the registers of its top.
 
 The written half is in hls/*.h; the sections are hls4ml's. Nothing here computes: it names types and wires functions.
 
@@ -207,7 +206,7 @@ def _section_types(part: Section) -> str:
 
 
 def _steps(parts: tuple[Section, ...], plan: Plan) -> Iterator[tuple[str, str, str]]:
-    """For each process between the ends: type and name of its output, and its call with {go}, {in}, {out}, {next}."""
+    """The processes between the ends: type and name of its output, and its call with {go}, {in}, {out} and {next}."""
     for part in parts:
         number = part.block + 1
         if part.kind == "f":
@@ -244,11 +243,9 @@ def _network(params: Params, parts: tuple[Section, ...], plan: Plan) -> str:
         calls.append(call.format(**ends) + ";")
         go, data = ends["next"], ends["out"]
     calls.append(f"write_logits({go}, {data}, {verdicts}, results, status, frames_done);")
+    numbers = [part.block + 1 for part in parts if part.kind == "f"]
     arguments = "".join(
-        f"unsigned n_steps_{p.block + 1}, const int a{p.block + 1}[A_WORDS], const int "
-        f"b{p.block + 1}[MAX_STAGES],\n{' ' * 20}"
-        for p in parts
-        if p.kind == "f"
+        f"unsigned n_steps_{n}, const int a{n}[A_WORDS], const int b{n}[MAX_STAGES],\n{' ' * 20}" for n in numbers
     )
     body = "\n".join([*streams, *(f"    {call}" for call in calls)])
     return f"""// The whole network. Every process takes image after image, so that neighbouring images overlap.

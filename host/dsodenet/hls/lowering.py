@@ -24,6 +24,7 @@ from dsodenet.files import atomic_folder, source_folder
 from dsodenet.hls.cplusplus import parser
 from dsodenet.hls.reuse import Plan, check_plan_fits, choose_plan
 from dsodenet.hls.rules import check_rules
+from dsodenet.outside import read_json
 from dsodenet.runs import Run, read_manifest, write_manifest
 from dsodenet.spec import Params, all_layers, sections
 
@@ -31,11 +32,10 @@ SHARED_HEADERS = ("nnet_utils", "ap_types")
 COMPILE_TIMEOUT_S = 1800
 # Vitis HLS takes INTERFACE on the top function alone.
 INTERFACE = r"^\s*#pragma HLS INTERFACE .*\n"
-# hls4ml wants all weights of a pointwise layer in registers, whatever their strategy; those that share a multiplier
-# are in memories, and the constants of the others need no pragma.
+# hls4ml wants all weights of a pointwise layer in registers, whatever their strategy; those that share a multiplier are
+# in memories, and the constants of the others need no pragma.
 POINTWISE_WEIGHTS = r"^\s*#pragma HLS ARRAY_PARTITION variable=weights complete\n"
-# -O1 compiles twice as fast as -O2 and simulates nearly as fast; hls4ml's headers draw warnings that are not ours to
-# mend.
+# -O1 compiles twice as fast as -O2 and simulates nearly as fast. hls4ml's headers draw warnings: not ours to mend.
 CXX_FLAGS = ("-O1", "-std=c++14", "-fPIC", "-w", "-fno-gnu-unique")
 
 
@@ -85,10 +85,7 @@ def lowered_folder(run: str | Path) -> Path:
 
 
 def lowered_plan(run: str | Path) -> Plan:
-    """The reuse factors that a run was lowered with, and what they are estimated to cost.
-
-    RunError where they are unknown.
-    """
+    """The reuse factors that a run was lowered with, and their estimated cost; RunError where they are unknown."""
     spec, folder = Params.load(run).spec, lowered_folder(run)
     factors = read_json(folder / "manifest.json", "a manifest").get("reuse_factors")
     names = {layer.name for layer in all_layers(spec.network)}
@@ -154,10 +151,7 @@ def _keep_only(project: Path, firmware: Path) -> None:
 
 
 def _edit(file: Path, pattern: str, replacement: str) -> None:
-    """Replace every match of a pattern.
-
-    ToolError when there is none, as in a release of hls4ml that writes something else.
-    """
+    """Replace every match of a pattern; ToolError when there is none, as in another release of hls4ml."""
     text, count = re.subn(pattern, replacement, file.read_text(encoding="utf-8"), flags=re.MULTILINE)
     if not count:
         raise ToolError(

@@ -1,7 +1,6 @@
 """How many multiplications share a multiplier, layer by layer: the fastest choice that leaves the device room.
 
-`Plan` is what a choice comes to: lanes of the state update, depths of memories, cycles and resources. All of it is
-estimated.
+`Plan` is what a choice comes to: lanes of the state update, depths of memories, cycles and resources, all estimated.
 """
 
 from __future__ import annotations
@@ -112,10 +111,7 @@ class Plan:
 
     @property
     def cycles(self) -> int:
-        """Cycles of one image alone.
-
-        Each section counts as if it began when the one before it has ended. In truth they overlap a little.
-        """
+        """Of one image alone. Counted as if a section began when the one before has ended; they overlap a little."""
         return sum(self.section_cycles.values()) + region_cycles(end_processes(self.spec)[1:])[1]
 
     @property
@@ -124,7 +120,7 @@ class Plan:
         return max(*self.section_cycles.values(), end_processes(self.spec)[0].cycles)
 
     def words(self) -> Iterator[tuple[str, int, int]]:
-        """(path, words read, words written) of each process for one image, in the order of the chain, without the tokens.
+        """(path, words read, words written) of each process for one image, in the order of the chain. No tokens.
 
         Of the processes at the ends only what goes through the kernel's inner streams.
         """
@@ -158,9 +154,8 @@ class Plan:
         over = self.exceeds(1)
         verdict = f"does not fit: {', '.join(over)}" if over else f"fits: {figures}"
         return (
-            f"hls: reuse factors {least} to {most}, {self.cycles:,} cycles for an image and {self.interval:,} for "
-            "one of many; "
-            f"{verdict} (estimated, never held against Vitis HLS)"
+            f"hls: reuse factors {least} to {most}, {self.cycles:,} cycles for an image and {self.interval:,} for one "
+            f"of many; {verdict} (estimated, never held against Vitis HLS)"
         )
 
     def to_dict(self) -> dict[str, object]:
@@ -182,9 +177,11 @@ def _lanes(spec: Spec, part: Section, factors: dict[str, int]) -> int:
 
 
 def _skip_words(spec: Spec, part: Section, factors: dict[str, int], lanes: int) -> int:
-    """f's first slope needs two rows and three pixels of its input: a row and two pixels for each of its 3x3 layers,
-    less the one that both count. Behind them come the pixels that a stalled process may hold: one in each stage of
-    its pipeline and in the stream behind it. More than a map is never in flight.
+    """Depth of the stream around f: the words that f may hold back.
+
+    The first slope needs a row and a pixel of the input for each 3x3 layer, and one pixel more. Behind them come the
+    pixels that a stalled process may hold, in the stages of its pipeline and in the stream behind it. More than a map
+    is never in flight.
     """
     layer = part.layers[0]
     pixels, width, groups = math.prod(layer.in_size), layer.in_size[1], layer.in_channels // lanes
@@ -230,8 +227,8 @@ def best_plan(spec: Spec) -> Plan:
     """The fastest plan found for one image that takes at most SHARE of each resource.
 
     The spec's reuse factor is the least that a layer takes. From the smallest plan on, the two sections whose change
-    saves most cycles are changed, until no two save any. Of what even the smallest plan takes more of, none takes
-    more than that one.
+    saves most cycles are changed, until no two save any. Of what even the smallest plan takes more of, none takes more
+    than that one.
     """
     parts = sections(spec.network)
     options = [_options(spec, part, max(1, spec.kernel.reuse_factor)) for part in parts]
@@ -256,10 +253,7 @@ def best_plan(spec: Spec) -> Plan:
 
 
 def _best_change(costs: list[Costs], rest: Costs, limit: Costs) -> tuple[float, tuple[int, ...]]:
-    """(cycles of the kernel, choice of each section) of what is fastest and fits beside the rest.
-
-    Infinite when nothing fits.
-    """
+    """Cycles of the kernel, infinite when nothing fits beside the rest, and the choice of each section."""
     sums = rest
     for cost in costs:
         sums = sums[..., None, :] + cost
@@ -281,10 +275,7 @@ def _row(option: Option) -> list[float]:
 
 @lru_cache(maxsize=1024)
 def _options(spec: Spec, part: Section, least: int) -> tuple[Option, ...]:
-    """The choices of one section.
-
-    Of those that take about as much of the device as another or more, only the faster ones stay.
-    """
+    """The choices of one section, without those that take as much of the device as a faster one."""
     found = [
         (_section_cycles(spec, part, factors), _section_resources(spec, part, factors), factors)
         for factors in _candidates(part, least)
@@ -298,10 +289,7 @@ def _options(spec: Spec, part: Section, least: int) -> tuple[Option, ...]:
 
 
 def _candidates(part: Section, least: int) -> Iterator[dict[str, int]]:
-    """For every pace that a layer can set.
-
-    Each layer at the largest factor that keeps it, or with multipliers of its own.
-    """
+    """For every pace that a layer sets: the others at the largest factor that keeps it, or with own multipliers."""
     choices = {}
     for layer in part.layers:
         valid = valid_factors(layer)

@@ -1,9 +1,9 @@
 """The processes of the hls kernel: what each reads and writes, and the cycles that its code is written for.
 
 A process is a function of a dataflow region. Its cycles are initiation interval times trips, plus the depth of its
-pipeline; the slowest process of a region bounds it. All of it is estimated: the initiation intervals are those that
-the code asks for, and no Vitis HLS has answered yet. The counts of words are exact, and the concurrent C simulation
-is held to them.
+pipeline; the slowest process of a region bounds it. All of it is estimated: the initiation intervals are those that the
+code asks for, and no Vitis HLS has answered yet. The counts of words are exact, and the concurrent C simulation is held
+to them.
 """
 
 from __future__ import annotations
@@ -37,10 +37,7 @@ class Process:
 
 
 def layer_cycles(layer: Layer, reuse_factor: int) -> int:
-    """Cycles of one layer for a map.
-
-    A pixel takes one cycle when no multiplier is shared. Else its products are made in turn.
-    """
+    """Cycles of one layer for a map: one per pixel when no multiplier is shared, else those of its products."""
     reads = padded_pixels(layer)
     if reuse_factor == 1:
         return reads
@@ -87,9 +84,8 @@ def section_processes(spec: Spec, section: Section, factors: Mapping[str, int]) 
 def evaluation_processes(spec: Spec, section: Section, factors: Mapping[str, int], lanes: int) -> list[Process]:
     """One evaluation of f: an iteration of the dataflow loop of ode_block.h, with f's own processes in it.
 
-    Counted is an evaluation in the middle of an image. In the first one feed reads the section in front instead of
-    the map that is there, and in the last update writes to the section behind: a word per pixel each, instead of
-    `words`.
+    Counted is an evaluation in the middle of an image. In the first one feed reads the section in front instead of the
+    map that is there, and in the last update writes to the section behind: a word per pixel each, instead of `words`.
     """
     layer = section.layers[0]
     pixels = math.prod(layer.in_size)
@@ -112,11 +108,10 @@ def end_processes(spec: Spec) -> tuple[Process, Process]:
 
 
 def region_cycles(processes: Iterable[Process]) -> tuple[int, int]:
-    """Cycles of a region whose processes form a chain: to the first word of the last one, and of the whole call.
+    """(cycles to the first word of the last process, cycles of the whole call) of a region that is a chain.
 
-    A process begins when the one before it has written what it needs; it ends with its own loop, or when the last
-    word has come and gone through it, whichever is later. `repeat` is a source beside the chain, and never the
-    slowest.
+    A process begins when the one before it has written what it needs; it ends with its own loop, or when the last word
+    has come and gone through it, whichever is later. `repeat` is a source beside the chain, and never the slowest.
     """
     first = end = previous = 0.0
     for process in processes:
@@ -133,8 +128,8 @@ def region_cycles(processes: Iterable[Process]) -> tuple[int, int]:
 def loop_cycles(processes: Iterable[Process], iterations: int) -> int:
     """Cycles of a dataflow loop whose iterations overlap, each needing the first word of the one before.
 
-    The interval is that of the slowest process, which starts again when its pipeline is empty, or the way of one word
-    round.
+    The interval is that of the slowest process, which starts again when its pipeline is empty, or the time in which
+    one word goes round.
     """
     chain = list(processes)
     first, whole = region_cycles(chain)

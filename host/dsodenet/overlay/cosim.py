@@ -1,4 +1,4 @@
-"""The commands of the co-simulation of the hls kernel: one image, and the logits that the integer reference answers with."""
+"""The commands of the hls kernel's co-simulation: one image, and the logits of the integer reference."""
 
 from __future__ import annotations
 
