@@ -6,12 +6,16 @@ Imports inside functions count. Each rule is also shown to fail on a planted fau
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+import dsodenet
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "host"
@@ -21,9 +25,8 @@ ORDER = (
     *("rtl", "plots", "qonnx_graph", "hls", "nets", "training", "exporting"),
     *("runtime", "ladder", "overlay", "exploration", "bench", "cli", "zoo", "__main__"),
 )
-Graph = dict[
-    str, set[str]
-]  # module -> modules that it imports; the package dsodenet itself, which only names others, apart
+# Module -> the modules that it imports. The package dsodenet itself only names others and is apart.
+Graph = dict[str, set[str]]
 
 
 def modules(folder: Path) -> dict[str, Path]:
@@ -149,6 +152,31 @@ def test_every_name_has_one_module() -> None:
 
 def test_no_module_hides_a_public_name() -> None:
     assert hidden(FOLDER) == []
+
+
+def test_names_of_the_top_are_the_same_to_the_type_checker_and_at_run_time() -> None:
+    tree = ast.parse((FOLDER / "dsodenet/__init__.py").read_text(encoding="utf-8"))
+    typed = {
+        alias.name: name.module for name in ast.walk(tree) if isinstance(name, ast.ImportFrom) for alias in name.names
+    }
+    for told in ("TYPE_CHECKING", "lazy_names"):
+        del typed[told]
+    (homes,) = (node for node in ast.walk(tree) if isinstance(node, ast.Dict))
+    assert ast.literal_eval(homes) == typed
+    assert {*typed, "__version__"} == set(dsodenet.__all__)
+
+
+def test_importing_every_module_changes_no_name_of_the_top() -> None:
+    """A module train.py beside the function train would take its name as soon as it is imported."""
+    code = (
+        "import importlib, sys, dsodenet\n"
+        "before = {name: getattr(dsodenet, name) for name in dsodenet.__all__}\n"
+        "for module in sys.argv[1:]: importlib.import_module(module)\n"
+        "changed = [name for name in before if getattr(dsodenet, name) is not before[name]]\n"
+        "assert not changed, changed\n"
+    )
+    every = [f"dsodenet.{module}" for module in modules(FOLDER) if module != "__main__"]
+    subprocess.run([sys.executable, "-c", code, *every], check=True, timeout=300, cwd=ROOT)
 
 
 def test_nothing_puts_a_folder_on_the_path_of_tests() -> None:

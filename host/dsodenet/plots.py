@@ -1,4 +1,7 @@
-"""Pictures of a model and of its engine. Imports matplotlib. Each returns a Figure, for a notebook or for `save`."""
+"""Pictures of a model, of its engine and of studies. Each returns a Figure, for a notebook or for `save`.
+
+Imports matplotlib.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ DPI = 110
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a PNG."""
+    """Write a PNG of DPI dots an inch, whole or not at all."""
     with atomic_file(path) as beside:
         figure.savefig(beside, dpi=DPI, format="png")
     return path
@@ -31,8 +34,9 @@ def save(figure: Figure, path: Path) -> Path:
 def trajectory_figure(params: Params, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Figure:
     """How the integer state of the last ODE block moves through the solver steps.
 
-    Left: the channel means of every image, on the two directions in which the final states differ most; a line per
-    image from the first state to the last. Right: the state of a few images after each step, averaged over channels.
+    images: uint8 (batch, channels, height, width); labels: (batch,). Left: a line per image from its first state to its
+    last, by the channels' means on the two directions in which the final states differ most. Right: the state of a few
+    images after each step, averaged over channels.
     """
     block = len(params.spec.network.channels) - 1
     states = np.stack(Reference(params).trajectory(images, block)) * params.formats[f"z{block + 1}"].scale
@@ -77,7 +81,7 @@ def trajectory_figure(params: Params, images: NDArray[np.uint8], labels: NDArray
 def schedule_figure(estimate: Estimate) -> Figure:
     """The pointwise array over the cycles of an image.
 
-    Height is the share of its multipliers at work, width is time.
+    The height of a bar is the share of the multipliers at work, its width is time.
     """
     figure = Figure(figsize=(10, 2.6), layout="constrained")
     axes = figure.subplots()
@@ -93,15 +97,15 @@ def schedule_figure(estimate: Estimate) -> Figure:
     axes.set(xlim=(0, start + estimate.other), ylim=(0, 1), xlabel="clock cycle", ylabel="array at work")
     share = estimate.macs_per_cycle / DEVICE_MACS
     axes.set_title(
-        f"{estimate.spec.name}: {estimate.cycles:,} cycles per image, {share:.0%} of the device's {DEVICE_MACS:,} "
-        "MAC/cycle"
+        f"{estimate.spec.name}: {estimate.cycles:,} cycles per image, "
+        f"{share:.0%} of the device's {DEVICE_MACS:,} MAC/cycle"
     )
     figure.legend(loc="outside right center", fontsize=8)
     return figure
 
 
 def resource_figure(builds: dict[str, Resources]) -> Figure:
-    """Shares of the XCZU7EV that builds take, by name; estimates."""
+    """The estimated share of the XCZU7EV that each build takes; builds: name -> resources."""
     figure = Figure(figsize=(7, 0.9 + 0.35 * len(builds) * len(DEVICE) / 2), layout="constrained")
     axes = figure.subplots()
     height = 0.8 / len(builds)
@@ -119,9 +123,9 @@ def resource_figure(builds: dict[str, Resources]) -> Figure:
 
 
 def front_figure(result: dict[str, Any]) -> Figure:
-    """A search (front.json): every point, the front through the best of them.
+    """A search (front.json): every point, and the front through the best of them.
 
-    Points that were only estimated lie below the axis.
+    Points that were only estimated lie at the foot.
     """
     objective = result["plan"]["goal"]["objective"]
     figure = Figure(figsize=(8, 5), layout="constrained")
@@ -163,7 +167,7 @@ Panels = dict[str, dict[str, list[tuple[float, float]]]]  # title -> curve -> (x
 
 
 def lines_figure(panels: Panels, x_label: str, log: bool = False) -> Figure:
-    """A panel of curves for each title; x is drawn by powers of two, zeros have no place on a logarithmic y."""
+    """A panel of curves for each title. x is logarithmic; log makes y so, too, and leaves out what is not positive."""
     columns = min(4, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(4 * columns, 3.4 * rows), layout="constrained")

@@ -47,7 +47,7 @@ def test_figures_are_means_and_sample_deviations_over_the_seeds(monkeypatch):
     keys = ("accuracy", "moved", *(f"n={n}" for n in norm_study.TEST_STEPS))
     monkeypatch.setattr(norm_study, "cell", lambda spec, data, options: dict.fromkeys(keys, next(values)))
     (row,) = rows = norm_study.measure(("none",), ("euler",), (1.0,), 3, 1)
-    assert row["figures"]["accuracy"] == pytest.approx((np.mean(found), np.std(found, ddof=1)))
+    assert row["figures"]["accuracy"] == pytest.approx({"mean": np.mean(found), "sd": np.std(found, ddof=1)})
     assert "94.0 ± 3.6" in norm_study.text(rows)
     assert "batch stat.: every evaluation" in norm_study.result_text({"seeds": 3, "epochs": 1, "rows": rows})
 

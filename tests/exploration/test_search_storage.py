@@ -18,7 +18,7 @@ import pytest
 
 from dsodenet.errors import InputError, RunError
 from dsodenet.exploration.explorer import explore
-from dsodenet.exploration.plan import Plan
+from dsodenet.exploration.plan import BASE, Plan
 from dsodenet.exploration.sampling import search
 from dsodenet.exploration.space import network_of
 from dsodenet.exploration.storage import DATABASE, OWNER, STUDY, ask, open_study, outcomes
@@ -121,15 +121,17 @@ def test_a_search_that_goes_on_makes_other_proposals(tmp_path: Path) -> None:
     assert tried[1:4] != tried[4:7]
 
 
-def test_a_trial_that_raises_fails_and_the_search_can_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_trial_that_raises_fails_and_the_search_can_go_on(
+    workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("dsodenet.exploration.sampling.run_trial", raising)
-        for workers in (1, 2):
-            with pytest.raises(ZeroDivisionError):
-                search(plan(), tmp_path, 3, workers, progress=False)
-    states = [trial.state for trial in open_study(plan(), tmp_path).trials]
-    assert FAIL in states
-    assert len(search(plan(), tmp_path, 3, progress=False)) >= 3
+        with pytest.raises(ZeroDivisionError):
+            search(plan(), tmp_path, 3, workers, progress=False)
+    assert open_study(plan(), tmp_path).trials[0].state == FAIL
+    assert search(plan(), tmp_path, 3, progress=False)[0].number == BASE  # though its trial was one that raised
+    assert len(outcomes(open_study(plan(), tmp_path))) == 3
 
 
 def raising(*_: Any) -> None:
@@ -141,8 +143,9 @@ def test_a_killed_worker_is_said_and_its_trial_done_again(tmp_path: Path, monkey
         patch.setattr("dsodenet.exploration.sampling.run_trial", killed)
         with pytest.raises(RunError, match="a worker was killed"):
             search(plan(), tmp_path, 3, 2, progress=False)
-    left = [trial.params for trial in open_study(plan(), tmp_path).trials if trial.state == RUNNING]
-    assert left
+    trials = open_study(plan(), tmp_path).trials
+    assert {trial.state for trial in trials} == {RUNNING}
+    left = [trial.params for trial in trials]
     search(plan(), tmp_path, len(left), progress=False)
     assert networks(open_study(plan(), tmp_path)) == left
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from dsodenet.bench.studies.ladder_grid import CASES, make_run
 from dsodenet.hls import lowering
 from dsodenet.hls.concurrent import concurrent_library
+from dsodenet.hls.kernel import config_header, kernel_source
 from dsodenet.hls.reuse import choose_plan
 from dsodenet.hls.rules import check_rules
 from dsodenet.hls.trips import end_processes, evaluation_processes, section_processes
@@ -23,6 +25,7 @@ from dsodenet.runs import Run
 from dsodenet.runtime.driver import KernelDriver
 from dsodenet.runtime.library import LibraryTransport
 from dsodenet.spec import Params, Spec, sections, tableau
+from dsodenet.spec.synthetic import random_params
 
 pytestmark = pytest.mark.usefixtures("compiler")
 
@@ -60,6 +63,21 @@ def images(run: Path, count: int) -> np.ndarray:
 
 def test_the_kernel_keeps_the_vendors_rules(run: Path) -> None:
     assert check_rules(Run(run).hls) == []
+
+
+@pytest.mark.parametrize("stem", ["conv3x3", "space_to_depth_2"])
+@pytest.mark.parametrize("size", ["xs", "s", "m", "l"])
+@pytest.mark.parametrize("run", ["timed"], indirect=True)
+def test_every_size_keeps_the_vendors_rules(run: Path, size: str, stem: str, tmp_path: Path) -> None:
+    """Types, chain and top function of a size, around sections of another: weights change no rule."""
+    data = Spec.named(size).to_dict()
+    data["network"]["stem"] = stem
+    params = random_params(Spec.from_json(json.dumps(data)), 0)
+    plan = choose_plan(params.spec)
+    shutil.copytree(Run(run).hls, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.so"))
+    (tmp_path / "config.h").write_text(config_header(params, plan), encoding="utf-8")
+    (tmp_path / "kernel.cpp").write_text(kernel_source(params), encoding="utf-8")
+    assert check_rules(tmp_path) == []
 
 
 @pytest.mark.parametrize(("method", "n_steps"), [("euler", 1), ("midpoint", 3), ("rk4", 2)])

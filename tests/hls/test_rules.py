@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dsodenet.errors import RunError, ToolError
-from dsodenet.hls.rules import RULES, check_rules, require_rules
+from dsodenet.hls.rules import RULES, check_rules
 
 PARTS = dict(
     part.split("\n", 1)
@@ -30,7 +30,6 @@ def kernel(folder: Path, content: str) -> Path:
 
 def test_a_kernel_that_keeps_the_rules(tmp_path: Path) -> None:
     assert check_rules(kernel(tmp_path, GOOD)) == []
-    require_rules(tmp_path)
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -41,8 +40,7 @@ def test_planted_fault(name: str, tmp_path: Path) -> None:
     rule = name.split(":")[0]
     assert {(f.file, f.line, f.rule) for f in found} == {("kernel.cpp", number, rule) for number in marked}
     assert all(f.paragraph and f.sentence in str(f) for f in found)
-    with pytest.raises(RunError, match=f"kernel.cpp:{marked[0]}: {rule}"):
-        require_rules(tmp_path)
+    assert str(found[0]).startswith(f"kernel.cpp:{marked[0]}: {rule}: ")
 
 
 def test_every_rule_has_a_planted_fault() -> None:

@@ -230,7 +230,7 @@ def test_a_step_is_run_again_only_when_its_inputs_change(run: Path, tools: Recor
 
 FAULTS = {
     "csynth": "vitis-run failed with status 1: .*undefined function; its log is .*kernel_1.log",
-    "offset": r"Vitis HLS put FRAMES at 0x1c, but registers\.py has it at 0x18",
+    "offset": r"Vitis HLS put FRAMES at 0x1c, but the contract has it at 0x18",
     "board": "finds no board xilinx.com:zcu104:part0:1.1; install the board files",
     "ip": "finds no IP xilinx.com:ip:axi_dma:7.1",
     "validate": "BD 41-237",
@@ -359,7 +359,7 @@ def test_another_release_of_vivado_is_refused(
 
 
 def test_other_bad_input_is_refused_in_words(run: Path, tools: Recorder, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="simulate_with is 'vhdl', but it must be one of hls, rtl"):
+    with pytest.raises(InputError, match="kernel is 'vhdl', but it must be one of hls, rtl"):
         build(run, "vhdl")
     shutil.copytree(run, run.parent / "my run [1]")
     with pytest.raises(InputError, match=r"has ' ' '\[' '\]' in its path, but the tools take letters"):

@@ -108,7 +108,7 @@ def work(args: argparse.Namespace) -> Values:
             if spec.name == "l":
                 variants.append(variants[-1].with_solver("rk4", 3))
     rows = []
-    with progress_bar("measure", len(variants), False) as step:
+    with progress_bar("measure", len(variants), args.quiet) as step:
         for variant in variants:
             step(f"{variant.name} on {lanes_text(variant.kernel)}")
             rows.append(measure(variant))

@@ -2,7 +2,6 @@
 
 from dsodenet.bench.comparison import BACKENDS, DEFAULT, Comparison, compare
 from dsodenet.bench.machine import origin
-from dsodenet.bench.report import comparison_text
 from dsodenet.lazy import lazy_names
 
 __all__ = [
@@ -11,7 +10,6 @@ __all__ = [
     "Comparison",
     "compare",
     "comparison_figure",
-    "comparison_text",
     "origin",
 ]
 

@@ -209,12 +209,11 @@ def _time(paths: Sequence[Timed], params: Params, images: Images, repeats: int) 
             differing=int((logits[i] != truth).sum()) if path.integer else None,
             same_class=float((logits[i].argmax(axis=1) == truth.argmax(axis=1)).mean()),
             energy_mj=_energy_mj(path, images),
+            note=path.note,
         )
         rows.append(row)
         clock = path.accelerator.clock_mhz if path.accelerator else None
-        if (
-            cycles[i] and clock and path.kind == "measured"
-        ):  # the clock of a simulated board is a setting without effect
+        if cycles[i] and clock and path.kind == "measured":  # a simulated board's clock is a setting without effect
             median, low, high = _spread(np.array(cycles[i]))
             row = dataclasses.replace(row, median_us=median / clock, min_us=low / clock, max_us=high / clock)
             rows.append(dataclasses.replace(row, scope=KERNEL, cycles=round(median), clock_mhz=clock))

@@ -13,7 +13,7 @@ from typing import Any
 from dsodenet.runtime import PowerMeter
 
 POWERCAP = Path("/sys/class/powercap")
-STRETCH_S = 0.5  # of calls: counters and regulators renew their readings every few milliseconds
+STRETCH_S = 0.5  # calls fill it: counters and regulators renew their readings every few milliseconds
 
 
 def rapl_domains(folder: Path = POWERCAP) -> dict[str, Path]:

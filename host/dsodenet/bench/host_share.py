@@ -51,7 +51,7 @@ def accesses(params: Params, images: NDArray[np.uint8]) -> int:
 class HostShare:
     """What a call costs outside the kernel."""
 
-    accesses: int  # of registers, in steady state
+    accesses: int  # reads and writes of registers, in steady state
     timing: Throughput  # with a kernel that answers at once, on the simulated board
 
     @property
@@ -60,7 +60,7 @@ class HostShare:
 
 
 def host_share(params: Params, images: NDArray[np.uint8], repeats: int) -> HostShare:
-    """Of `repeats` calls with these images, on this processor."""
+    """Time `repeats` calls with these images on this processor, and count the register accesses of one."""
     with open_instant(params)[1] as accelerator:
         timing = throughput_test(accelerator, images, calls=repeats)
     return HostShare(accesses(params, images), timing)

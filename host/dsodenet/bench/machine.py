@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 OLDEST_KERNELS = "Prescott"
-OPENBLAS_CORES = {
-    "avx512f": "SkylakeX",
-    "avx2": "Haswell",
-}  # flag of the processor -> kernels that need no more than it
+# Flag of the processor -> kernels that need no more than it.
+OPENBLAS_CORES = {"avx512f": "SkylakeX", "avx2": "Haswell"}
 CPU_INFO, BOARD_MODEL = Path("/proc/cpuinfo"), Path("/proc/device-tree/model")
 
 

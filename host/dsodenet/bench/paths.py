@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsodenet.bench.int8 import check_processor, quantised
+from dsodenet.bench.int8 import Int8Graph, right_graph, session
 from dsodenet.bench.machine import cpu_name, versions
 from dsodenet.bench.rows import integers
 from dsodenet.errors import ToolError
@@ -39,6 +39,7 @@ class Timed:
     machine: str = field(default_factory=cpu_name)
     integer: bool = False  # must equal the reference bit for bit
     accelerator: Accelerator | None = None  # whose kernel may count cycles
+    note: str = ""  # as in Row
 
 
 @dataclass
@@ -71,9 +72,9 @@ class Job:
         return write_float_onnx(model, self.folder / "float.onnx")
 
     @cached_property
-    def int8_onnx(self) -> Path:
-        """The float graph quantised for every processor, its ranges from the images."""
-        return quantised(self.float_onnx, self.images, self.folder / "int8.onnx")
+    def int8_graph(self) -> Int8Graph:
+        """The float graph quantised, its ranges from the images, and proved on this processor."""
+        return right_graph(self.float_onnx, self.images, self.folder, self.threads)
 
 
 def reference(job: Job) -> list[Timed]:
@@ -146,25 +147,21 @@ def onnx_float(job: Job) -> list[Timed]:
 
 
 def onnx_int8(job: Job) -> list[Timed]:
+    """ToolError where this processor computes another network than the quantised graph."""
     import onnxruntime  # noqa: F401
 
-    check_processor()
-    return [_session("onnxruntime-int8", "int8", job.int8_onnx, threads) for threads in job.threads]
+    graph = job.int8_graph
+    return [_session("onnxruntime-int8", "int8", graph.path, threads, graph.note) for threads in job.threads]
 
 
-def _session(name: str, numbers: str, path: Path, threads: int) -> Timed:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3  # errors
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+def _session(name: str, numbers: str, path: Path, threads: int, note: str = "") -> Timed:
+    opened = session(path, threads)
 
     def call(images: Images) -> Logits:
-        logits: Logits = session.run(None, {"images": images})[0]
+        logits: Logits = opened.run(None, {"images": images})[0]
         return logits
 
-    return Timed(name, threads, numbers, _library("onnxruntime"), call)
+    return Timed(name, threads, numbers, _library("onnxruntime"), call, note=note)
 
 
 def simulated_board(job: Job) -> list[Timed]:

@@ -15,7 +15,7 @@ from dsodenet.bench.subject import RANDOM
 
 COLOURS = {"measured": "tab:blue", "simulated": "tab:orange", "estimated": "tab:grey"}
 SHOWN_US = (1e6, "s"), (1e3, "ms"), (1.0, "us")  # least of a unit, its name
-SIZE = 8  # of text, points
+SIZE = 8  # points of the text
 
 
 def comparison_figure(result: dict[str, Any]) -> Figure:

@@ -6,7 +6,6 @@ from typing import Any
 
 from dsodenet.bench.machine import blas_advice
 from dsodenet.bench.rows import END_TO_END
-from dsodenet.bench.speedups import HERE, ON_A53
 from dsodenet.bench.subject import RANDOM
 from dsodenet.text import paragraph, table
 
@@ -31,8 +30,8 @@ def comparison_text(result: dict[str, Any]) -> str:
     parts = [paragraph(line) for line in lines]
     for batch in dict.fromkeys(row["batch"] for row in result["rows"]):
         rows = [_cells(row) for row in result["rows"] if row["batch"] == batch]
-        header = (f"batch {batch}", "threads", "numbers", "scope", "time is", "us", "min", "max", "img/s", "class")
-        columns = len(header) - (result["weights"] == RANDOM)  # of which no class is compared
+        header = (f"batch {batch}", "threads", "numbers", "scope", "kind", "us", "min", "max", "img/s", "class")
+        columns = len(header) - (result["weights"] == RANDOM)  # the class has no meaning there
         parts.append(table(header[:columns], [row[:columns] for row in rows]))
     notes = [f"{r['path']} ({r['kind']}): {r['machine']}; {r['note']}" for r in result["rows"] if r["note"]]
     notes += [f"{name} is left out: {why}" for name, why in result["left_out"].items()]
@@ -41,8 +40,8 @@ def comparison_text(result: dict[str, Any]) -> str:
         worst = max(unsteady, key=lambda r: r["max_us"] / r["min_us"])
         notes.append(
             f"unsteady: {len(unsteady)} rows vary more than {UNSTEADY}-fold, most of all {worst['path']} "
-            f"with {worst['threads']} "
-            f"threads at batch {worst['batch']}; on a machine with other work, repeat the run before quoting it"
+            f"with {worst['threads']} threads at batch {worst['batch']}; "
+            "on a machine with other work, repeat the run before quoting it"
         )
     if not result["energy_sensors"]:
         notes.append(
@@ -76,20 +75,20 @@ def _energy(result: dict[str, Any]) -> str:
 def _reference(result: dict[str, Any]) -> str:
     """The integer reference beside the library that computes the same network."""
     rows = [
-        (f"{r['ratio']:.2f}x", r["batch"], r["threads"], f"{r['against']}, {r['numbers']}",
+        (_times(r["ratio"]), r["batch"], r["threads"], f"{r['against']}, {r['numbers']}",
          f"{r['reference_us']:,.0f}", f"{r['against_us']:,.0f}")
         for r in result["reference_ratios"]
     ]  # fmt: skip
     return table(("reference is as fast", "batch", "threads", "as", "us", "its us"), rows) if rows else ""
 
 
-WHERE = {HERE: "", ON_A53: " on the A53"}
+WHERE = {"measured": "", "estimated": " on the A53"}  # kind of the software's figure -> where it runs
 
 
 def _speed_ups(result: dict[str, Any]) -> str:
     """Ours beside the published ones."""
     rows = [
-        (f"{r[f'ratio_to_{which}']:.2f}x", r["scope"], str(r["batch"]), f"{r['accelerator']}, {r['accelerator_kind']}",
+        (_times(r[f"ratio_to_{which}"]), r["scope"], str(r["batch"]), f"{r['accelerator']}, {r['accelerator_kind']}",
          f"{which}{WHERE[r['software_kind']]}: {r[which]}")
         for r in result["ratios"]
         for which in ("best", "weakest")
@@ -99,13 +98,16 @@ def _speed_ups(result: dict[str, Any]) -> str:
     ]
     legend = (
         "best and weakest: measured on this processor, each library with the number of threads that suits it best; "
-        "on the A53: estimated; "
-        "published: "
-        "on a ZCU104, by their authors: "
+        "on the A53: estimated; published: on a ZCU104, by their authors: "
         + ", ".join(dict.fromkeys(f"{p['system']} ({p['source']})" for p in result["published"]))
     )
     speed_ups = table(("as fast", "timed", "batch", "accelerator", "against software"), rows)
     return f"{speed_ups}\n{paragraph(legend)}"
+
+
+def _times(value: float) -> str:
+    """At most seven characters, up to a hundred thousand times."""
+    return f"{value:.2f}x" if value < 1000 else f"{value:,.0f}x"
 
 
 def _us(value: float) -> str:

@@ -26,7 +26,7 @@ class Row:
     min_us: float
     max_us: float
     calls: int  # timed ones
-    fingerprint: str  # of the exported run, or of the model with random weights
+    fingerprint: str  # names the exported run, or the model with random weights
     cycles: int | None = None
     clock_mhz: float | None = None
     differing: int | None = None  # logits that differ from the reference, of rows that compute integers

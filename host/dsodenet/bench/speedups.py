@@ -9,24 +9,22 @@ from dsodenet.bench.modelled import FINN_CALL, OUR_HOST, RTL
 from dsodenet.bench.rows import END_TO_END, KERNEL, KINDS, Row
 
 SOFTWARE = ("cpu", "torch", "torch-compile", "onnxruntime", "onnxruntime-int8")  # on this processor
-HERE, ON_A53 = "measured here", "estimated for the A53"
 ACCELERATORS = {KERNEL: (RTL, "zcu104"), END_TO_END: ("zcu104", OUR_HOST, FINN_CALL)}  # scope -> paths
 
 
 def ratios(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """How many times as fast the accelerator is as the best and the weakest software path, here and on the A53.
+    """How many times as fast the accelerator is as the best and the weakest software path; rows of one batch.
 
-    Rows of one batch.
-
-    A library stands in them at the thread count that suits it: threads that hinder it make no baseline.
+    Software is measured on this processor or estimated for the A53, and `software_kind` says which. A library stands
+    in the ratios at the thread count that suits it: threads that hinder it make no baseline.
     """
     groups = {
-        HERE: [row for row in rows if row.path in SOFTWARE],
-        ON_A53: [row for row in rows if row.path == "a53"],
+        "measured": [row for row in rows if row.path in SOFTWARE],
+        "estimated": [row for row in rows if row.path == "a53"],
     }
     found = []
     for accelerator in _accelerators(rows):
-        for where, paths in groups.items():
+        for kind, paths in groups.items():
             fastest: dict[tuple[str, str], Row] = {}
             for row in sorted(paths, key=lambda row: row.median_us):
                 fastest.setdefault((row.path, row.numbers), row)
@@ -38,7 +36,7 @@ def ratios(rows: Sequence[Row]) -> list[dict[str, Any]]:
                         "scope": accelerator.scope,
                         "accelerator": accelerator.path,
                         "accelerator_kind": accelerator.kind,
-                        "software_kind": where,
+                        "software_kind": kind,
                         "best": best.title,
                         "ratio_to_best": best.median_us / accelerator.median_us,
                         "weakest": weakest.title,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DATABASE, STUDY = "search.db", "dsodenet"
 PLAN, OUTCOME, OWNER = "plan", "outcome", "owner"  # names of what is kept of a study, and of its trials
 WAIT_S = 60.0  # for a database that another process writes to
-DIRECTIONS = ["minimize", "maximize"]  # the objective, and accuracy or multiply-accumulates
+DIRECTIONS: list[Any] = ["minimize", "maximize"]  # the objective, and accuracy or multiply-accumulates
 OPENINGS, PAUSE_S = 5, 0.5  # two processes that make the tables of one database at once: one of them has to come again
 
 
@@ -148,19 +148,23 @@ def tell(plan: Plan, study: Study, trial: Trial, outcome: Outcome | None) -> Non
 
 
 def queue(plan: Plan, study: Study, folder: Path, shared: bool) -> None:
-    """Let the trials come first that an earlier process left unfinished, and before all others the base.
+    """Let the trials come first that an earlier process left unfinished, and the base where no trial is of it.
 
     optuna's own heartbeat for this works with `optimize` alone, not with ask and tell. A search in a folder has one
     process at a time, so that what is unfinished there was left; of a shared one, only the own trials are known to be.
     """
     from optuna.trial import TrialState
 
-    for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-        if not shared or trial.user_attrs.get(OWNER) == _owner(folder):
-            study.enqueue_trial(trial.system_attrs.get("fixed_params", trial.params))
+    networks = []
+    for trial in study.get_trials(deepcopy=False):
+        network = trial.system_attrs.get("fixed_params", trial.params)
+        if trial.state == TrialState.RUNNING and (not shared or trial.user_attrs.get(OWNER) == _owner(folder)):
+            study.enqueue_trial(network)
             study.tell(trial.number, state=TrialState.FAIL)
+        if trial.state != TrialState.FAIL:
+            networks.append(network)
     base = plan.space.choice_of(plan.spec)
-    if base is not None and not study.get_trials(deepcopy=False):
+    if base is not None and network_of(base) not in networks:
         study.enqueue_trial(network_of(base))
 
 

@@ -40,24 +40,11 @@ def line(node: Node) -> int:
     return int(node.start_point.row) + 1
 
 
-def walk(node: Node, into_functions: bool = True) -> Iterator[Node]:
+def walk(node: Node) -> Iterator[Node]:
     """A node and everything below it, in the order of the text."""
     yield node
     for child in node.children:
-        if into_functions or child.type not in ("function_definition", "lambda_expression"):
-            yield from walk(child, into_functions)
-
-
-def declared(declarator: Node) -> Node:
-    """The identifier that a declarator declares."""
-    while True:
-        inner = declarator.child_by_field_name("declarator")
-        if inner is None:
-            named = [child for child in declarator.named_children if child.type != "type_qualifier"]
-            if declarator.type not in (*REFERENCES, *POINTERS, "parenthesized_declarator") or not named:
-                return declarator
-            inner = named[-1]
-        declarator = inner
+        yield from walk(child)
 
 
 def root(expression: Node) -> Node | None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsodenet.errors import RunError
 from dsodenet.hls import code_rules, region_rules
 from dsodenet.hls.cplusplus import Node, line
 from dsodenet.hls.kernel_sources import TOP, KernelSources
@@ -77,10 +76,3 @@ def check_rules(folder: str | Path, top: str = TOP) -> list[Finding]:
         for file, place, sentence in rule.check(kernel)
     }
     return sorted(found)
-
-
-def require_rules(folder: str | Path) -> None:
-    """RunError that names the first breach and how many there are."""
-    if found := check_rules(folder):
-        more = f"; {len(found) - 1} more" if len(found) > 1 else ""
-        raise RunError(f"Vitis HLS would refuse this kernel: {found[0]}{more}")

@@ -74,7 +74,7 @@ def measure(
     epochs: int,
     quiet: bool = True,
 ) -> list[dict[str, Any]]:
-    """One row for each solver, span and norm: {figure: (mean, sample standard deviation)} over the seeds."""
+    """One row for each solver, span and norm: figure -> its mean and sample standard deviation over the seeds."""
     data = load_dataset("digits", DEFAULT.spec.network)
     cases = [(solver, span, norm) for solver in solvers for span in spans for norm in norms]
     rows = []
@@ -84,27 +84,22 @@ def measure(
             for seed in range(seeds):
                 found.append(cell(spec, data, dataclasses.replace(DEFAULT.options, epochs=epochs, seed=seed)))
                 step(f"{norm}, {solver}, span {span:g}, seed {seed}")
-            figures = {key: _pair([one[key] for one in found]) for key in found[0]}
+            figures = {key: spread([one[key] for one in found]) for key in found[0]}
             row = {"solver": solver, "n_steps": SOLVERS[solver], "span": span, "norm": norm, "figures": figures}
             rows.append(row)
     return rows
 
 
-def _pair(values: list[float]) -> tuple[float, float]:
-    found = spread(values)
-    assert found is not None
-    return found["mean"], found["sd"]
-
-
 def text(rows: list[dict[str, Any]]) -> str:
-    shares = ("accuracy", "batch stat.", *(f"n={n}" for n in TEST_STEPS))
+    names = ("accuracy", "batch stat.", *(f"n={n}" for n in TEST_STEPS), "moved")
     lines = []
     for row in rows:
-        figures = row["figures"]
-        found = [dict(zip(("mean", "sd"), figures[name])) if name in figures else None for name in shares]
-        trained = (f"{row['solver']} {row['n_steps']}", f"{row['span']:g}", row["norm"])
-        lines.append((*trained, *map(percent_text, found), f"{figures['moved'][0]:.2f}"))
-    return table(("trained by", "span", "norm", *shares, "moved"), lines)
+        cells = []
+        for name in names:
+            figure = row["figures"].get(name)
+            cells.append(f"{figure['mean']:.2f}" if name == "moved" else percent_text(figure))
+        lines.append((f"{row['solver']} {row['n_steps']}", f"{row['span']:g}", row["norm"], *cells))
+    return table(("trained by", "span", "norm", *names), lines)
 
 
 def run(args: argparse.Namespace) -> Values:

@@ -207,7 +207,7 @@ def csim_library(run: Path | None, library: str | Path | None) -> Path:
 
 
 def concurrent_library(run: Path | None) -> Path:
-    """The concurrent C simulation to use; RunError when `dsodenet lower` has not made its sources or the run has changed since."""
+    """The concurrent C simulation to use; RunError without a lowered kernel that fits the run."""
     if run is None:
         raise InputError("the csim-concurrent kernel needs a run folder; it cannot be opened from Params")
     from dsodenet.hls import concurrent_library as built
