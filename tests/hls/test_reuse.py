@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from dsodenet import cli
 from dsodenet.bench.studies.ladder_grid import CASES, make_run
 from dsodenet.contract import DEVICE
 from dsodenet.errors import InputError, RunError, SpecError
@@ -29,6 +28,7 @@ from dsodenet.hls.trips import evaluation_processes, loop_cycles, region_cycles,
 from dsodenet.ladder import verify
 from dsodenet.overlay import build
 from dsodenet.spec import Layer, Spec, all_layers, random_images, sections
+from tests.command_line import refused
 
 
 def layers(size: str) -> dict[str, Layer]:
@@ -140,13 +140,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-def fails(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
-    assert cli.main([str(argument) for argument in arguments]) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1, lines
-    return lines[0]
-
-
 @pytest.mark.parametrize("reuse_factor", [7, 64])
 def test_every_kind_of_factor_computes_the_same_words(trained: Path, reuse_factor: int) -> None:
     """Depthwise and dense, with more multipliers than outputs, one for each, and fewer."""
@@ -156,7 +149,7 @@ def test_every_kind_of_factor_computes_the_same_words(trained: Path, reuse_facto
 
 
 def test_command_line_refuses_in_one_line(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "reuse factor is 0, but it must be 1 or more" in fails(capsys, "lower", trained, "--reuse-factor", 0)
+    assert "reuse factor is 0, but it must be 1 or more" in refused(capsys, "lower", trained, "--reuse-factor", 0)
 
 
 def test_bad_reuse_factors_are_refused_before_work(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
