@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from dsodenet import cli
 from dsodenet.bench.studies.ladder_grid import CASES, make_run
 from dsodenet.contract import DEVICE
 from dsodenet.errors import InputError, RunError, SpecError
@@ -26,8 +25,10 @@ from dsodenet.hls.reuse import (
     valid_factors,
 )
 from dsodenet.hls.trips import evaluation_processes, loop_cycles, region_cycles, section_processes
+from dsodenet.ladder import verify
 from dsodenet.overlay import build
-from dsodenet.spec import Layer, Spec, all_layers, sections
+from dsodenet.spec import Layer, Spec, all_layers, random_images, sections
+from tests.command_line import refused
 
 
 def layers(size: str) -> dict[str, Layer]:
@@ -139,13 +140,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-def fails(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
-    with pytest.raises(SystemExit) as ended:
-        cli.main([str(argument) for argument in arguments])
-    assert ended.value.code == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1, lines
-    return lines[0]
+@pytest.mark.parametrize("reuse_factor", [7, 64])
+def test_every_kind_of_factor_computes_the_same_words(trained: Path, reuse_factor: int) -> None:
+    """Depthwise and dense, with more multipliers than outputs, one for each, and fewer."""
+    lower(trained, reuse_factor=reuse_factor, force=True)
+    images = random_images(lowered_plan(trained).spec, 2, 7)
+    assert verify(trained, ("csim",), images).differing == 0
+
+
+def test_command_line_refuses_in_one_line(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "reuse factor is 0, but it must be 1 or more" in refused(capsys, "lower", trained, "--reuse-factor", 0)
 
 
 def test_bad_reuse_factors_are_refused_before_work(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
