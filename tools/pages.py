@@ -110,8 +110,21 @@ def solvers() -> str:
     )
 
 
+def tableaus() -> str:
+    rows = [
+        (
+            f"`{name}`",
+            "; ".join(" ".join(map(str, row)) for row in tableau.a if row) or "none",
+            " ".join(map(str, tableau.b)),
+            " ".join(map(str, tableau.c)),
+        )
+        for name, tableau in TABLEAUS.items()
+    ]
+    return _table(("solver", "rows of a from the second stage on", "b", "c"), rows)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
-    block.__name__: block for block in (commands, registers, statuses, limits, passes, sizes, solvers)
+    block.__name__: block for block in (commands, registers, statuses, limits, passes, sizes, solvers, tableaus)
 }
 
 
