@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import re
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 
 from dsodenet.bench.studies import STUDIES
+from dsodenet.cli.entry import parser
 from dsodenet.cli.registry import COMMANDS
+from dsodenet.ladder import rungs_text
 from tools import pages, results
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +60,11 @@ def test_readme_shows_what_was_measured() -> None:
     assert table_values(TEXT["README.md"]) == headlines()
 
 
+def test_readme_shows_the_ladder_that_was_printed() -> None:
+    assert rungs_text(kept("demo")) in TEXT["README.md"]
+    assert rungs_text(kept("demo")) not in TEXT["README.md"].replace(" 3590 ", " 3591 ")
+
+
 def test_an_edited_figure_shows() -> None:
     cycles = headlines()[2]
     assert table_values(TEXT["README.md"].replace(cycles, "92,804 cycles")) != headlines()
@@ -95,6 +103,35 @@ def test_commands_are_there(name: str) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"`make ([a-z0-9-]+)", text):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def options(parser: argparse.ArgumentParser) -> set[str]:
+    return {name for action in parser._actions for name in action.option_strings}
+
+
+def unknown_options(text: str) -> list[str]:
+    """Options that a document gives to a command of `dsodenet`, and that its parser does not know."""
+    below = pages.choices(parser())
+    found = []
+    for line in re.findall(r"(?:^|`|-m )dsodenet ([^`\n#>|]+)", text, re.MULTILINE):
+        words = line.split()
+        if words[0] not in below:
+            continue  # test_commands_are_there says so
+        sub = below[words[0]]
+        if words[0] == "study":
+            sub = pages.choices(sub).get(words[1] if len(words) > 1 else "", sub)
+        found += [f"{words[0]} {word}" for word in words if word.startswith("--") and word not in options(sub)]
+    return found
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_options_are_there(name: str) -> None:
+    assert unknown_options(TEXT[name]) == []
+
+
+def test_an_unknown_option_shows() -> None:
+    assert unknown_options("```\ndsodenet lower RUN --lanes 4 # --no\n```") == ["lower --lanes"]
+    assert unknown_options("Try `dsodenet study host --recipes 3`.") == ["study --recipes"]
 
 
 def test_blocks_of_pages_are_there() -> None:
