@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib.util
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from dsodenet.bench.studies import STUDIES
 from dsodenet.cli.entry import parser
 from dsodenet.cli.registry import COMMANDS
 from dsodenet.ladder import rungs_text
+from tests.test_architecture import GRAPH, ORDER, modules, unit
 from tools import pages, results
 
 ROOT = Path(__file__).parents[2]
@@ -132,6 +135,58 @@ def test_options_are_there(name: str) -> None:
 def test_an_unknown_option_shows() -> None:
     assert unknown_options("```\ndsodenet lower RUN --lanes 4 # --no\n```") == ["lower --lanes"]
     assert unknown_options("Try `dsodenet study host --recipes 3`.") == ["study --recipes"]
+
+
+def rows(picture: str) -> dict[str, float]:
+    """How far down each package stands in the picture of the packages."""
+    found = re.findall(r'<text x="[\d.]+" y="([\d.]+)"[^>]*font-weight="bold">([^<]+)<', picture)
+    return {name: float(y) for y, names in found for name in names.split(", ")}
+
+
+def upward(picture: str) -> list[str]:
+    """Each import of a package that the picture draws above."""
+    row = rows(picture)
+    pairs = {(unit(module), unit(other)) for module, others in GRAPH.items() for other in others}
+    return sorted(f"{name} imports {other}" for name, other in pairs if row[name] > row[other])
+
+
+def test_the_picture_of_the_packages_is_that_of_the_imports() -> None:
+    picture = (ROOT / "docs" / "packages.svg").read_text(encoding="utf-8")
+    assert set(rows(picture)) == set(ORDER)
+    assert upward(picture) == []
+    swapped = {"bench, plots": "ladder", "ladder": "bench, plots"}
+    planted = re.sub(">(bench, plots|ladder)<", lambda match: f">{swapped[match[1]]}<", picture)
+    assert "bench imports ladder" in upward(planted)
+
+
+IMPORTED_AS = {"Pillow": "PIL", "scikit-learn": "sklearn"}
+
+
+def libraries_told(page: str) -> dict[str, set[str]]:
+    """Package -> the libraries that the page on the architecture allows it."""
+    told: dict[str, set[str]] = {}
+    for names, libraries in re.findall(r"^\| (`[^|]*`) \| [^|]* \|([^|]*)\|$", page, re.MULTILINE):
+        words = {IMPORTED_AS.get(word, word).lower() for word in libraries.strip().split(", ") if word}
+        told |= dict.fromkeys(re.findall(r"`(\w+)`", names), words)
+    return told
+
+
+def libraries_imported() -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {name: set() for name in ORDER}
+    for module, file in modules(ROOT / "host").items():
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            tops = {name.split(".")[0] for name in names}
+            found[unit(module)] |= {name.lower() for name in tops - sys.stdlib_module_names - {"dsodenet"}}
+    return found
+
+
+def test_the_page_on_the_architecture_names_the_libraries_of_each_package() -> None:
+    page, imported = TEXT["docs/architecture.md"], libraries_imported()
+    del imported["__main__"]
+    assert libraries_told(page) == imported
+    assert libraries_told(page.replace("| torch, Brevitas |", "| Brevitas |")) != imported
 
 
 def test_blocks_of_pages_are_there() -> None:
