@@ -25,14 +25,17 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def commands() -> str:
     """Every command and study with its arguments, read from the parser itself."""
-    top = parser()
-    below = next(action for action in top._actions if isinstance(action, argparse._SubParsersAction))
-    studies = next(
-        action for action in below.choices["study"]._actions if isinstance(action, argparse._SubParsersAction)
-    )
-    parts = [_command(f"dsodenet {name}", below.choices[name], command) for name, command in COMMANDS.items()]
-    parts += [_command(f"dsodenet study {name}", studies.choices[name], study) for name, study in STUDIES.items()]
+    below = choices(parser())
+    studies = choices(below["study"])
+    parts = [_command(f"dsodenet {name}", below[name], command) for name, command in COMMANDS.items()]
+    parts += [_command(f"dsodenet study {name}", studies[name], study) for name, study in STUDIES.items()]
     return "\n\n".join(parts)
+
+
+def choices(top: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parsers of the commands below one."""
+    action = next(action for action in top._actions if isinstance(action, argparse._SubParsersAction))
+    return dict(action.choices)
 
 
 def _command(title: str, sub: argparse.ArgumentParser, command: Any) -> str:
@@ -110,8 +113,21 @@ def solvers() -> str:
     )
 
 
+def tableaus() -> str:
+    rows = [
+        (
+            f"`{name}`",
+            "; ".join(" ".join(map(str, row)) for row in tableau.a if row) or "none",
+            " ".join(map(str, tableau.b)),
+            " ".join(map(str, tableau.c)),
+        )
+        for name, tableau in TABLEAUS.items()
+    ]
+    return _table(("solver", "rows of a from the second stage on", "b", "c"), rows)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
-    block.__name__: block for block in (commands, registers, statuses, limits, passes, sizes, solvers)
+    block.__name__: block for block in (commands, registers, statuses, limits, passes, sizes, solvers, tableaus)
 }
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
+import ast
 import importlib.util
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dsodenet.bench.studies import STUDIES
+from dsodenet.cli.entry import parser
 from dsodenet.cli.registry import COMMANDS
+from dsodenet.ladder import rungs_text
+from tests.test_architecture import GRAPH, ORDER, modules, unit
 from tools import pages, results
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +63,11 @@ def test_readme_shows_what_was_measured() -> None:
     assert table_values(TEXT["README.md"]) == headlines()
 
 
+def test_readme_shows_the_ladder_that_was_printed() -> None:
+    assert rungs_text(kept("demo")) in TEXT["README.md"]
+    assert rungs_text(kept("demo")) not in TEXT["README.md"].replace(" 3590 ", " 3591 ")
+
+
 def test_an_edited_figure_shows() -> None:
     cycles = headlines()[2]
     assert table_values(TEXT["README.md"].replace(cycles, "92,804 cycles")) != headlines()
@@ -95,6 +106,87 @@ def test_commands_are_there(name: str) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"`make ([a-z0-9-]+)", text):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def options(parser: argparse.ArgumentParser) -> set[str]:
+    return {name for action in parser._actions for name in action.option_strings}
+
+
+def unknown_options(text: str) -> list[str]:
+    """Options that a document gives to a command of `dsodenet`, and that its parser does not know."""
+    below = pages.choices(parser())
+    found = []
+    for line in re.findall(r"(?:^|`|-m )dsodenet ([^`\n#>|]+)", text, re.MULTILINE):
+        words = line.split()
+        if words[0] not in below:
+            continue  # test_commands_are_there says so
+        sub = below[words[0]]
+        if words[0] == "study":
+            sub = pages.choices(sub).get(words[1] if len(words) > 1 else "", sub)
+        found += [f"{words[0]} {word}" for word in words if word.startswith("--") and word not in options(sub)]
+    return found
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_options_are_there(name: str) -> None:
+    assert unknown_options(TEXT[name]) == []
+
+
+def test_an_unknown_option_shows() -> None:
+    assert unknown_options("```\ndsodenet lower RUN --lanes 4 # --no\n```") == ["lower --lanes"]
+    assert unknown_options("Try `dsodenet study host --recipes 3`.") == ["study --recipes"]
+
+
+def rows(picture: str) -> dict[str, float]:
+    """How far down each package stands in the picture of the packages."""
+    found = re.findall(r'<text x="[\d.]+" y="([\d.]+)"[^>]*font-weight="bold">([^<]+)<', picture)
+    return {name: float(y) for y, names in found for name in names.split(", ")}
+
+
+def upward(picture: str) -> list[str]:
+    """Each import of a package that the picture draws above."""
+    row = rows(picture)
+    pairs = {(unit(module), unit(other)) for module, others in GRAPH.items() for other in others}
+    return sorted(f"{name} imports {other}" for name, other in pairs if row[name] > row[other])
+
+
+def test_the_picture_of_the_packages_is_that_of_the_imports() -> None:
+    picture = (ROOT / "docs" / "packages.svg").read_text(encoding="utf-8")
+    assert set(rows(picture)) == set(ORDER)
+    assert upward(picture) == []
+    swapped = {"bench, plots": "ladder", "ladder": "bench, plots"}
+    planted = re.sub(">(bench, plots|ladder)<", lambda match: f">{swapped[match[1]]}<", picture)
+    assert "bench imports ladder" in upward(planted)
+
+
+IMPORTED_AS = {"Pillow": "PIL", "scikit-learn": "sklearn"}
+
+
+def libraries_told(page: str) -> dict[str, set[str]]:
+    """Package -> the libraries that the page on the architecture allows it."""
+    told: dict[str, set[str]] = {}
+    for names, libraries in re.findall(r"^\| (`[^|]*`) \| [^|]* \|([^|]*)\|$", page, re.MULTILINE):
+        words = {IMPORTED_AS.get(word, word).lower() for word in libraries.strip().split(", ") if word}
+        told |= dict.fromkeys(re.findall(r"`(\w+)`", names), words)
+    return told
+
+
+def libraries_imported() -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {name: set() for name in ORDER}
+    for module, file in modules(ROOT / "host").items():
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            tops = {name.split(".")[0] for name in names}
+            found[unit(module)] |= {name.lower() for name in tops - sys.stdlib_module_names - {"dsodenet"}}
+    return found
+
+
+def test_the_page_on_the_architecture_names_the_libraries_of_each_package() -> None:
+    page, imported = TEXT["docs/architecture.md"], libraries_imported()
+    del imported["__main__"]
+    assert libraries_told(page) == imported
+    assert libraries_told(page.replace("| torch, Brevitas |", "| Brevitas |")) != imported
 
 
 def test_blocks_of_pages_are_there() -> None:

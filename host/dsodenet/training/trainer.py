@@ -1,44 +1,10 @@
 """Training: recipes as data, one loop, and the run folder that they leave. Imports torch.
 
-    train("supervised" | ..., spec, data, out)  ->  OUT/checkpoint.pt, metrics.json, metrics.csv; load_checkpoint(out)
-    reads back
+    train("supervised" | ..., spec, data, out)  ->  OUT/checkpoint.pt, metrics.json, metrics.csv
 
-How it fits together, and where to add what:
+load_checkpoint(out) reads it back.
 
-  recipes.py    RECIPES: every recipe by name, as data
-  recipe.py     Recipe = description + Stages. Stage = (name, model, losses, schedule, share, mixup): one call of the
-  loop.
-                `model` is a function Training -> network that makes what is trained: a new DsODENet, the folded and
-                calibrated quantised model, a compressed copy of an earlier stage's network, a teacher. Training holds
-                spec, data, target, options, teachers, and the networks of finished stages by name. `schedule` names
-                the options that give epochs and learning rate (SCHEDULES: float, qat, teacher), `share` scales the
-                epochs. The last float stage and the last qat stage leave what is saved: DsODENets, whose own `spec`
-                is saved with them, so that a stage may change it. Stages of schedule "teacher" run once per teacher.
-  objective.py  Loss = (Term class, weight, settings). A Term is an nn.Module: forward(Seen) -> mean loss of the
-  batch. Seen
-                holds the Batch (augmented images, labels, unlabelled target images, the teachers' outputs on the very
-                same images, progress) and the student's Outputs (embedding, logits) on source and target. Parameters
-                of a Term are trained, checkpointed and shared between processes like the student's, and dropped at
-                the end. needs_teacher and needs_target of its Terms decide what a recipe demands and what a Batch
-                holds.
-  task.py       Training: what a stage may read
-  losses.py     terms to labels and teachers; adaptation.py: to a target domain
-  compression.py  a smaller copy of a float network, its ranks chosen by EVBMF; factors.py: the decompositions
-  gradients.py  how an ODE block computes its gradient (Options.gradient)
-  loop.py       fit(stage, student, training, place, journal): AdamW under a one-cycle schedule, the only loop
-  teaching.py   TEACHERS: networks by name, TEACHERS[name](spec); the networks themselves are in nets/teachers.py
-  journal.py    what a killed training resumes from, bit for bit, and its log; places.py: device, processes of torchrun
-  checkpoint.py the finished run
-
-A network (student or teacher) is an nn.Module with
-    outputs(images)  uint8 (batch, channels, height, width) -> model.Outputs(embedding (batch, width), logits (batch,
-    classes))
-    forward(images)  -> logits
-    classifier       its last linear layer, embedding -> logits
-A student is a DsODENet: how its block is normalised is spec.network.norm; another gradient of the same integral
-replaces solvers.integrate inside it; a compressed one has another spec. So each ends as one that export, lower and
-verify take. To add a recipe: write a Term or a model function, add a Recipe to RECIPES. Random numbers: draw from
-torch's global generator only, on the CPU, alike in every process; then seeds, resuming and torchrun work.
+How recipes, stages, losses and the loop fit together, and where to add what: docs, pages Architecture and Extending.
 """
 
 from __future__ import annotations
