@@ -30,6 +30,8 @@ from dsodenet.spec.specification import Spec
 from dsodenet.training.options import Options
 from tests.command_line import call, refused
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SMALL = ("--axis", "blocks=1", "--axis", "stem=space_to_depth_4", "--axis", "n_steps=1", "--axis", "method=euler")
 

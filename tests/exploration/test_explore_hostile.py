@@ -26,6 +26,8 @@ from dsodenet.exploration.trial import WORK, trained_accuracy
 from dsodenet.spec.specification import Spec
 from tests.command_line import call, refused
 
+pytestmark = pytest.mark.slow
+
 HOST = Path(__file__).parents[2] / "host"
 SMALL = ("--axis", "blocks=1", "--axis", "stem=space_to_depth_4", "--axis", "n_steps=1", "--axis", "method=euler")
 

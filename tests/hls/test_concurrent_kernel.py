@@ -27,7 +27,7 @@ from dsodenet.runtime.library import LibraryTransport
 from dsodenet.spec import Params, Spec, sections, tableau
 from dsodenet.spec.synthetic import random_params
 
-pytestmark = pytest.mark.usefixtures("compiler")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("compiler")]
 
 
 def odd() -> Spec:

@@ -32,7 +32,7 @@ try:
     rtl.verilator()
 except ToolError as error:
     pytest.skip(str(error), allow_module_level=True)
-pytestmark = pytest.mark.usefixtures("compiler")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("compiler")]
 TOP = "hls_kernel"
 SHIM = bus.HERE / f"{TOP}.sv"
 CSIM = bus.HERE / "hls_csim.sv"

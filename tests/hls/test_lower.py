@@ -27,7 +27,7 @@ from dsodenet.spec.solvers import tableau
 from dsodenet.spec.specification import Spec
 from dsodenet.spec.synthetic import random_images
 
-pytestmark = pytest.mark.usefixtures("compiler")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("compiler")]
 
 
 @pytest.fixture(scope="module")

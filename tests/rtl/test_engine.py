@@ -39,6 +39,8 @@ from dsodenet.spec.synthetic import random_images
 from tests.command_line import call
 from tests.models import MODELS, kernel, model, on, random_model, saturating
 
+pytestmark = pytest.mark.slow
+
 LANES = ("1x4x8", "3x4x8")
 SEED = 20260  # of the random specs
 RANDOM_SPECS = 32  # on each engine

@@ -10,6 +10,8 @@ from dsodenet.errors import ToolError
 from dsodenet.rtl import build as rtl
 from tools.rtl import prove
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("pyosys", reason="pyosys is not installed")
 try:
     prove.tools()

@@ -19,6 +19,8 @@ from tools.rtl import flips
 from tools.rtl.flips import LOAD_CYCLES, RUN_CYCLES, Target, fitting
 from tools.rtl.word_model import HEADER_BYTES
 
+pytestmark = pytest.mark.slow
+
 try:
     rtl.verilator()
 except ToolError as error:

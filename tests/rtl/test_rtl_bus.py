@@ -10,6 +10,8 @@ from dsodenet.rtl.engine import Engine
 from tests.bus import cocotb_runner as bus
 from tests.models import kernel
 
+pytestmark = pytest.mark.slow
+
 try:
     rtl.verilator()
 except ToolError as error:

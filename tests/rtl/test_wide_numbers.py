@@ -18,6 +18,8 @@ from dsodenet.spec.synthetic import random_images
 from tests.models import MODELS, kernel, model, on, random_model, saturating
 from tests.rtl.test_engine import check
 
+pytestmark = pytest.mark.slow
+
 try:
     rtl.verilator()
 except ToolError as error:

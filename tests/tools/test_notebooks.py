@@ -14,6 +14,8 @@ from dsodenet.errors import ToolError
 from dsodenet.files import source_folder
 from tools import notebooks
 
+pytestmark = pytest.mark.slow
+
 CELL_TIMEOUT_S = 300
 SMALL = {  # in the order in which they run: 02 reads the run that 01 wrote
     "01_train_and_quantise": "EPOCHS, QAT_EPOCHS, STEPS = 1, 1, (1, 2)",

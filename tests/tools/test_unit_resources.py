@@ -6,6 +6,8 @@ import pytest
 
 from tools.rtl import unit_resources as resources
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("pyosys", reason="pyosys is not installed")
 
 
