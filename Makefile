@@ -43,6 +43,7 @@ wheel: setup  ## build the wheel into dist
 
 rtl-checks: setup  ## the long checks of the engine: proofs, a small engine as gates, resources (half an hour)
 	$(BIN)/python -m tools.rtl.prove
+	$(BIN)/python -m tools.rtl.flips --journal build/flips.json
 	$(BIN)/python -m tools.rtl.gate_sim
 	$(BIN)/python -m tools.rtl.synth --lanes 1x4x8 1x32x64 3x16x64 --json docs/results/resources.json
 

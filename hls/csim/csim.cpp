@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <run.h> // in angle brackets: the folder of the concurrent simulation comes first where it is asked for
 
 using dsodenet::BEAT_BYTES;
 using dsodenet::beat_t;
@@ -10,10 +11,16 @@ using dsodenet::beat_t;
 // The kernel keeps its tables in static memories, as the hardware does: one kernel per loaded library, and nothing to hold.
 extern "C" void *dsodenet_open() {
     static char kernel;
-    return &kernel;
+    return simulation::usable() ? &kernel : nullptr;
 }
 
 extern "C" void dsodenet_close(void *) {}
+
+// Why the last command did not end; empty where nothing is known.
+extern "C" const char *dsodenet_message(void *) { return simulation::message(); }
+
+// What each stream carried in the last command, as JSON; empty from a simulation that does not count.
+extern "C" const char *dsodenet_activity(void *) { return simulation::activity(); }
 
 // registers: the whole register file in 32-bit words, arguments in, results out. in: whole beats, TLAST goes with the last one.
 // Returns 0, or 1 when the command would never end: it waits for a beat that does not come, or has no room for its output.
@@ -35,8 +42,9 @@ extern "C" int dsodenet_command(void *, uint32_t *registers, const uint8_t *in, 
         beat.last = at + BEAT_BYTES >= in_bytes;
         s_axis.write(beat);
     }
-    call_kernel(s_axis, m_axis, registers);
     *written = 0;
+    if (!simulation::run([&] { call_kernel(s_axis, m_axis, registers); }))
+        return 1;
     while (!m_axis.empty()) {
         const beat_t beat = m_axis.read();
         if (*written + BEAT_BYTES > out_bytes)

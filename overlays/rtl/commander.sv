@@ -3,10 +3,15 @@
 // After an error the rest of the input packet is thrown away up to TLAST. A packet that never comes, or never ends, must not
 // hang the kernel: when the stream has been silent for DRAIN_PATIENCE cycles the command ends, and what still arrives
 // before the next command is thrown away too.
+//
+// The kernel waits for its streams as long as the host likes. It never waits long for itself: when no stream can move and no
+// pass begins for 2**WATCHDOG_BITS cycles, longer than a pass of any program that was let in, the command ends. A watchdog
+// that has bitten, or a program that turns out to be wrong while it runs, resets all but the registers (`abort_o`).
 module commander
   import dsodenet_registers_pkg::*;
 #(
-    parameter int unsigned DRAIN_PATIENCE = 1024
+    parameter int unsigned DRAIN_PATIENCE = 1024,
+    parameter int unsigned WATCHDOG_BITS = 24
 ) (
     input  logic                        clk_i,
     input  logic                        rst_ni,
@@ -38,12 +43,16 @@ module commander
     input  logic                        image_long_i,
     output logic                        frame_start_o,
     input  logic                        frame_done_i,
+    input  logic                        progress_i,  // a pass begins
+    input  logic                        fault_i,     // the program does not fit its memories or its image
+    output logic                        abort_o,
     output logic                        logits_start_o,
     input  logic                        logits_busy_i,
     output logic                        last_frame_o,
     // streams
     input  logic                        s_axis_tvalid,
     input  logic                        s_axis_tlast,
+    input  logic                        s_axis_tready,
     output logic                        drain_ready_o,
     input  logic                        m_axis_tvalid,
     input  logic                        m_axis_tready
@@ -71,6 +80,18 @@ module commander
     for (int unsigned b = 0; b < MAX_BLOCKS; b++) begin
       if (loaded_q && b < 32'(blocks_i) && (n_steps_i[b] == 0 || n_steps_i[b] > MAX_STEPS)) bad_argument = STATUS_BAD_STEPS;
     end
+  end
+
+  // ---- watchdog
+  logic quiet, expired, ended_q, ended;
+  logic [WATCHDOG_BITS-1:0] quiet_q;
+  assign quiet = state_q != Idle && !s_axis_tready && !m_axis_tvalid && !progress_i;
+  assign expired = quiet && &quiet_q;
+  assign abort_o = expired || (fault_i && (state_q == Image || state_q == Frame));
+  assign ended = ended_q || (s_axis_tvalid && s_axis_tready && s_axis_tlast);
+  always_ff @(posedge clk_i) begin
+    quiet_q <= rst_ni && quiet ? quiet_q + 1'b1 : '0;
+    ended_q <= rst_ni && state_q != Idle && ended;  // the input of this command has been read up to TLAST
   end
 
   // What the state does this cycle: end the command, or end it with an error after draining its input.
@@ -102,6 +123,10 @@ module commander
       Drain: finish = (s_axis_tvalid && s_axis_tlast) || &silence_q;
       default: ;
     endcase
+    if (abort_o) begin
+      error = expired ? STATUS_WATCHDOG : STATUS_BAD_PROGRAM;
+      {finish, fail} = {ended, !ended};
+    end
   end
 
   always_ff @(posedge clk_i) begin
@@ -170,6 +195,10 @@ module commander
         discard_q <= 1'b1;
       end
       if (error != STATUS_OK) status_q <= error;
+      if (abort_o) begin
+        loaded_q <= 1'b0;
+        {load_start_o, rewind_o, image_start_o, frame_start_o, logits_start_o} <= '0;
+      end
     end
   end
 endmodule

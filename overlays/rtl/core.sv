@@ -14,6 +14,7 @@ module core
     parameter int unsigned BIAS_WORDS = 64,
     parameter int unsigned LINE_WORDS = 64,
     parameter int unsigned MAX_TILES = 16,
+    parameter int unsigned LOGIT_WORDS = 32,
     parameter MAP_STYLE = "ultra"
 ) (
     input  logic                                clk_i,
@@ -23,6 +24,7 @@ module core
     input  logic [15:0]                         load_addr_i,
     input  logic [15:0]                         load_column_i,
     input  logic [127:0]                        load_data_i,
+    input  logic [LoadParts-1:0][15:0]          load_words_i,  // what the program has filled
     // image load
     input  logic [PIXEL_LANES-1:0]              image_we_i,
     input  logic [INPUT_LANES-1:0]              image_lanes_i,
@@ -33,6 +35,7 @@ module core
     input  logic                                start_i,
     input  logic                                start_average_i,
     output logic                                busy_o,
+    output logic                                fault_o,  // until reset: an address was outside its memory, or the program
     // logits
     output logic                                logits_we_o,
     output logic [9:0]                          logits_word_o,
@@ -193,6 +196,7 @@ module core
   );
 
   // ---- results
+  logic bias_read;
   logic [15:0] bias_addr;
   logic [INPUT_LANES-1:0][31:0] bias;
   column_ram #(
@@ -210,7 +214,7 @@ module core
   ) u_output (
       .clk_i, .rst_ni, .head_i(head_context), .out_i(out_context), .update_i(update_context), .write_i(write_context),
       .valid_i(token[ResultStage].valid && token[ResultStage].last), .token_i(token[ResultStage]), .acc_i(acc),
-      .bias_addr_o(bias_addr), .bias_i(bias), .slope_addr_o(slope_addr), .slope_i(old_slope), .state_addr_o(state_addr),
+      .bias_read_o(bias_read), .bias_addr_o(bias_addr), .bias_i(bias), .slope_addr_o(slope_addr), .slope_i(old_slope), .state_addr_o(state_addr),
       .state_i(old_state),
       .logits_result_o(logits_result), .logits_o, .result_o(result),
       .slope_o(lane_slope), .state_o(lane_state), .map_o(lane_map)
@@ -243,6 +247,33 @@ module core
       .busy_o(average_busy), .we_o(average_we), .word_o(average_word), .result_o(average_data)
   );
 
+  // ---- addresses: what the loops of a program reach is known only while they run
+  logic bias_read_q, logits_we_q;
+  logic [15:0] bias_addr_q;
+  logic [9:0] logits_word_q;
+  logic [PIXEL_LANES-1:0] write_q;
+  logic [PIXEL_LANES-1:0][15:0] write_addr_q;
+  logic outside;
+  always_comb begin
+    outside = bias_read_q && bias_addr_q >= load_words_i[LoadBias];
+    if (token[0].valid && token[0].dw_addr >= load_words_i[LoadDw]) outside = 1'b1;
+    if (token[0].valid && token[0].pw_addr >= load_words_i[LoadPw]) outside = 1'b1;
+    if (logits_we_q && 32'(logits_word_q) >= LOGIT_WORDS) outside = 1'b1;
+    for (int unsigned b = 0; b < PIXEL_LANES; b++) if (write_q[b] && 32'(write_addr_q[b]) >= MAP_WORDS) outside = 1'b1;
+  end
+  always_ff @(posedge clk_i) begin
+    bias_read_q <= bias_read;
+    bias_addr_q <= bias_addr;
+    logits_we_q <= logits_we_o;
+    logits_word_q <= logits_word_o;
+    for (int unsigned b = 0; b < PIXEL_LANES; b++) begin
+      write_q[b] <= |write_we[b];
+      write_addr_q[b] <= write_addr[b];
+    end
+    if (!rst_ni) {fault_o, bias_read_q, logits_we_q, write_q} <= '0;
+    else if (outside) fault_o <= 1'b1;
+  end
+
   logic unused;
-  assign unused = ^{context_i, window_pass, depthwise_context, depthwise_pass, write_context, write_pass, window_context, load_we_i, logits_result};
+  assign unused = ^{context_i, load_words_i, window_pass, depthwise_context, depthwise_pass, write_context, write_pass, window_context, load_we_i, logits_result};
 endmodule

@@ -15,6 +15,7 @@ module dsodenet_engine
     parameter int unsigned MAX_TILES = 256,     // input words of one layer
     parameter int unsigned LOGIT_WORDS = 32,
     parameter int unsigned MAX_PASSES = 32,
+    parameter int unsigned WATCHDOG_BITS = 0,   // 0: what the other parameters ask for
     parameter MAP_STYLE = "ultra"
 ) (
     input  logic         clk,
@@ -53,6 +54,12 @@ module dsodenet_engine
     16'($bits(pass_t) / 128)
   };
   localparam logic [LoadParts-1:0][31:0] Capacity = {BIAS_WORDS, PW_WORDS, DW_WORDS, MAX_PASSES};
+  // No pass that pass_check lets in takes longer: groups, output tiles, cycles of each, and the way out.
+  localparam int unsigned PerTile = OUTPUT_LANES / INPUT_LANES;
+  localparam int unsigned SlotCycles = MAX_TILES > PerTile ? MAX_TILES : PerTile;
+  localparam int unsigned OutTiles = ((MAX_TILES > LOGIT_WORDS ? MAX_TILES : LOGIT_WORDS) + PerTile - 1) / PerTile;
+  localparam int unsigned Watchdog =
+      WATCHDOG_BITS != 0 ? WATCHDOG_BITS : $clog2((MAP_WORDS + LINE_WORDS) * OutTiles * SlotCycles + 256) + 1;
 
   // ---- registers and commands
   logic start, done, load_start, load_busy, load_done, load_ended, load_ready;
@@ -63,6 +70,8 @@ module dsodenet_engine
   logic [63:0] fingerprint;
   logic [1:0] blocks;
   logic rewind, image_start, image_busy, image_done, image_short, image_long, image_ready;
+  logic abort, running_n, core_fault, image_bad, pass_start, average_start, core_busy;
+  assign running_n = rst_n && !abort;  // resets what runs a command
   logic frame_start, frame_done, logits_start, logits_busy, last_frame, drain_ready;
 
   control #(
@@ -78,7 +87,9 @@ module dsodenet_engine
       .stalls_in_i(stalls_in), .stalls_out_i(stalls_out)
   );
 
-  commander u_commander (
+  commander #(
+      .WATCHDOG_BITS(Watchdog)
+  ) u_commander (
       .clk_i(clk), .rst_ni(rst_n), .start_i(start), .done_o(done), .status_o(status), .command_i(command), .frames_i(frames),
       .num_stages_i(num_stages), .n_steps_i(n_steps), .frames_done_o(frames_done), .cycles_o(cycles), .stalls_in_o(stalls_in),
       .stalls_out_o(stalls_out), .load_start_o(load_start), .load_busy_i(load_busy), .load_done_i(load_done),
@@ -86,20 +97,31 @@ module dsodenet_engine
       .rewind_o(rewind), .image_start_o(image_start), .image_busy_i(image_busy), .image_done_i(image_done),
       .image_short_i(image_short), .image_long_i(image_long), .frame_start_o(frame_start), .frame_done_i(frame_done),
       .logits_start_o(logits_start), .logits_busy_i(logits_busy), .last_frame_o(last_frame),
-      .s_axis_tvalid, .s_axis_tlast, .drain_ready_o(drain_ready), .m_axis_tvalid, .m_axis_tready
+      .progress_i(pass_start || average_start), .fault_i(core_fault || image_bad), .abort_o(abort),
+      .s_axis_tvalid, .s_axis_tlast, .s_axis_tready, .drain_ready_o(drain_ready), .m_axis_tvalid, .m_axis_tready
   );
 
   // ---- input: a program or images
   logic [LoadParts-1:0] load_we;
   logic [15:0] load_addr, load_column;
   logic [127:0] load_data;
+  logic [LoadParts-1:0][15:0] load_words;
+  logic bad_pass;
   program_loader #(
       .LANES(Lanes), .COLUMNS(Columns), .CAPACITY(Capacity)
   ) u_program_loader (
-      .clk_i(clk), .rst_ni(rst_n), .start_i(load_start), .busy_o(load_busy), .done_o(load_done), .status_o(load_status),
+      .clk_i(clk), .rst_ni(running_n), .start_i(load_start), .busy_o(load_busy), .done_o(load_done), .status_o(load_status),
       .ended_o(load_ended), .s_axis_tdata, .s_axis_tlast, .s_axis_tvalid, .s_axis_tready(load_ready), .we_o(load_we),
-      .addr_o(load_addr), .column_o(load_column), .data_o(load_data), .fingerprint_o(fingerprint),
+      .addr_o(load_addr), .column_o(load_column), .data_o(load_data), .words_o(load_words), .bad_pass_i(bad_pass), .fingerprint_o(fingerprint),
       .evaluations_o(evaluations), .blocks_o(blocks)
+  );
+
+  pass_check #(
+      .INPUT_LANES(INPUT_LANES), .OUTPUT_LANES(OUTPUT_LANES), .MAP_WORDS(MAP_WORDS), .DW_WORDS(DW_WORDS), .PW_WORDS(PW_WORDS),
+      .BIAS_WORDS(BIAS_WORDS), .LINE_WORDS(LINE_WORDS), .MAX_TILES(MAX_TILES), .LOGIT_WORDS(LOGIT_WORDS)
+  ) u_pass_check (
+      .clk_i(clk), .start_i(load_start), .we_i(load_we[LoadPass]), .addr_i(load_addr), .column_i(load_column),
+      .data_i(load_data), .passes_i(load_words[LoadPass]), .blocks_i(blocks), .bad_o(bad_pass)
   );
 
   context_t pass_context;
@@ -110,19 +132,18 @@ module dsodenet_engine
   image_loader #(
       .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES)
   ) u_image_loader (
-      .clk_i(clk), .rst_ni(rst_n), .start_i(image_start), .last_frame_i(last_frame), .pass_i(pass_context.pass), .busy_o(image_busy),
-      .done_o(image_done), .short_o(image_short), .long_o(image_long), .s_axis_tdata, .s_axis_tlast, .s_axis_tvalid,
+      .clk_i(clk), .rst_ni(running_n), .start_i(image_start), .last_frame_i(last_frame), .pass_i(pass_context.pass), .busy_o(image_busy),
+      .done_o(image_done), .short_o(image_short), .long_o(image_long), .bad_o(image_bad), .s_axis_tdata, .s_axis_tlast, .s_axis_tvalid,
       .s_axis_tready(image_ready), .we_o(image_we), .lanes_o(image_lanes), .addr_o(image_addr), .data_o(image_data)
   );
   assign s_axis_tready = load_ready || image_ready || drain_ready;
 
   // ---- the network
-  logic pass_start, average_start, core_busy;
   always_comb for (int unsigned b = 0; b < MAX_BLOCKS; b++) short_steps[b] = n_steps[b][15:0];
   scheduler #(
       .MAX_PASSES(MAX_PASSES)
   ) u_scheduler (
-      .clk_i(clk), .rst_ni(rst_n), .load_we_i(load_we[LoadPass]), .load_addr_i(load_addr), .load_column_i(load_column),
+      .clk_i(clk), .rst_ni(running_n), .load_we_i(load_we[LoadPass]), .load_addr_i(load_addr), .load_column_i(load_column),
       .load_data_i(load_data), .rewind_i(rewind), .start_i(frame_start), .done_o(frame_done),
       .num_stages_i(num_stages[2:0]), .n_steps_i(short_steps), .coeff_i(coeffs), .context_o(pass_context),
       .pass_start_o(pass_start), .average_start_o(average_start), .core_busy_i(core_busy)
@@ -134,18 +155,18 @@ module dsodenet_engine
   core #(
       .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .OUTPUT_LANES(OUTPUT_LANES), .MAP_WORDS(MAP_WORDS),
       .DW_WORDS(DW_WORDS), .PW_WORDS(PW_WORDS), .BIAS_WORDS(BIAS_WORDS), .LINE_WORDS(LINE_WORDS), .MAX_TILES(MAX_TILES),
-      .MAP_STYLE(MAP_STYLE)
+      .LOGIT_WORDS(LOGIT_WORDS), .MAP_STYLE(MAP_STYLE)
   ) u_core (
-      .clk_i(clk), .rst_ni(rst_n), .load_we_i(load_we), .load_addr_i(load_addr), .load_column_i(load_column),
-      .load_data_i(load_data), .image_we_i(image_we), .image_lanes_i(image_lanes), .image_addr_i(image_addr),
+      .clk_i(clk), .rst_ni(running_n), .load_we_i(load_we), .load_addr_i(load_addr), .load_column_i(load_column),
+      .load_data_i(load_data), .load_words_i(load_words), .image_we_i(image_we), .image_lanes_i(image_lanes), .image_addr_i(image_addr),
       .image_data_i(image_data), .context_i(pass_context), .start_i(pass_start), .start_average_i(average_start),
-      .busy_o(core_busy), .logits_we_o(logits_we), .logits_word_o(logits_word), .logits_o(logits)
+      .busy_o(core_busy), .fault_o(core_fault), .logits_we_o(logits_we), .logits_word_o(logits_word), .logits_o(logits)
   );
 
   logits_writer #(
       .INPUT_LANES(INPUT_LANES), .WORDS(LOGIT_WORDS)
   ) u_logits (
-      .clk_i(clk), .rst_ni(rst_n), .we_i(logits_we), .word_i(logits_word), .data_i(logits), .start_i(logits_start),
+      .clk_i(clk), .rst_ni(running_n), .we_i(logits_we), .word_i(logits_word), .data_i(logits), .start_i(logits_start),
       .last_frame_i(last_frame), .beats_last_i(pass_context.pass.logit_beats_last), .busy_o(logits_busy), .m_axis_tdata, .m_axis_tlast,
       .m_axis_tvalid, .m_axis_tready
   );

@@ -16,14 +16,6 @@ package engine_pkg;
   typedef struct packed {logic [5:0] amount; logic [UpdateBits-1:0] below, above;} update_shift_t;  // to 16 bits
   typedef struct packed {logic [4:0] amount; logic [15:0] below, above;} copy_shift_t;  // to 8 bits
 
-  // What a pass does with the results of its pointwise layer.
-  typedef enum logic [1:0] {
-    KindState  = 2'd0,  // stem, down: the state z and its 8-bit copy x
-    KindHidden = 2'd1,  // first half of f: p
-    KindSlope  = 2'd2,  // second half of f: k, then the state update
-    KindLogits = 2'd3   // linear: accumulators
-  } kind_e;
-
   // One cycle of work. It leaves the pass runner and travels down the pipeline beside its data: every stage is at a fixed
   // distance, nothing inside the engine ever stalls.
   typedef struct packed {

@@ -18,6 +18,7 @@ module image_loader
     output logic                     done_o,
     output logic                     short_o,  // TLAST came early; with short_o or long_o the loader stops
     output logic                     long_o,   // TLAST did not come
+    output logic                     bad_o,    // the beats of the program are not those of its pixels; the loader stops
     input  logic [127:0]             s_axis_tdata,
     input  logic                     s_axis_tlast,
     input  logic                     s_axis_tvalid,
@@ -49,13 +50,18 @@ module image_loader
   assign last_y = y_q == pass_i.image_height_last;
   assign short_o = fire && s_axis_tlast && !(last_beat && last_frame_i);
   assign long_o = fire && !s_axis_tlast && last_beat && last_frame_i;
+  // All beats are here and do not make another write; or the last write is here and a whole beat is left, or to come.
+  logic last_take, bad;
+  assign last_take = take && last_chunk && last_x && last_y;
+  assign bad = busy_o && (received_q ? !take || (last_take && count >= 16) : last_take);
 
   always_ff @(posedge clk_i) begin
     done_o <= 1'b0;
+    bad_o <= rst_ni && bad && !short_o && !long_o;
     if (!rst_ni) busy_o <= 1'b0;
     else if (start_i) busy_o <= 1'b1;
-    else if (short_o || long_o) busy_o <= 1'b0;
-    else if (take && last_chunk && last_x && last_y) begin
+    else if (short_o || long_o || bad) busy_o <= 1'b0;
+    else if (last_take) begin
       busy_o <= 1'b0;
       done_o <= 1'b1;
     end

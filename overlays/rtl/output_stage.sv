@@ -25,6 +25,7 @@ module output_stage
     input  token_t                                                       token_i,
     input  logic signed [PIXEL_LANES-1:0][OUTPUT_LANES-1:0][SUM_BITS-1:0] acc_i,
     // bias memory, latency one; state and slope memories, latency two
+    output logic                                                         bias_read_o,
     output logic [15:0]                                                  bias_addr_o,
     input  logic signed [INPUT_LANES-1:0][31:0]                          bias_i,
     output logic [15:0]                                                  slope_addr_o,
@@ -78,6 +79,7 @@ module output_stage
     if (!rst_ni) for (int unsigned i = 0; i < Latency; i++) ctl_q[i].valid <= 1'b0;
   end
 
+  assign bias_read_o = head_q.valid;
   assign bias_addr_o = head_i.pass.bias_base + (head_i.pass.bias_stride != '0 ? head_i.bias_offset : '0) + 16'(head_q.word);
   assign slope_addr_o = ctl_q[1].addr;
   assign state_addr_o = ctl_q[8].addr;

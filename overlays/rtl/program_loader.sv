@@ -1,4 +1,5 @@
 // Reads a program from the stream: header, passes, depthwise words, pointwise words, bias words (see rtl/builder.py).
+// The checksum is CRC-32 over all beats, the checksum's own bytes taken as zero.
 module program_loader
   import engine_pkg::*;
   import dsodenet_program_pkg::*;
@@ -23,6 +24,8 @@ module program_loader
     output logic [15:0]                 addr_o,
     output logic [15:0]                 column_o,
     output logic [127:0]                data_o,
+    output logic [LoadParts-1:0][15:0]  words_o,     // of each part
+    input  logic                        bad_pass_i,  // by the last beat: a pass does not fit this build
     output logic [63:0]                 fingerprint_o,
     output logic [MAX_BLOCKS-1:0][15:0] evaluations_o,  // rows of the time table of each ODE block; 0: it has none
     output logic [1:0]                  blocks_o
@@ -32,14 +35,16 @@ module program_loader
   logic [1:0] part_q;
   logic [15:0] word_q, column_q;
   logic [LoadParts-1:0][15:0] words_q;
-  logic [31:0] sum_q, sum, expected_q;
+  logic [31:0] crc_q, crc, expected_q;
+  assign words_o = words_q;
   assign body = stage_q == 3;
   assign s_axis_tready = busy_o;
   assign fire = s_axis_tvalid && busy_o;
   assign last_beat = body && 32'(part_q) == LoadParts - 1 && word_q + 1'b1 == words_q[part_q]
                      && column_q + 1'b1 == COLUMNS[part_q];
-  assign sum = sum_q + (stage_q == 1 ? '0 : s_axis_tdata[31:0])  // the checksum itself
-             + s_axis_tdata[63:32] + s_axis_tdata[95:64] + s_axis_tdata[127:96];
+  crc32 u_crc (
+      .crc_i(crc_q), .beat_i({s_axis_tdata[127:32], stage_q == 1 ? '0 : s_axis_tdata[31:0]}), .crc_o(crc)
+  );
 
   always_comb begin
     bad_header = 1'b0;
@@ -60,19 +65,20 @@ module program_loader
       fingerprint_o <= '0;
     end else if (start_i) begin
       busy_o <= 1'b1;
-      {stage_q, part_q, word_q, column_q, sum_q} <= '0;
+      {stage_q, part_q, word_q, column_q} <= '0;
+      crc_q <= '1;
       status_o <= STATUS_OK;
       fingerprint_o <= '0;
     end else if (fire) begin
       ended_o <= s_axis_tlast;
-      sum_q <= sum;
+      crc_q <= crc;
       if (bad_header || s_axis_tlast || last_beat) begin
         busy_o <= 1'b0;
         done_o <= 1'b1;
         if (bad_header) status_o <= STATUS_BAD_PROGRAM;
         else if (!last_beat) status_o <= STATUS_SHORT_INPUT;
         else if (!s_axis_tlast) status_o <= STATUS_LONG_INPUT;
-        else if (sum != expected_q) status_o <= STATUS_BAD_PROGRAM;
+        else if (~crc != expected_q || bad_pass_i) status_o <= STATUS_BAD_PROGRAM;
       end
       case (stage_q)
         0: fingerprint_o <= s_axis_tdata[127:64];

@@ -37,7 +37,7 @@ def test_the_study_has_a_row_for_each_case(capsys):
     ]
     for row in rows:
         assert ("batch stat." in row["figures"]) == (row["norm"] == "batch_shared")
-        assert all(0 <= value[0] <= 1 for key, value in row["figures"].items() if key != "moved")
+        assert all(0 <= value["mean"] <= 1 for key, value in row["figures"].items() if key != "moved")
     assert norm_study.text(rows).count("\n") == 5
 
 

@@ -1,5 +1,8 @@
 // The lowered kernel behind the DPI-C functions of hls_csim.sv: its registers, its streams, and a call of its top function.
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <run.h>
 #include <svdpi.h>
 
 #include "model.h"
@@ -47,7 +50,12 @@ void kernel_take(const svBitVecVal *data, svBit last) {
     s_axis.write(beat);
 }
 
-void kernel_run() { call_kernel(s_axis, m_axis, registers); }
+void kernel_run() {
+    if (!simulation::run([] { call_kernel(s_axis, m_axis, registers); })) {
+        std::fputs(simulation::message(), stderr);
+        std::abort();
+    }
+}
 
 svBit kernel_give(svBitVecVal *data, svBitVecVal *keep, svBit *last) {
     if (m_axis.empty())

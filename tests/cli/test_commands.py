@@ -33,11 +33,14 @@ SHORT_TARGETS = {"help", "setup", "demo", "test", "docs", "results", "wheel", "b
 # one registry -------------------------------------------------------------------------------------------------------
 
 
+PARSERS = ("argparse.ArgumentParser", "ArgumentParser", "Parser")  # and not tree_sitter.Parser, which reads C++
+
+
 def starts(source: str) -> list[str]:
     """What a module does that makes it a program: a parser of its own, or code for `python -m`."""
     found = []
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in ("ArgumentParser", "Parser"):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in PARSERS:
             found.append("a parser")
         if isinstance(node, ast.If) and "__main__" in ast.unparse(node.test):
             found.append("a main")

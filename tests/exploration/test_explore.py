@@ -21,7 +21,7 @@ from dsodenet.exploration.goal import Goal
 from dsodenet.exploration.plan import BASE, Plan, Point
 from dsodenet.exploration.sampling import front, search
 from dsodenet.exploration.space import Space, build
-from dsodenet.hls import costs as hls_model
+from dsodenet.hls import best_plan
 from dsodenet.reference import Reference
 from dsodenet.rtl.cycles import of_spec
 from dsodenet.spec.lanes import with_lanes
@@ -308,7 +308,7 @@ def test_hls_model_trades_multipliers_for_cycles() -> None:
     before = None
     for reuse in (2, 4, 8):
         now = replace(spec, kernel=replace(spec.kernel, reuse_factor=reuse))
-        dsp, cycles = hls_model.hls_resources(now).DSP, hls_model.hls_cycles(now)
+        dsp, cycles = best_plan(now).resources.DSP, best_plan(now).cycles
         if before is not None:
             assert dsp < before[0]
             assert cycles > before[1]

@@ -18,6 +18,8 @@ from dsodenet.bench.studies.ladder_grid import CASES, make_run
 from dsodenet.contract import registers
 from dsodenet.contract.registers import Command, Status
 from dsodenet.errors import ToolError
+from dsodenet.files import source_folder
+from dsodenet.hls.concurrent import concurrent_library
 from dsodenet.hls.lowering import lowered_folder
 from dsodenet.ladder import verify
 from dsodenet.rtl import build as rtl
@@ -45,19 +47,31 @@ def timed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, NDArray[np.ui
 
 @pytest.fixture(scope="module")
 def csim(timed: tuple[Path, NDArray[np.uint8]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    hls, folder = lowered_folder(timed[0]), tmp_path_factory.mktemp("csim")
+    return simulated(timed[0], Run(timed[0]).csim, (), tmp_path_factory.mktemp("csim"))
+
+
+@pytest.fixture(scope="module")
+def concurrent(timed: tuple[Path, NDArray[np.uint8]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    pytest.importorskip("tree_sitter_cpp")
+    library, scheduler = concurrent_library(timed[0]), source_folder("hls") / "csim" / "concurrent"
+    return simulated(timed[0], library, (scheduler,), tmp_path_factory.mktemp("concurrent"))
+
+
+def simulated(run: Path, library: Path, includes_first: tuple[Path, ...], folder: Path) -> dict[str, list[str]]:
+    """The bus tests on a library of the lowered C++."""
+    hls = lowered_folder(run)
     package = folder / "dsodenet_registers_pkg.sv"
     package.write_text(registers.sv_package(), encoding="utf-8")
-    includes = [f"-I{hls / part}" for part in ("", "include", "include/csim", "include/ap_types")]
+    places = [*includes_first, *(hls / part for part in ("", "include", "include/csim", "include/ap_types"))]
     arguments = [
         "-Wno-SYMRSVDWORD",
         str(CSIM.with_suffix(".cpp")),
         "-CFLAGS",
-        " ".join(includes),
+        " ".join(f"-I{place}" for place in places),
         "-LDFLAGS",
-        f"{Run(timed[0]).csim} -Wl,-rpath,{hls}",
+        f"{library} -Wl,-rpath,{hls}",
     ]
-    return bus.run("hls", TOP, [package, CSIM, SHIM], folder, {"DSODENET_RUN": str(timed[0])}, build_args=arguments)
+    return bus.run("hls", TOP, [package, CSIM, SHIM], folder, {"DSODENET_RUN": str(run)}, build_args=arguments)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +89,9 @@ def vitis(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kernel" in metafunc.fixturenames:
-        metafunc.parametrize("kernel", ["csim", *(["vitis"] if metafunc.config.getoption("vitis_run") else [])])
+        metafunc.parametrize(
+            "kernel", ["csim", "concurrent", *(["vitis"] if metafunc.config.getoption("vitis_run") else [])]
+        )
 
 
 @pytest.mark.parametrize("name", bus.names("hls"))

@@ -17,6 +17,7 @@ from dsodenet.contract.streams import image_bytes, pack_images
 from dsodenet.errors import RunError, SpecError, ToolError
 from dsodenet.hls import lowering as lower_module
 from dsodenet.hls.lowering import csim_library, lower
+from dsodenet.hls.reuse import best_plan
 from dsodenet.ladder import verify
 from dsodenet.reference import Reference
 from dsodenet.runs import Run
@@ -192,7 +193,7 @@ def test_accumulators_too_narrow_for_the_weights_are_refused(odd: tuple[Path, ND
     section = sections(params.spec.network)[1]
     with quiet():
         model = streaming_graph(run / "qonnx" / "f1.onnx")
-    lowered = project(params, section, model, run / "unused")
+    lowered = project(params, section, model, run / "unused", best_plan(params.spec).factors)
     node = next(node for node in lowered.get_layers() if node.class_name == "PointwiseConv2D")
     node.get_attr("accum_t").precision.integer = -10
     with pytest.raises(SpecError, match=r"f1\.pw1_in: hls4ml chose the accumulator"):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from dsodenet.errors import SpecError
-from dsodenet.rtl.passes import FIELDS, PASS_BYTES, Pass, pass_struct
+from dsodenet.rtl.engine import program_package
+from dsodenet.rtl.passes import FIELDS, KINDS, PASS_BYTES, Pass, pass_struct
 
 
 def test_the_struct_has_the_fields_in_the_order_of_the_words() -> None:
@@ -37,3 +38,19 @@ def test_a_value_that_does_not_fit_is_refused_by_name(name: str) -> None:
 def test_every_field_says_what_it_means() -> None:
     meanings = [item.metadata["meaning"] for item in dataclasses.fields(Pass)]
     assert all(meanings)
+
+
+def test_slang_reads_the_struct_as_the_words_are_laid_out() -> None:
+    """The bits of each field of `pass_t`, and the number of each kind, as another reader of SystemVerilog sees them."""
+    slang = pytest.importorskip("pyslang", reason="pyslang is not installed")
+    compilation = slang.ast.Compilation()
+    compilation.addSyntaxTree(slang.syntax.SyntaxTree.fromText(program_package()))
+    package = compilation.getPackage("dsodenet_program_pkg")
+    struct = package.find("pass_t").targetType.type
+    assert struct.bitWidth == 8 * PASS_BYTES
+    places = {field.name: (field.bitOffset, field.type.bitWidth) for field in struct}
+    for name in FIELDS:
+        (word,) = np.flatnonzero(Pass(**{name: 1}).words())
+        assert places[name] == (16 * word, 16)
+    kinds = [value.name for value in package.find("kind_e").targetType.type]
+    assert kinds == [f"Kind{name.title()}" for name in KINDS]

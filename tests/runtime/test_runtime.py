@@ -209,7 +209,12 @@ def test_a_run_folder_works_and_a_broken_one_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("backend", "options", "error", "message"),
     [
-        ("gpu", {}, InputError, "backend is 'gpu', but it must be one of torch, cpu, csim, rtl, zcu104-sim, zcu104"),
+        (
+            "gpu",
+            {},
+            InputError,
+            "backend is 'gpu', but it must be one of torch, cpu, csim, csim-concurrent, rtl, zcu104-sim, zcu104",
+        ),
         ("cpu", {"bitfile": "x.bit"}, InputError, "backend cpu has no option bitfile; it takes threads"),
         ("csim", {}, InputError, "needs a run folder, or library="),
         ("zcu104", {}, InputError, "needs bitfile="),
@@ -229,7 +234,7 @@ def test_a_run_folder_works_and_a_broken_one_says_so(tmp_path: Path) -> None:
             "zcu104-sim",
             {"simulate_with": "vhdl"},
             InputError,
-            "simulate_with is 'vhdl', but it must be one of csim, rtl, reference",
+            "simulate_with is 'vhdl', but it must be one of csim, csim-concurrent, rtl, reference",
         ),
     ],
 )

@@ -39,6 +39,7 @@ def record(kernel: str, folder: Path, patch: pytest.MonkeyPatch) -> Recorder:
 
 def lowered(run: Path) -> None:
     """A lowered run whose kernel.cpp is the real one; the sections, which hls4ml writes, are empty."""
+    from dsodenet.hls import best_plan
     from dsodenet.hls.kernel import kernel_source
 
     PARAMS.save(run)
@@ -53,7 +54,9 @@ def lowered(run: Path) -> None:
     for section in sections(PARAMS.spec.network):
         (hls / section.name / "firmware" / f"{section.name}.cpp").write_text("//\n")
     (hls / "kernel.cpp").write_text(kernel_source(PARAMS))
-    (hls / "manifest.json").write_text(json.dumps({"fingerprint": PARAMS.model_fingerprint}))
+    (hls / "manifest.json").write_text(
+        json.dumps({"fingerprint": PARAMS.model_fingerprint} | best_plan(PARAMS.spec).to_dict())
+    )
 
 
 def summary(tools: Recorder) -> str:

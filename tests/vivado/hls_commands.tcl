@@ -3,9 +3,10 @@ set files {}
 proc open_project {args} { set ::project [lindex [dict get [parse open_project -reset {} 1 1 $args] rest] 0] }
 proc set_top {args} { set ::top [lindex [dict get [parse set_top {} {} 1 1 $args] rest] 0]; note top $::top }
 proc add_files {args} {
-    set given [parse add_files {} -cflags 1 1 $args]
+    set given [parse add_files -tb -cflags 1 1 $args]
     must_exist [lindex [dict get $given rest] 0]
     foreach folder [regexp -all -inline -- {-I\S+} [dict get $given -cflags]] { must_exist [string range $folder 2 end] }
+    if {[lsearch $args -tb] >= 0} { note testbench [file tail [lindex [dict get $given rest] 0]]; return }
     lappend ::files [lindex [dict get $given rest] 0]
     note source [file tail [lindex $::files end]] [dict get $given -cflags]
 }
@@ -26,6 +27,11 @@ proc csynth_design {args} {
     }
     if {![info exists ::text]} { error "top function '$::top' is not in the sources" }
     note synthesised
+}
+proc cosim_design {args} {
+    set given [parse cosim_design {} {-rtl -argv} 0 0 $args]
+    must_exist [dict get $given -argv]
+    note cosim [file tail [dict get $given -argv]] [dict get $given -rtl]
 }
 # The driver header has the offsets that the pragmas of the sources ask for.
 proc export_design {args} {

@@ -7,16 +7,18 @@ python -m tools.rtl.gate_sim --lanes 1x4x4 --models 6
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from pyosys import libyosys
 
+from dsodenet.cli import checked_lanes
+from dsodenet.command import Values
+from dsodenet.errors import DeviceError, ToolError
 from dsodenet.reference import Reference
 from dsodenet.rtl import build as rtl
 from dsodenet.rtl.engine import Engine
@@ -24,17 +26,23 @@ from dsodenet.runtime.driver import KernelDriver
 from dsodenet.runtime.library import LibraryTransport
 from dsodenet.spec.params import Params
 from dsodenet.spec.synthetic import random_images
+from dsodenet.text import progress_bar, table
 from tests.models import kernel, random_model
+from tools import command_line
 
 GATES = (
-    "proc; flatten; opt -fast; wreduce; alumacc; opt -fast; memory_dff; memory_collect; techmap; simplemap; opt "
-    "-fast; clean -purge"
+    "proc; flatten; opt -fast; wreduce; alumacc; opt -fast; memory_dff; memory_collect; techmap; simplemap; opt -fast; "
+    "clean -purge"
 )
 # A netlist has none of the habits that lint asks for.
 QUIET = ["-Wno-fatal", "-Wno-lint", "-Wno-style", "-Wno-UNOPTFLAT"]
 
 
 def build(engine: Engine, folder: Path) -> Path:
+    try:
+        from pyosys import libyosys
+    except ImportError as error:
+        raise ToolError(f"pyosys is not installed ({error}); `pip install 'dsodenet[rtl]'` brings it") from None
     files = " ".join(map(str, [*rtl.generated_sources(folder), *rtl.engine_sources()]))
     values = " ".join(f"-G {name}={value}" for name, value in rtl.engine_parameters(engine).items())
     netlist, design = folder / "gates.v", libyosys.Design()
@@ -42,7 +50,7 @@ def build(engine: Engine, folder: Path) -> Path:
         libyosys.run_pass(command, design)
     words = sum(netlist.read_text(encoding="utf-8").count(operator) for operator in (" + ", " * ", " >>> "))
     if words:
-        raise SystemExit(f"{words} arithmetic operators are left in the netlist")
+        raise ToolError(f"{words} arithmetic operators are left in the netlist")
     rtl.compile_library(rtl.verilator(), folder, [*QUIET, str(netlist)])
     return folder / rtl.LIBRARY
 
@@ -53,28 +61,42 @@ def check(params: Params, library: Path) -> int:
     same = np.array_equal(driver.predict(images), Reference(params).predict(images))
     driver.close()
     if not same:
-        raise SystemExit(f"the netlist differs from the reference: {params.spec}")
+        raise DeviceError(f"the netlist differs from the reference: {params.spec}")
     return driver.cycles or 0
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lanes", default="1x4x4")
-    parser.add_argument("--models", type=int, default=6)
-    options = parser.parse_args()
+def work(args: argparse.Namespace) -> Values:
     # Memories as small as the models allow: they are no gates, and cost simulation time.
-    engine = replace(Engine.of(kernel(options.lanes)), map_words=2048, pw_words=2048, bias_words=2048, dw_words=256)
-    folder = Path(tempfile.mkdtemp(prefix="dsodenet-gates-"))
-    start = time.monotonic()
-    library = build(engine, folder)
-    print(f"netlist built in {time.monotonic() - start:.0f} s", file=sys.stderr)
-    for seed in range(options.models):
-        params = random_model(seed, options.lanes)
+    engine = replace(Engine.of(kernel(args.lanes)), map_words=2048, pw_words=2048, bias_words=2048, dw_words=256)
+    rows = []
+    with (
+        tempfile.TemporaryDirectory(prefix="dsodenet-gates-") as folder,
+        progress_bar("gates", args.models + 1, args.quiet) as step,
+    ):
         start = time.monotonic()
-        cycles = check(params, library)
-        print(f"model {seed}: bit-exact in {cycles:,} cycles, {time.monotonic() - start:.1f} s", file=sys.stderr)
-    shutil.rmtree(folder)
+        step("netlist")
+        library = build(engine, Path(folder))
+        seconds = time.monotonic() - start
+        for seed in range(args.models):
+            step(f"model {seed}")
+            params = random_model(seed, args.lanes)
+            start = time.monotonic()
+            rows.append({"seed": seed, "cycles": check(params, library), "seconds": time.monotonic() - start})
+    return Values({"kind": "simulated", "lanes": args.lanes, "netlist_seconds": seconds, "models": rows}, text)
+
+
+def text(result: dict[str, Any]) -> str:
+    rows = [(row["seed"], f"{row['cycles']:,}", f"{row['seconds']:.1f}", "bit-exact") for row in result["models"]]
+    models = table(("model", "cycles", "seconds", "result"), rows)
+    return f"netlist built in {result['netlist_seconds']:.0f} s\n{models}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = command_line.parser("tools.rtl.gate_sim", __doc__)
+    parser.add_argument("--lanes", type=checked_lanes, default="1x4x4")
+    parser.add_argument("--models", type=int, default=6)
+    return command_line.run(parser, work, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Lint the engine with Verilator (-Wall) and with slang (all warnings but HABITS), as a small and as full builds.
+"""Lint the engine with Verilator (-Wall) and with slang (all warnings but HABITS), as a small and as the full builds.
 
 python -m tools.rtl.lint --lanes 1x4x8 1x32x64 3x16x64
 """
@@ -10,12 +10,17 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from dsodenet.errors import DsodenetError, ToolError
+from dsodenet.cli import checked_lanes
+from dsodenet.command import Values
+from dsodenet.errors import ToolError
 from dsodenet.rtl import build as rtl
 from dsodenet.rtl.engine import Engine
 from dsodenet.spec.lanes import with_lanes
 from dsodenet.spec.specification import Spec
+from dsodenet.text import table
+from tools import command_line
 
 # What the sources do on purpose: signed and packed values meet plain ones at their own width, `unused` collects what
 # Verilator would call unused, packages hold the whole contract, and casts give the width for every set of parameters.
@@ -62,24 +67,28 @@ def by_slang(sources: list[Path], parameters: dict[str, int]) -> bool:
     return bool(ready and driver.parseAllSources() and driver.runFullCompilation(True))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lanes", nargs="+", default=["1x4x8", "1x32x64", "3x16x64"])
-    options = parser.parse_args()
-    clean = True
-    try:
-        with tempfile.TemporaryDirectory(prefix="dsodenet-lint-") as folder:
-            sources = [*rtl.generated_sources(Path(folder)), *rtl.engine_sources()]
-            for lanes in options.lanes:
-                parameters = rtl.engine_parameters(Engine.of(with_lanes(Spec.named("l"), lanes, "rtl").kernel))
-                for lint in (by_verilator, by_slang):
-                    passed = lint(sources, parameters)
-                    print(f"{lanes} lanes {lint.__name__}: {'clean' if passed else 'WARNINGS'}")
-                    clean = clean and passed
-    except DsodenetError as error:
-        print(f"lint: {error}", file=sys.stderr)
-        return 2
-    return int(not clean)
+def work(args: argparse.Namespace) -> Values:
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="dsodenet-lint-") as folder:
+        sources = [*rtl.generated_sources(Path(folder)), *rtl.engine_sources()]
+        for lanes in args.lanes:
+            parameters = rtl.engine_parameters(Engine.of(with_lanes(Spec.named("l"), lanes, "rtl").kernel))
+            rows += [
+                {"lanes": lanes, "tool": name, "clean": lint(sources, parameters)}
+                for name, lint in (("verilator", by_verilator), ("slang", by_slang))
+            ]
+    return Values({"rows": rows, "ok": all(row["clean"] for row in rows)}, text)
+
+
+def text(result: dict[str, Any]) -> str:
+    rows = [(row["lanes"], row["tool"], "clean" if row["clean"] else "WARNINGS") for row in result["rows"]]
+    return table(("lanes", "tool", "result"), rows)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = command_line.parser("tools.rtl.lint", __doc__)
+    parser.add_argument("--lanes", nargs="+", type=checked_lanes, default=["1x4x8", "1x32x64", "3x16x64"])
+    return command_line.run(parser, work, arguments)
 
 
 if __name__ == "__main__":

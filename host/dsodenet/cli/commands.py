@@ -15,7 +15,7 @@ from dsodenet.command import Answer, Values, json_text
 from dsodenet.contract import DEVICE, Resources
 from dsodenet.errors import InputError
 from dsodenet.files import atomic_files
-from dsodenet.hls import hls_cycles, hls_resources
+from dsodenet.hls import Plan, best_plan
 from dsodenet.ladder import load_images, read_images, verify
 from dsodenet.rtl import Estimate, estimate, memory_map, of_spec, rtl_resources
 from dsodenet.runs import PREFIX, Run, check_folder, check_output, zoo_names
@@ -108,11 +108,15 @@ def export_run(args: argparse.Namespace) -> Answer:
 
 
 def lower_run(args: argparse.Namespace) -> Answer:
-    from dsodenet.hls import lower
+    from dsodenet.hls import concurrent_library, lower, lowered_plan
 
     with progress_bar("lower", None, args.quiet) as step:
-        folder = lower(args.run, step)
-    return Values({"run": str(args.run), "sources": str(folder), "library": str(Run(args.run).csim)})
+        folder = lower(args.run, step, args.reuse_factor, args.force)
+        answer = {"run": str(args.run), "sources": str(folder), "library": str(Run(args.run).csim)}
+        if args.concurrent:
+            answer["concurrent"] = str(concurrent_library(args.run, step))
+    plan = lowered_plan(args.run)
+    return Values(answer | {"reuse factors": plan.factors, "plan": str(plan)})
 
 
 def verify_run(args: argparse.Namespace) -> Answer:
@@ -170,7 +174,7 @@ class Costs:
 
     cycles: Estimate
     resources: dict[str, Resources]  # kernel -> what it takes of the device
-    hls_cycles: int
+    hls: Plan
 
     def to_dict(self) -> dict[str, Any]:
         spec = self.cycles.spec
@@ -180,8 +184,7 @@ class Costs:
             "parameters_compared": parameter_comparison(spec),
             "resources": {name: found.to_dict() for name, found in self.resources.items()},
             "memory": memory_map(self.cycles.engine),
-            "hls_cycles": self.hls_cycles,
-            "reuse_factor": spec.kernel.reuse_factor,
+            "hls": self.hls.to_dict(),
         }
 
     def __str__(self) -> str:
@@ -199,8 +202,7 @@ class Costs:
             f"{compared['dsodenet']:,}, against {compared['full']:,} with full convolutions and "
             f"{compared['residual']:,} unshared\n\nXCZU7EV, estimated\n{table(('kernel', *DEVICE), rows)}\n"
             f"rtl: from Yosys' figures of its parts; on chip: {memories}\n"
-            f"hls: a model of reuse factor {data['reuse_factor']} that was never held against Vitis HLS, "
-            f"{data['hls_cycles']:,} cycles"
+            f"{self.hls}"
         )
 
 
@@ -212,8 +214,8 @@ def estimate_costs(args: argparse.Namespace) -> Answer:
         found = estimate(params)
     else:
         found = of_spec(with_lanes(Spec.load(args.model).with_solver(args.solver, args.n_steps), args.lanes))
-    kernels = {"rtl": rtl_resources(found.engine), "hls": hls_resources(found.spec)}
-    return Costs(found, kernels, hls_cycles(found.spec))
+    plan = best_plan(found.spec)
+    return Costs(found, {"rtl": rtl_resources(found.engine), "hls": plan.resources}, plan)
 
 
 def explore_specs(args: argparse.Namespace) -> Answer:
@@ -264,7 +266,15 @@ def build_overlay(args: argparse.Namespace) -> Answer:
     elif name := Run(args.run).zoo_name:
         raise InputError(f"run is {name} of the zoo, which is read only, so --out must name a folder")
     with progress_bar("overlay", None, args.quiet) as step:
-        path = build(args.run, args.kernel, args.out, inputs_only=args.inputs_only, progress=step)
+        path = build(
+            args.run,
+            args.kernel,
+            args.out,
+            inputs_only=args.inputs_only,
+            force=args.force,
+            cosim=args.cosim,
+            progress=step,
+        )
     result = {"run": str(args.run), "kernel": args.kernel, "inputs" if args.inputs_only else "bitstream": str(path)}
     if args.package is not None:
         result["archive"] = str(package(path, args.package, path.with_suffix(".zip")))

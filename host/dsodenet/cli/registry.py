@@ -27,6 +27,9 @@ RUN = argument("run", type=parse_own_run, metavar="RUN", help="run folder")
 MODEL = argument(
     "run", type=parse_run, metavar="RUN", help="run folder, or zoo:NAME for a model that comes with the package"
 )
+FORCE = argument(
+    "--force", action="store_true", help="go on with an hls kernel that is estimated not to fit the device"
+)
 LANES = argument("--lanes", type=checked_lanes, metavar="PxIxO", help="lanes of the rtl kernel instead of the spec's")
 SOLVER = (
     argument(
@@ -91,7 +94,21 @@ COMMANDS = {
         commands.lower_run,
         "generate the HLS C++ kernel and compile its C simulation",
         "dsodenet lower build/digits",
-        (RUN,),
+        (
+            RUN,
+            argument(
+                "--reuse-factor",
+                type=int,
+                metavar="N",
+                help="multiplications that share a multiplier in every layer; default: the fastest that fits",
+            ),
+            FORCE,
+            argument(
+                "--concurrent",
+                action="store_true",
+                help="also compile the C simulation that runs every process at once, with bounded streams",
+            ),
+        ),
     ),
     "verify": Command(
         commands.verify_run,
@@ -263,6 +280,12 @@ COMMANDS = {
                 type=Path,
                 metavar="WHEEL",
                 help="also write one archive to copy to the board, with this wheel",
+            ),
+            FORCE,
+            argument(
+                "--cosim",
+                action="store_true",
+                help="hls: also simulate the Verilog with one image and two solver steps, in Vitis HLS",
             ),
             argument(
                 "--inputs-only",

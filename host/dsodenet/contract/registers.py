@@ -23,7 +23,7 @@ from dsodenet.spec import MAX_BLOCKS, MAX_STAGES, MAX_STEPS, Tableau
 
 BEAT_BYTES = 16
 IDENTITY = 0x64734F44  # "dsOD" in ASCII
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
 COEFFS_PER_BLOCK = MAX_STAGES * (MAX_STAGES - 1) // 2 + MAX_STAGES  # a below the diagonal, row by row, then b
 
 
@@ -56,6 +56,7 @@ class Status(IntEnum):
     NOT_LOADED = 7  # RUN before a program was loaded
     BAD_PROGRAM = 8  # a program that does not fit this kernel or this model
     WRITE_WHILE_BUSY = 9  # an argument was written while a command ran; the write was ignored
+    WATCHDOG = 10  # the kernel itself stood still for longer than any program takes; its program is gone
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from dsodenet.contract import DEVICE
 from dsodenet.errors import InputError
-from dsodenet.hls import hls_cycles, hls_resources
+from dsodenet.hls import best_plan
 from dsodenet.rtl import Engine, of_spec, rtl_resources
 from dsodenet.spec import Spec, macs, parameters
 
@@ -51,7 +51,8 @@ def figures(spec: Spec) -> dict[str, Any]:
     if spec.kernel.name == "rtl":
         cycles, resources = of_spec(spec).cycles, rtl_resources(Engine.of(spec.kernel))
     else:
-        cycles, resources = hls_cycles(spec), hls_resources(spec)
+        plan = best_plan(spec)
+        cycles, resources = plan.cycles, plan.resources
     return {
         "cycles": cycles,
         "macs": sum(macs(spec).values()),

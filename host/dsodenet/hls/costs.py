@@ -1,70 +1,96 @@
-"""A model of the hls kernel's cycles and resources from its reuse factor.
+"""What the hls kernel takes of the device. Estimated from what its code asks for; it was never compared with Vitis HLS.
 
-Declared, not fitted: it was never compared with Vitis HLS.
-
-hls4ml's io_stream kernels take a pixel every `reuse` cycles and are one dataflow pipeline, so an evaluation of f
-takes the pixels of the map times the slowest layer's reuse, plus what the two line buffers hold back. Each product
-that is not shared is a multiplier; with a reuse factor of 1 weights are constants and multipliers are LUTs, otherwise
-each is one DSP and weights are memories.
+A multiplication that shares its multiplier is a DSP with its weights in a memory; one that does not is constant logic.
 """
 
 from __future__ import annotations
 
 import math
 
-from dsodenet.contract import Resources, memory
-from dsodenet.spec import MAX_STAGES, Layer, Section, Spec, sections
+from dsodenet.contract import BRAM36, DEVICE, URAM, Resources, blocks, memory
+from dsodenet.spec import MAX_STAGES, MAX_STEPS, Layer, Section, Spec
 
-PIPELINE_CYCLES = 20  # of one layer, from a pixel to its result
-SUM_BITS = 20  # a LUT each
+ACCUMULATOR_BITS = 20  # of a sum, a LUT each
 LUT_PER_CONSTANT_PRODUCT = 24
 LUT_PER_REQUANTISED = 40  # per channel: rounding and saturation
-UPDATE_DSP = 2 * MAX_STAGES - 1  # products of a coefficient and a slope per channel: at f's input and behind its output
+LUT_PER_PROCESS = 150  # its counters, its handshakes and its start
+PRODUCTS = MAX_STAGES  # of a coefficient and a slope, for each lane
+SHIFT_REGISTER_BITS = 32  # of one bit's delay, in a LUT
+FIFO_DEPTH = 2  # a LUT for each bit
 
 
-def hls_cycles(spec: Spec) -> int:
-    """Of one image, batch 1: sections one after another, though neighbouring images overlap."""
-    total = 0
-    for section in sections(spec.network):
-        evaluations = len(spec.solver.times(section.block)) if section.kind == "f" else 1
-        total += evaluations * _section_cycles(section, spec.kernel.reuse_factor)
-    return total
-
-
-def _section_cycles(section: Section, limit: int) -> int:
-    slowest = max(math.prod(layer.in_size) * layer.reuse_factor(limit) for layer in section.layers)
-    held_back = sum((layer.in_size[1] + 1) * layer.reuse_factor(limit) for layer in section.layers if layer.kernel == 3)
-    return slowest + held_back + PIPELINE_CYCLES * len(section.layers)
-
-
-def hls_resources(spec: Spec) -> Resources:
-    """Of the kernel alone, without DMA and interconnect."""
-    total = Resources()
-    for section in sections(spec.network):
-        for layer in section.layers:
-            total += _layer_resources(layer, spec)
-        if section.kind == "f":
-            total += _update_resources(section, spec)
-    return total
-
-
-def _layer_resources(layer: Layer, spec: Spec) -> Resources:
-    reuse, bits = layer.reuse_factor(spec.kernel.reuse_factor), spec.quantisation.act_bit_width
-    multipliers = math.prod(layer.weight_shape) // reuse
-    logic = multipliers * SUM_BITS + layer.out_channels * LUT_PER_REQUANTISED
-    lines = memory(layer.in_size[1], (layer.kernel - 1) * layer.in_channels * bits)
-    if reuse == 1:
-        return lines + Resources(LUT=logic + multipliers * LUT_PER_CONSTANT_PRODUCT)
-    return (
-        lines + memory(reuse, multipliers * spec.quantisation.weight_bit_width) + Resources(DSP=multipliers, LUT=logic)
+def layer_resources(layer: Layer, spec: Spec, factor: int) -> Resources:
+    """One layer with its line buffers, its padding and the streams around it."""
+    q = spec.quantisation
+    weights, channels = math.prod(layer.weight_shape), layer.out_channels
+    multipliers = math.ceil(weights / factor)
+    result = Resources(LUT=LUT_PER_PROCESS + multipliers * ACCUMULATOR_BITS + channels * LUT_PER_REQUANTISED)
+    if layer.kernel > 1:
+        width = layer.in_size[1] + 2 * layer.padding
+        rows = (layer.kernel - 1) * layer.in_channels * q.act_bit_width
+        result += Resources(LUT=rows * math.ceil(width / SHIFT_REGISTER_BITS))
+    streamed = channels * q.act_bit_width
+    if layer.padding:
+        streamed += layer.in_channels * q.act_bit_width
+        result += Resources(LUT=LUT_PER_PROCESS)
+    if layer.relu:
+        streamed += channels * ACCUMULATOR_BITS
+        result += Resources(LUT=LUT_PER_PROCESS)
+    if layer.timed:
+        streamed += channels * (q.bias_bit_width + ACCUMULATOR_BITS)
+        result += Resources(LUT=LUT_PER_PROCESS + channels * ACCUMULATOR_BITS)
+    result += Resources(LUT=streamed * FIFO_DEPTH / 2)
+    if factor == 1:
+        return result + Resources(LUT=multipliers * LUT_PER_CONSTANT_PRODUCT)
+    inputs = math.prod(layer.weight_shape[1:]) * (layer.in_channels if layer.depthwise else 1)
+    choosing = Resources(LUT=2 * inputs)  # which of its inputs a multiplier takes: 8 bits, four of them in a LUT
+    bits = multipliers * q.weight_bit_width
+    held = (
+        Resources(LUT=bits * math.ceil(factor / 64))
+        if layer.depthwise
+        else Resources(BRAM36=blocks(factor, bits, BRAM36))
     )
+    return result + choosing + held + Resources(DSP=multipliers)
 
 
-def _update_resources(section: Section, spec: Spec) -> Resources:
-    """Two copies of the map and the stream around f, each with state and slopes, and the state update's products."""
-    channels, pixels = section.layers[0].in_channels, math.prod(section.layers[0].in_size)
-    record = channels * (spec.quantisation.state_bit_width + (MAX_STAGES - 1) * spec.quantisation.act_bit_width)
-    store = memory(pixels, record)
-    products = UPDATE_DSP * channels
-    logic = products * SUM_BITS + 2 * channels * LUT_PER_REQUANTISED
-    return store + store + store + Resources(DSP=products, LUT=logic)
+def skip_bits(spec: Spec, lanes: int) -> int:
+    """Bits of a word around f: the state and the slopes of `lanes` channels."""
+    q = spec.quantisation
+    return lanes * (q.state_bit_width + (MAX_STAGES - 1) * q.act_bit_width)
+
+
+def map_bits(spec: Spec, lanes: int) -> int:
+    """Bits of a word of the map: what goes around f, and the input of the next stage."""
+    return skip_bits(spec, lanes) + lanes * spec.quantisation.act_bit_width
+
+
+def in_uram(words: int, bits: int) -> bool:
+    """Whether a memory takes a smaller share of the device's UltraRAM than of its block RAM."""
+    return blocks(words, bits, URAM) / DEVICE["URAM"] < blocks(words, bits, BRAM36) / DEVICE["BRAM36"]
+
+
+def block_resources(section: Section, spec: Spec, lanes: int, skip_words: int) -> Resources:
+    """An ODE block without f: its map, what f holds back of it, the products of the update, and the bias table."""
+    q, layer = spec.quantisation, section.layers[0]
+    channels = layer.in_channels
+    words, bits = math.prod(layer.in_size) * (channels // lanes), map_bits(spec, lanes)
+    if in_uram(words, bits):
+        store = Resources(URAM=blocks(words, bits, URAM))
+    else:
+        store = memory(words, bits)
+    products = PRODUCTS * lanes
+    narrow = channels * (2 * q.state_bit_width + 2 * q.act_bit_width)  # pixels in registers, lanes chosen from them
+    logic = 2 * LUT_PER_PROCESS + products * ACCUMULATOR_BITS + 3 * lanes * LUT_PER_REQUANTISED + narrow
+    result = store + memory(skip_words, skip_bits(spec, lanes)) + Resources(DSP=products, LUT=logic)
+    if section.biased.timed:
+        table = memory(MAX_STEPS * MAX_STAGES * channels, q.bias_bit_width)
+        result += table + Resources(LUT=LUT_PER_PROCESS + channels * q.bias_bit_width)
+    return result
+
+
+def end_resources(spec: Spec) -> Resources:
+    """What stands around the layers: reader and writer, conversions, the average, and the registers."""
+    network = spec.network
+    converted = sum(network.channels[:-1]) + network.channels[-1]
+    average = network.channels[-1] * 2 * ACCUMULATOR_BITS
+    return Resources(LUT=1500 + converted * LUT_PER_REQUANTISED + average)

@@ -13,7 +13,7 @@ import io
 import logging
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -191,21 +191,29 @@ def bias_format(params: Params, section: Section) -> Format:
     return Format(bits, bits - params.accumulator_frac_bits(section.biased))
 
 
-def project(params: Params, section: Section, model: ModelWrapper, folder: Path) -> Any:
+def project(params: Params, section: Section, model: ModelWrapper, folder: Path, factors: Mapping[str, int]) -> Any:
     """The hls4ml model of one section, in namespace and project `section.name`, not yet written."""
-    return convert(params, (section,), model, folder, section.name, namespace=section.name)
+    return convert(params, (section,), model, folder, section.name, factors, namespace=section.name)
 
 
 def convert(
-    params: Params, parts: Sequence[Section], model: ModelWrapper, folder: Path, name: str, namespace: str | None = None
+    params: Params,
+    parts: Sequence[Section],
+    model: ModelWrapper,
+    folder: Path,
+    name: str,
+    factors: Mapping[str, int],
+    namespace: str | None = None,
 ) -> Any:
-    """Convert a streaming graph that holds the layers of `parts`, in their order, with the formats of the run."""
+    """Convert a streaming graph that holds the layers of `parts`, in their order, with the formats of the run.
+
+    factors: the reuse factor of each layer by name. hls4ml's strategy is Latency where it is 1, else Resource.
+    """
     kernel, layers = params.spec.kernel, [layer for part in parts for layer in part.layers]
     with quiet():
         config = hls4ml.utils.config_from_onnx_model(
             model, granularity="name", backend=BACKEND, default_precision=f"fixed<{ACCUMULATOR_BITS},16>"
         )
-        config["Model"]["Strategy"] = "Latency" if kernel.reuse_factor == 1 else "Resource"
         for tensor, fmt in zip(model.graph.input, input_formats(params, parts[0])):
             config["LayerName"][tensor.name]["Precision"]["result"] = hls4ml_type(fmt)
         for node in model.get_nodes_by_op_type("AveragePool"):
@@ -213,12 +221,12 @@ def convert(
                 ("result", "accum"), average_type(params, parts[-1])
             )
         for layer, node in zip(layers, multiplying_nodes(model), strict=True):
-            config["LayerName"][node.name]["ReuseFactor"] = layer.reuse_factor(kernel.reuse_factor)
+            factor = factors[layer.name]
+            config["LayerName"][node.name]["ReuseFactor"] = factor
+            config["LayerName"][node.name]["Strategy"] = "Latency" if factor == 1 else "Resource"
             if layer.timed:
                 # Its bias is the second input; without this hls4ml allots it 32 bits and the accumulator with it.
                 config["LayerName"][node.name]["Precision"]["bias"] = hls4ml_type(bias_format(params, parts[0]))
-        for options in config["LayerName"].values():
-            options["Strategy"] = config["Model"]["Strategy"]
         result = hls4ml.converters.convert_from_onnx_model(
             model,
             hls_config=config,
@@ -232,6 +240,7 @@ def convert(
             namespace=namespace,
         )
     check_accumulators(params, layers, result)
+    check_factors(layers, result, factors)
     for variable in result.output_vars.values():
         if "pragma" in vars(variable):
             # A chain needs no more than a slot between neighbours; hls4ml would allot a whole map.
@@ -242,6 +251,16 @@ def convert(
 def multiplying_nodes(model: ModelWrapper) -> list[Any]:
     """The nodes of a graph that hold the weights of the section's layers, in their order."""
     return [node for node in model.graph.node if node.op_type in ("Conv", "MatMul")]
+
+
+def check_factors(layers: list[Layer], model: Any, factors: Mapping[str, int]) -> None:
+    """SpecError unless hls4ml took the reuse factors as given: it replaces those that it has no kernel for."""
+    nodes = [node for node in model.get_layers() if node.class_name in MULTIPLYING_CLASSES]
+    for layer, node in zip(layers, nodes, strict=True):
+        if (taken := int(node.get_attr("reuse_factor"))) != factors[layer.name]:
+            raise SpecError(
+                f"{layer.name}: hls4ml took the reuse factor {taken}, but {factors[layer.name]} was asked for"
+            )
 
 
 def check_accumulators(params: Params, layers: list[Layer], model: Any) -> None:

@@ -1,15 +1,17 @@
 """Exported run -> RUN/hls: HLS C++ of the whole kernel, and its C simulation as a shared library.
 
 RUN/hls/<section>/          hls4ml's projects of stem, each f, downs and head, each in its own namespace
-RUN/hls/include/            headers that the projects share, and the written half of the kernel (hls/*.h)
-RUN/hls/model.h kernel.cpp  types, chain and top function of this model
-RUN/hls/manifest.json       the fingerprint of the model in it
+RUN/hls/include/            headers that the projects share, and the written half of the kernel (hls/)
+RUN/hls/config.h            types and chain of this model
+RUN/hls/model.h kernel.cpp  its top function
+RUN/hls/manifest.json       the fingerprint of the model in it, its reuse factors, and what they are estimated to cost
 RUN/hls/libdsodenet_csim.so
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -19,28 +21,53 @@ from pathlib import Path
 from dsodenet.contract import cpp_header
 from dsodenet.errors import RunError, ToolError
 from dsodenet.files import atomic_folder, source_folder
+from dsodenet.hls.cplusplus import parser
+from dsodenet.hls.reuse import Plan, check_plan_fits, choose_plan
+from dsodenet.hls.rules import check_rules
+from dsodenet.outside import read_json
 from dsodenet.runs import Run, read_manifest, write_manifest
-from dsodenet.spec import Params, sections
+from dsodenet.spec import Params, all_layers, sections
 
 SHARED_HEADERS = ("nnet_utils", "ap_types")
 COMPILE_TIMEOUT_S = 1800
-# -O1 compiles twice as fast as -O2 and simulates nearly as fast; hls4ml's headers draw warnings that are not ours to
-# mend.
+# Vitis HLS takes INTERFACE on the top function alone.
+INTERFACE = r"^\s*#pragma HLS INTERFACE .*\n"
+# hls4ml wants all weights of a pointwise layer in registers, whatever their strategy; those that share a multiplier are
+# in memories, and the constants of the others need no pragma.
+POINTWISE_WEIGHTS = r"^\s*#pragma HLS ARRAY_PARTITION variable=weights complete\n"
+# -O1 compiles twice as fast as -O2 and simulates nearly as fast. hls4ml's headers draw warnings: not ours to mend.
 CXX_FLAGS = ("-O1", "-std=c++14", "-fPIC", "-w", "-fno-gnu-unique")
 
 
-def lower(run: str | Path, progress: Callable[[str], None] = lambda step: None) -> Path:
-    """Lower an exported run and compile its C simulation; returns RUN/hls, which appears whole or not at all."""
+def lower(
+    run: str | Path,
+    progress: Callable[[str], None] = lambda step: None,
+    reuse_factor: int | None = None,
+    force: bool = False,
+) -> Path:
+    """Lower an exported run and compile its C simulation; returns RUN/hls, which appears whole or not at all.
+
+    reuse_factor: of every layer, or the largest below it that the layer can have; without one the fastest choice that
+    leaves the device room. SpecError for a kernel that is estimated not to fit the device, unless forced.
+    """
     run = Path(run)
     params = Params.load(run)
+    plan = choose_plan(params.spec, reuse_factor)
+    if not force:
+        check_plan_fits(plan)
     compiler = find_compiler()
+    parser()  # now, so that a missing package shows before the work
     from dsodenet.qonnx_graph import check_pieces
 
     pieces = check_pieces(params, run)
     with atomic_folder(Run(run).hls) as folder:
-        write_sources(params, pieces, folder, progress)
+        write_sources(params, plan, pieces, folder, progress)
+        progress("rules of Vitis HLS")
+        if findings := check_rules(folder):
+            raise ToolError(f"the kernel breaks {len(findings)} rules of Vitis HLS, first {findings[0]}")
         compile_csim(params, compiler, folder, progress)
-        write_manifest(folder, {"model": params.spec.name, "fingerprint": params.model_fingerprint})
+        model = {"model": params.spec.name, "fingerprint": params.model_fingerprint}
+        write_manifest(folder, model | plan.to_dict())
     return Run(run).hls
 
 
@@ -55,6 +82,18 @@ def lowered_folder(run: str | Path) -> Path:
         folder, Params.load(run).model_fingerprint, "lowered kernel and no C simulation", f"dsodenet lower {run}"
     )
     return folder
+
+
+def lowered_plan(run: str | Path) -> Plan:
+    """The reuse factors that a run was lowered with, and their estimated cost; RunError where they are unknown."""
+    spec, folder = Params.load(run).spec, lowered_folder(run)
+    factors = read_json(folder / "manifest.json", "a manifest").get("reuse_factors")
+    names = {layer.name for layer in all_layers(spec.network)}
+    if not isinstance(factors, dict) or set(factors) != names or not all(isinstance(n, int) for n in factors.values()):
+        raise RunError(
+            f"{folder}: its manifest does not say each layer's reuse factor; run `dsodenet lower {run}` again"
+        )
+    return Plan(spec, factors)
 
 
 def csim_library(run: str | Path) -> Path:
@@ -75,10 +114,10 @@ def find_compiler() -> str:
     return compiler
 
 
-def write_sources(params: Params, qonnx: Path, folder: Path, progress: Callable[[str], None]) -> None:
+def write_sources(params: Params, plan: Plan, qonnx: Path, folder: Path, progress: Callable[[str], None]) -> None:
     """Write every C++ file of the kernel into `folder`."""
     from dsodenet.hls.graph import project, quiet, streaming_graph
-    from dsodenet.hls.kernel import kernel_source, model_header
+    from dsodenet.hls.kernel import config_header, kernel_source, model_header
 
     include = folder / "include"
     include.mkdir()
@@ -86,17 +125,39 @@ def write_sources(params: Params, qonnx: Path, folder: Path, progress: Callable[
         progress(f"hls4ml {section.name}")
         with quiet():
             model = streaming_graph(qonnx / f"{section.name}.onnx")
-            project(params, section, model, folder / section.name).write()
+            project(params, section, model, folder / section.name, plan.factors).write()
         firmware = folder / section.name / "firmware"
+        _keep_only(folder / section.name, firmware)
+        for file in firmware.glob("*.cpp"):
+            _edit(file, INTERFACE, "")
         for name in SHARED_HEADERS:  # the same in every project: kept once
             if not (include / name).exists():
                 shutil.move(firmware / name, include / name)
             else:
                 shutil.rmtree(firmware / name)
+    _edit(include / "nnet_utils" / "nnet_sepconv2d_stream.h", POINTWISE_WEIGHTS, "")
     shutil.copytree(source_folder("hls"), include, dirs_exist_ok=True)
     (include / "contract.h").write_text(cpp_header(), encoding="utf-8")
+    (folder / "config.h").write_text(config_header(params, plan), encoding="utf-8")
     (folder / "model.h").write_text(model_header(params), encoding="utf-8")
     (folder / "kernel.cpp").write_text(kernel_source(params), encoding="utf-8")
+
+
+def _keep_only(project: Path, firmware: Path) -> None:
+    """Delete what hls4ml writes to build a section alone: its test bench, its bridge and its scripts."""
+    for item in project.iterdir():
+        if item != firmware:
+            shutil.rmtree(item) if item.is_dir() else item.unlink()
+
+
+def _edit(file: Path, pattern: str, replacement: str) -> None:
+    """Replace every match of a pattern; ToolError when there is none, as in another release of hls4ml."""
+    text, count = re.subn(pattern, replacement, file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    if not count:
+        raise ToolError(
+            f"{file.name}: hls4ml wrote nothing like {pattern!r}; the release that this was made for is 1.3.0"
+        )
+    file.write_text(text, encoding="utf-8")
 
 
 def compile_csim(params: Params, compiler: str, folder: Path, progress: Callable[[str], None]) -> None:

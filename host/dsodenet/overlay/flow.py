@@ -21,6 +21,7 @@ from typing import Any
 from dsodenet.contract import ARGUMENTS, Kind
 from dsodenet.errors import InputError, ToolError
 from dsodenet.files import atomic_file, only_one
+from dsodenet.hls import check_plan_fits, lowered_plan
 from dsodenet.outside import read_text
 from dsodenet.overlay.project import KERNEL_SCRIPTS, digest, kernel_kind, write_inputs
 from dsodenet.overlay.reports import hls_offsets, read_reports
@@ -52,18 +53,26 @@ def build(
     jobs: int = JOBS,
     timeout_s: float = STEP_TIMEOUT_S,
     inputs_only: bool = False,
+    force: bool = False,
+    cosim: bool = False,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Path:
     """Build the overlay of a run; returns OUT/<name>.bit, beside which .hwh and .json lie.
 
     kernel: hls or rtl; hls needs `dsodenet lower` first. out: by default the run folder. timeout_s bounds each step.
     inputs_only: write what the tools read, for a machine without the tools, and return its folder.
+    cosim: simulate the Verilog that Vitis HLS makes with one image and two solver steps before it is packaged.
 
     The build takes place in RUN/overlay. A model of the zoo is read only, so its build takes place in OUT/overlay, and
     so do inputs where OUT is given. ToolError before any work when a tool is missing, and when a step fails; the files
-    of an earlier build stay. RunError when the run is not lowered, or another build is running in the folder.
+    of an earlier build stay. RunError when the run is not lowered, or another build is running in the folder. SpecError
+    for an hls kernel that is estimated not to fit the device, unless forced.
     """
     run, kind = Path(run), kernel_kind(kernel)
+    if cosim and kind is not Kind.HLS:
+        raise InputError(f"kernel is {kernel!r}, but only the hls kernel has a co-simulation")
+    if kind is Kind.HLS and not force:
+        check_plan_fits(lowered_plan(run))
     tools = None if inputs_only else find_tools(kind)
     params = Params.load(run)
     place = out if out is not None and (inputs_only or Run(run).zoo_name is not None) else run
@@ -74,7 +83,7 @@ def build(
         )
     with only_one(folder, "build"):
         progress("inputs")
-        write_inputs(run, params, kind, folder / "inputs")
+        write_inputs(run, params, kind, folder / "inputs", cosim)
         if tools is None:
             return folder / "inputs"
         seconds = {}

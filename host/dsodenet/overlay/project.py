@@ -26,6 +26,7 @@ from dsodenet.errors import InputError
 from dsodenet.files import atomic_folder, source_folder
 from dsodenet.hls import lowered_folder
 from dsodenet.overlay import tcl
+from dsodenet.overlay.cosim import cosim_text
 from dsodenet.rtl import ENGINE_TOP, Engine, engine_parameters, engine_sources, generated_sources
 from dsodenet.spec import KERNELS, Params, sections
 
@@ -47,15 +48,19 @@ def kernel_kind(name: str) -> Kind:
     return KINDS[name]
 
 
-def write_inputs(run: Path, params: Params, kind: Kind, folder: Path) -> None:
+def write_inputs(run: Path, params: Params, kind: Kind, folder: Path, cosim: bool = False) -> None:
     """Write everything the tools read to `folder`, which appears whole or stays as it was.
 
-    RunError when a part is missing.
+    cosim: with the commands of a co-simulation, which the hls script then runs. RunError when a part is missing.
     """
     with atomic_folder(folder) as new:
         sources = SOURCES[kind](run, params, new / "src")
         shutil.copytree(source_folder("overlays") / "zcu104", new / "scripts", ignore=shutil.ignore_patterns("*.md"))
         (new / "config.tcl").write_text(config_text(params, kind, sources), encoding="utf-8")
+        if cosim:
+            # Beside the sources, so that the kernel is built again when they change.
+            shutil.copy(new / "scripts" / "cosim.cpp", new / "src")
+            (new / "src" / "cosim.txt").write_text(cosim_text(params), encoding="utf-8")
 
 
 def config_text(params: Params, kind: Kind, sources: list[str]) -> str:

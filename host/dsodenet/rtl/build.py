@@ -1,7 +1,7 @@
-"""The rtl kernel as a library: Verilator turns the engine into C++, g++ into a shared object; built once per lanes.
+"""The rtl kernel as a library: Verilator turns the engine into C++, g++ into a shared object.
 
-The library answers the C interface of every simulated kernel (see harness.cpp). It is cached under build/rtl/, in a
-folder whose name holds the lanes and a hash of everything that went into it.
+The library answers the C interface of every simulated kernel (see harness.cpp). A library is built once and cached
+under build/rtl/, in a folder whose name holds the lanes and a hash of everything that went into it.
 """
 
 from __future__ import annotations
@@ -79,9 +79,10 @@ def environment() -> dict[str, str]:
     }
 
 
-def key(engine: Engine) -> str:
+def key(engine: Engine, **parameters: int) -> str:
     """Name of the cache folder: lanes and a hash of sources, parameters and generated text."""
-    digest = hashlib.sha256(repr((cpp_header(), program_package(), sorted(engine_parameters(engine).items()))).encode())
+    values = sorted((engine_parameters(engine) | parameters).items())
+    digest = hashlib.sha256(repr((cpp_header(), program_package(), values)).encode())
     for file in (
         *engine_sources(),
         engine_folder() / "sim" / "lint.vlt",
@@ -92,23 +93,23 @@ def key(engine: Engine) -> str:
     return f"{lanes_text(engine)}-{digest.hexdigest()[:12]}"
 
 
-def engine_library(kernel: Kernel, build: Path | None = None) -> Path:
-    """The shared library of the engine with the lanes of `kernel`, built on first use.
+def engine_library(kernel: Kernel | Engine, build: Path | None = None, **parameters: int) -> Path:
+    """The shared library of an engine, built on first use; that of a kernel is the one with its lanes.
 
-    ToolError when a tool is missing.
+    parameters: more of dsodenet_engine.sv than an Engine has. ToolError when a tool is missing.
     """
-    engine = Engine.of(kernel)
-    place = (build or build_folder()) / key(engine)
+    engine = kernel if isinstance(kernel, Engine) else Engine.of(kernel)
+    place = (build or build_folder()) / key(engine, **parameters)
     if not (place / LIBRARY).is_file():
         command = verilator()
         with atomic_folder(place) as beside:
-            _build(command, engine, beside)
+            _build(command, engine_parameters(engine) | parameters, beside)
     return place / LIBRARY
 
 
-def _build(command: str, engine: Engine, folder: Path) -> None:
+def _build(command: str, parameters: dict[str, int], folder: Path) -> None:
     lint = ["-Wall", str(engine_folder() / "sim" / "lint.vlt")]
-    values = [f"-G{name}={value}" for name, value in engine_parameters(engine).items()]
+    values = [f"-G{name}={value}" for name, value in parameters.items()]
     compile_library(command, folder, [*lint, *values, *map(str, [*generated_sources(folder), *engine_sources()])])
 
 

@@ -1,10 +1,8 @@
-"""Params -> the program of the rtl kernel: the bytes of a LOAD command, with its picture of memory and loops.
+"""Params -> the program of the rtl kernel, the bytes of a LOAD command.
 
-A program is a header, then passes, depthwise words, pointwise words and bias words, each word padded to whole stream
-beats. A pass is one run of the pipeline (depthwise -> pointwise -> what `kind` says) over a map; its fields say where
-the loops end, in words of `input_lanes` channels and groups of `pixel_lanes` pixels. Fields are 16 bits; `..._last`
-is a count minus one. What a field is for is said where it is computed. Dense 3x3 layers and the linear layer use the
-depthwise unit with one-hot weights, which passes a tap on.
+A program is a header, then passes, depthwise words, pointwise words and bias words. Each word is padded to whole
+stream beats. passes.py says what the fields of a pass mean. A dense 3x3 layer and the linear layer use the depthwise
+unit with one-hot weights, which pass one tap on.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ import numpy as np
 
 from dsodenet.contract import beats, fingerprint_words
 from dsodenet.errors import SpecError
-from dsodenet.rtl.engine import PROGRAM_MAGIC, Engine
+from dsodenet.rtl.engine import PROGRAM_MAGIC, Engine, checksum
 from dsodenet.rtl.layout import Stem, pitch, pitches
 from dsodenet.rtl.passes import KINDS, Pass
 from dsodenet.rtl.words import Words, matrix_of
@@ -72,7 +70,7 @@ class Builder:
         }
 
     def _wait(self, item: Pass) -> int:
-        """Cycles after the last token of a pass before the next one may begin: its last results are still on their way.
+        """Cycles after the last token of a pass before the next one may begin, its last results still on their way.
 
         Its first token comes TURN_CYCLES + 1 after the last one and reads the first word of the map that is being
         written, a later one per cycle; results are written in the same order, one per cycle or slower, the last one
@@ -95,7 +93,7 @@ class Builder:
         """Add a pass with these fields; it may begin as soon as its wait allows."""
         truncate = int(self.params.spec.quantisation.rounding == "TRN")
         fields = {name: value for part in parts for name, value in part.items()}
-        item = Pass(kind=KINDS.index(kind), block=block, truncate=truncate, **fields)
+        item = Pass(kind=[*KINDS].index(kind), block=block, truncate=truncate, **fields)
         self.passes.append(dataclasses.replace(item, wait_cycles=self._wait(item)))
 
     def _out(self, layer: Layer) -> dict[str, int]:
@@ -189,8 +187,8 @@ class Builder:
     def _to_state(self, section: Section, block: int, *first: dict[str, int]) -> None:
         """Append the pass with these fields that ends at the last layer of stem or down.
 
-        At low rank it ends at the map of the
-        first factor, and a pass of the second follows."""
+        At low rank it ends at the map of the first factor, and a pass of the second one follows.
+        """
         layer, last = next(layer for layer in section.layers if not layer.depthwise), section.layers[-1]
         if layer is not last:
             self._append("hidden", block, *first, self._out(layer))
@@ -251,17 +249,13 @@ class Builder:
         header[:4] = PROGRAM_MAGIC, engine.lanes_word, *fingerprint_words(self.params.model_fingerprint)
         header[5:].view("<u2")[:5] = *(len(part) for part in parts), len(self.network.channels)
         header[8:].view("<u2")[:MAX_BLOCKS] = self.evaluations
-        header[4] = (_sum(header.tobytes()) + _sum(body)) & 0xFFFFFFFF  # of all words but this one
+        header[4] = checksum(header.tobytes() + body)
         return header.tobytes() + body
 
 
 def program(params: Params, engine: Engine) -> bytes:
     """The bytes of the LOAD command; SpecError when the model does not fit the engine."""
     return Builder(params, engine).build()
-
-
-def _sum(data: bytes) -> int:
-    return int(np.frombuffer(data, "<u4").sum(dtype=np.uint64))
 
 
 def _check(what: str, value: int, limit: int) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from dsodenet.contract import DEVICE
 from dsodenet.rtl.builder import TURN_CYCLES, Builder
 from dsodenet.rtl.engine import Engine
-from dsodenet.rtl.passes import KINDS, Pass
+from dsodenet.rtl.passes import Pass
 from dsodenet.spec import SIZES, Params, Spec, lanes_text, macs, random_params, sections, tableau
 
 DEVICE_MACS = 2 * DEVICE["DSP"]  # per cycle: two 8-bit products in each DSP48E2 of the XCZU7EV
@@ -113,8 +113,8 @@ class Estimate:
             f"{self.macs_per_cycle:,.0f} MAC/cycle with depthwise, {device:.1%} of the device's {DEVICE_MACS:,}"
         )
         lines.append(
-            f"pointwise array: {own:.1%} of its {self.peak_macs:,} MAC/cycle over the image, busy "
-            f"{self.occupancy:.1%} of the ODE blocks"
+            f"pointwise array: {own:.1%} of its {self.peak_macs:,} MAC/cycle over the image, "
+            f"busy {self.occupancy:.1%} of the ODE blocks"
         )
         return "\n".join(lines)
 
@@ -129,7 +129,7 @@ def pass_cycles(item: Pass, engine: Engine) -> tuple[int, int]:
         kept &= (x % 2 == 0) & (y % 2 == 0)
     active = int(kept.reshape(groups, -1).any(axis=1).sum())
     running = (item.lead_groups + groups - active) * inputs + active * outputs * slot
-    drain = engine.drain_cycles if item.kind == KINDS.index("logits") else item.wait_cycles
+    drain = engine.drain_cycles if item.kind_name == "logits" else item.wait_cycles
     return running + drain + TURN_CYCLES, active * outputs * inputs
 
 
@@ -148,7 +148,7 @@ def estimate(params: Params, engine: Engine | None = None) -> Estimate:
         times = spec.solver.n_steps[section.block] * stages if section.kind == "f" else 1
         cycles, busy = (sum(values) for values in zip(*(pass_cycles(item, engine) for item in found)))
         if section.kind == "head":
-            assert found[0].kind == KINDS.index("logits")
+            assert found[0].kind_name == "logits"
             # The average waits for the last result of the pass before it.
             cycles += engine.drain_cycles - before[-1].wait_cycles
             cycles += AVERAGE_CYCLES * (found[0].tiles_last + 1) + AVERAGE_EXTRA

@@ -68,7 +68,7 @@ class Accelerator:
 
         run: a folder that `dsodenet export` wrote, `zoo:NAME`, loaded Params, or the .bit of a built overlay with its
             .hwh and .json beside it.
-        backend: torch, cpu, csim, rtl, zcu104-sim or zcu104; by default zcu104 for a .bit, and cpu for anything else.
+        backend: torch, cpu, csim, csim-concurrent, rtl, zcu104-sim or zcu104; by default zcu104 for a .bit, else cpu.
         simulate_with: what computes inside the board of zcu104-sim: csim, rtl, or reference, which needs no compiler.
             By default it is the kernel of the spec.
         library: the compiled kernel that csim, rtl or zcu104-sim uses. By default csim takes the one that `dsodenet

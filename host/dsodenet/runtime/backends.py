@@ -16,7 +16,7 @@ from dsodenet.errors import DeviceError, InputError, ToolError, shown
 from dsodenet.reference import Reference
 from dsodenet.runtime.driver import MAX_BATCH_BYTES, KernelDriver
 from dsodenet.runtime.power import board_rails
-from dsodenet.runtime.simulated.kernels import SIMULATED_KERNELS, csim_library, rtl_library
+from dsodenet.runtime.simulated.kernels import SIMULATED_KERNELS, concurrent_library, csim_library, rtl_library
 from dsodenet.runtime.stages import Stages
 from dsodenet.runtime.transport import Transport
 from dsodenet.spec import Params
@@ -127,6 +127,11 @@ def open_csim(
     return _open_library(csim_library(run, library), params, max_batch_bytes)
 
 
+def open_csim_concurrent(params: Params, run: Path | None, *, max_batch_bytes: int = MAX_BATCH_BYTES) -> Backend:
+    """The C simulation with every process at once and bounded streams. Compiled on first use, which takes a minute."""
+    return _open_library(concurrent_library(run), params, max_batch_bytes)
+
+
 def open_rtl(
     params: Params, run: Path | None, *, library: str | Path | None = None, max_batch_bytes: int = MAX_BATCH_BYTES
 ) -> Backend:
@@ -230,6 +235,7 @@ BACKENDS: dict[str, Callable[..., Backend]] = {
     "torch": open_torch,
     "cpu": open_cpu,
     "csim": open_csim,
+    "csim-concurrent": open_csim_concurrent,
     "rtl": open_rtl,
     "zcu104-sim": open_zcu104_sim,
     "zcu104": open_zcu104,

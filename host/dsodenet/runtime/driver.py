@@ -42,6 +42,7 @@ STATUS_TEXT = {
     Status.NOT_LOADED: "no program was loaded",
     Status.BAD_PROGRAM: "the program does not fit this kernel or this model",
     Status.WRITE_WHILE_BUSY: "a register was written while it ran",
+    Status.WATCHDOG: "it stood still for longer than any program takes, and gave up its program",
 }
 
 

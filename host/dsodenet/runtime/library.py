@@ -8,15 +8,20 @@ It is the C simulation of the hls kernel or the Verilator model of the rtl engin
                          uint8_t *out, uint64_t out_bytes, uint64_t *written, uint64_t max_cycles);
 
 `registers` is the whole register file: arguments in, results out. `in` is whole beats, with TLAST on the last. A result
-other than 0 means that the command did not end in max_cycles.
+other than 0 means that the command did not end in max_cycles. A library may also have
+
+    const char *dsodenet_message(void *);    why the last command did not end
+    const char *dsodenet_activity(void *);   what each stream carried in the last command, as JSON
 """
 
 from __future__ import annotations
 
 import ctypes
+import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,16 +54,35 @@ class KernelLibrary:
             stat = path.stat()
             self._key = (str(path.resolve()), stat.st_ino, stat.st_mtime_ns)
             idle = _idle.setdefault(self._key, [])
-            self._library = idle.pop() if idle else _load_copy(path)
-            self._open, self._close, self._command = (
-                self._library[f"dsodenet_{name}"] for name in ("open", "close", "command")
-            )
+            self._bind(idle.pop() if idle else _load_copy(path))
+        self._handle: int | None = None
+        self.failure = ""  # all that the kernel says of the last command that did not end; an error may cut it short
+
+    def _bind(self, library: ctypes.CDLL) -> None:
+        self._library = library
+        self._open, self._close, self._command = (library[f"dsodenet_{name}"] for name in ("open", "close", "command"))
         self._open.restype, self._open.argtypes = ctypes.c_void_p, []
         self._close.restype, self._close.argtypes = None, [ctypes.c_void_p]
         u64 = ctypes.c_uint64
         self._command.restype = ctypes.c_int
         self._command.argtypes = [ctypes.c_void_p, _U32, _U8, u64, _U8, u64, ctypes.POINTER(u64), u64]
-        self._handle: int | None = None
+
+    def _text(self, name: str) -> str:
+        """What a library that says more than others answers; empty from the others."""
+        function = getattr(self._library, f"dsodenet_{name}", None)
+        if function is None:
+            return ""
+        function.restype, function.argtypes = ctypes.c_char_p, [ctypes.c_void_p]
+        return str(function(self._handle).decode())
+
+    def activity(self) -> dict[str, Any]:
+        """What the processes and streams of the last command did, from a library that counts them; else empty.
+
+        processes: path and runs of each. streams: path, depth and fullest state in words, words written and read, and
+        the paths of the processes at its ends.
+        """
+        text = self._text("activity")
+        return dict(json.loads(text)) if text else {}
 
     def command(
         self, registers: NDArray[np.uint32], data: NDArray[np.uint8], out: NDArray[np.uint8], max_cycles: int
@@ -77,8 +101,12 @@ class KernelLibrary:
             self._handle, registers, data, data.size, out, out.size, ctypes.byref(written), max_cycles
         )
         if result:
+            reason = self.failure = self._text("message")
             self._end()
-            raise DeviceError(f"{self.path}: the simulated kernel did not end in {max_cycles} cycles")
+            if hasattr(self._library, "dsodenet_message"):
+                self._bind(_load_copy(self.path))  # a C simulation keeps its state in static memories: they are lost
+            detail = f": {reason}" if reason else f" in {max_cycles} cycles"
+            raise DeviceError(f"{self.path}: the simulated kernel did not end{detail}")
         return written.value
 
     def close(self) -> None:

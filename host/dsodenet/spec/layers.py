@@ -58,14 +58,6 @@ class Layer:
         """Multiply-accumulates of one evaluation on one image."""
         return math.prod(self.weight_shape) * math.prod(self.out_size)
 
-    def reuse_factor(self, limit: int) -> int:
-        """The largest factor up to the limit that divides the inputs of one output.
-
-        Hls4ml 1.3.0 has no kernel for some others.
-        """
-        inputs = math.prod(self.weight_shape[1:])
-        return max(factor for factor in range(1, min(limit, inputs) + 1) if inputs % factor == 0)
-
 
 @dataclass(frozen=True)
 class Section:

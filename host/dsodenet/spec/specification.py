@@ -184,7 +184,7 @@ class Kernel:
 
     name: str
     clock_mhz: float
-    reuse_factor: int  # hls: multiplications that share a multiplier
+    reuse_factor: int  # hls: the fewest multiplications that share a multiplier; `lower` chooses more where it must
     pixel_lanes: int  # rtl: parallel pixels, inputs and outputs of the pointwise array
     input_lanes: int
     output_lanes: int

@@ -1,11 +1,12 @@
 // image_loader: every byte of the image is written once, in order, whatever the stream's pauses; TLAST elsewhere is reported; the
-// loader takes no beat that is not the image's, and it always goes on.
+// loader takes no beat that is not the image's, and it always goes on. With BEATS other than the image's it says so instead.
 module image_loader_proof
   import dsodenet_program_pkg::*;
 #(
     parameter int unsigned CHANNELS = 3,
     parameter int unsigned WIDTH = 3,
     parameter int unsigned HEIGHT = 2,
+    parameter int unsigned EXTRA = 0,  // beats that the program asks for beyond those of its pixels; 3: one too few
     parameter int unsigned BIT = 0  // the one bit of a byte that is followed
 ) (
     input logic         clk_i,
@@ -19,7 +20,7 @@ module image_loader_proof
 );
   localparam int unsigned Lanes = 4;  // of a word: bytes of one write
   localparam int unsigned Bytes = CHANNELS * WIDTH * HEIGHT;
-  localparam int unsigned Beats = (Bytes + 15) / 16;
+  localparam int unsigned Beats = EXTRA == 3 ? (Bytes + 15) / 16 - 1 : (Bytes + 15) / 16 + EXTRA;
   localparam int unsigned Chunks = (CHANNELS + Lanes - 1) / Lanes;
   pass_t pass;
   always_comb begin
@@ -35,7 +36,7 @@ module image_loader_proof
     pass.tail_bytes = 16'(CHANNELS - (Chunks - 1) * Lanes);
   end
 
-  logic busy, done, too_short, too_long, tready, we, fire;
+  logic busy, done, too_short, too_long, bad, tready, we, fire;
   logic [Lanes-1:0] lanes;
   logic [15:0] addr;
   logic [Lanes-1:0][7:0] data;
@@ -43,7 +44,7 @@ module image_loader_proof
       .PIXEL_LANES(1), .INPUT_LANES(Lanes)
   ) u_dut (
       .clk_i, .rst_ni, .start_i, .last_frame_i, .pass_i(pass), .busy_o(busy), .done_o(done), .short_o(too_short),
-      .long_o(too_long), .s_axis_tdata, .s_axis_tlast, .s_axis_tvalid, .s_axis_tready(tready), .we_o(we), .lanes_o(lanes),
+      .long_o(too_long), .bad_o(bad), .s_axis_tdata, .s_axis_tlast, .s_axis_tvalid, .s_axis_tready(tready), .we_o(we), .lanes_o(lanes),
       .addr_o(addr), .data_o(data)
   );
   assign fire = s_axis_tvalid && tready;
@@ -58,12 +59,13 @@ module image_loader_proof
   end
 
   // ---- what must come out: counted in beats of the stream and in bytes written
-  logic expected_q, failed_q, stuck_q, done_q, last_beat;
+  logic bad_q, expected_q, failed_q, stuck_q, done_q, last_beat;
   logic [7:0] beats_q, bytes_q, in_pixel_q, size;
   assign last_beat = 32'(beats_q) == Beats - 1;
   assign size = 32'(in_pixel_q) + Lanes > CHANNELS ? 8'(CHANNELS - 32'(in_pixel_q)) : 8'(Lanes);
   always_ff @(posedge clk_i) begin
     done_q <= done;
+    bad_q <= rst_ni && !start_i && (bad || bad_q);
     stuck_q <= busy && !tready;
     if (fire) begin
       beats_q <= beats_q + 1'b1;
@@ -82,7 +84,10 @@ module image_loader_proof
       if (tready) assert (busy && 32'(beats_q) < Beats);
       assert (too_short == (fire && s_axis_tlast && !(last_beat && last_frame_i)));
       assert (too_long == (fire && !s_axis_tlast && last_beat && last_frame_i));
-      if (stuck_q) assert (we);  // it takes a beat or writes a word in every cycle
+      if (stuck_q) assert (we || bad);  // it takes a beat or writes a word in every cycle, or says why not
+      if (EXTRA == 0) assert (!bad);
+      else assert (!done);
+      if (bad_q) assert (!busy && !done);
       if (failed_q) assert (!busy && !done);
       if (done) assert (!failed_q && 32'(bytes_q) + 32'(size) == Bytes && we && !done_q);
       if (we && !failed_q) begin
@@ -92,7 +97,8 @@ module image_loader_proof
           assert (32'(addr) == (32'(bytes_q) / CHANNELS) * Chunks + 32'(in_pixel_q) / Lanes);
         end
       end
-      cover (done && expected_q && 32'(watched_i) == Bytes - 1);
+      if (EXTRA == 0) cover (done && expected_q && 32'(watched_i) == Bytes - 1);
+      else cover (bad);
     end
   end
 endmodule

@@ -11,7 +11,8 @@ module program_loader_proof
     input logic         start_i,
     input logic [127:0] s_axis_tdata,
     input logic         s_axis_tlast,
-    input logic         s_axis_tvalid
+    input logic         s_axis_tvalid,
+    input logic         bad_pass_i
 );
   localparam logic [LoadParts-1:0][15:0] Columns = {16'd1, 16'd2, 16'd3, 16'd2};
   localparam logic [LoadParts-1:0][31:0] Capacity = {32'd2, 32'd1, 32'd2, 32'd3};
@@ -20,6 +21,7 @@ module program_loader_proof
   logic [LoadParts-1:0] we;
   logic [15:0] addr, column;
   logic [127:0] data;
+  logic [LoadParts-1:0][15:0] words;
   logic [63:0] fingerprint;
   logic [MAX_BLOCKS-1:0][15:0] evaluations;
   logic [1:0] blocks;
@@ -28,7 +30,7 @@ module program_loader_proof
   ) u_dut (
       .clk_i, .rst_ni, .start_i, .busy_o(busy), .done_o(done), .status_o(status), .ended_o(ended), .s_axis_tdata, .s_axis_tlast,
       .s_axis_tvalid, .s_axis_tready(tready), .we_o(we), .addr_o(addr), .column_o(column), .data_o(data),
-      .fingerprint_o(fingerprint), .evaluations_o(evaluations), .blocks_o(blocks)
+      .words_o(words), .bad_pass_i, .fingerprint_o(fingerprint), .evaluations_o(evaluations), .blocks_o(blocks)
   );
   assign fire = s_axis_tvalid && tready;
 
@@ -40,11 +42,12 @@ module program_loader_proof
   logic [LoadParts-1:0][15:0] words_q;
   logic [1:0] part_q, header_q;
   logic [15:0] word_q, column_q;
-  logic reading_q, finished_q, tlast_q, bit_q, fired_q, body_q;
+  logic reading_q, finished_q, tlast_q, bit_q, fired_q, body_q, bad_pass_q;
   logic place_last;
   assign place_last = word_q + 1'b1 == words_q[part_q] && column_q + 1'b1 == Columns[part_q];
   always_ff @(posedge clk_i) begin
     bit_q <= s_axis_tdata[BIT];
+    bad_pass_q <= bad_pass_i;
     body_q <= fire && header_q == 3;
     fired_q <= fire;
     if (fire) begin
@@ -74,7 +77,7 @@ module program_loader_proof
       end
       if (done) begin
         assert (fired_q && ended == tlast_q && !busy);
-        if (status == STATUS_OK) assert (tlast_q && |we && part_q == 3 && place_last);
+        if (status == STATUS_OK) assert (tlast_q && |we && part_q == 3 && place_last && !bad_pass_q && words == words_q);
         else if (status == STATUS_LONG_INPUT) assert (!tlast_q && |we && part_q == 3 && place_last);
         else if (status == STATUS_SHORT_INPUT) assert (tlast_q && !(|we && part_q == 3 && place_last));
         else assert (status == STATUS_BAD_PROGRAM);

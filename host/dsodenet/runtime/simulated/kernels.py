@@ -206,6 +206,16 @@ def csim_library(run: Path | None, library: str | Path | None) -> Path:
     return path
 
 
+def concurrent_library(run: Path | None) -> Path:
+    """The concurrent C simulation to use; RunError without a lowered kernel that fits the run."""
+    if run is None:
+        raise InputError("the csim-concurrent kernel needs a run folder; it cannot be opened from Params")
+    from dsodenet.hls import concurrent_library as built
+
+    path: Path = built(run)
+    return path
+
+
 def rtl_library(params: Params, library: str | Path | None) -> Path:
     """The compiled simulation of the engine with the lanes of the spec; built on first use."""
     if library is not None:
@@ -224,12 +234,17 @@ def _csim_kernel(params: Params, run: Path | None, library: str | Path | None) -
     return LibraryKernel(csim_library(run, library), params, Kind.HLS)
 
 
+def _concurrent_kernel(params: Params, run: Path | None, library: str | Path | None) -> SimulatedKernel:
+    return LibraryKernel(concurrent_library(run), params, Kind.HLS)
+
+
 def _rtl_kernel(params: Params, run: Path | None, library: str | Path | None) -> SimulatedKernel:
     return LibraryKernel(rtl_library(params, library), params, Kind.RTL)
 
 
 SIMULATED_KERNELS: dict[str, Callable[[Params, Path | None, str | Path | None], SimulatedKernel]] = {
     "csim": _csim_kernel,
+    "csim-concurrent": _concurrent_kernel,
     "rtl": _rtl_kernel,
     "reference": _reference_kernel,
 }
