@@ -45,7 +45,7 @@ rtl-checks: setup  ## the long checks of the engine: proofs, a small engine as g
 	$(BIN)/python -m tools.rtl.prove
 	$(BIN)/python -m tools.rtl.flips --journal build/flips.json
 	$(BIN)/python -m tools.rtl.gate_sim
-	$(BIN)/python -m tools.rtl.synth --lanes 1x4x8 1x32x64 3x16x64 --json docs/results/resources.json
+	$(BIN)/python -m tools.results resources
 
 board-pythons: setup  ## the self-test under the Pythons and pynqs of the PYNQ images, where those Pythons are installed
 	$(BIN)/python -m tools.pythons boards build/pythons

@@ -6,6 +6,7 @@ The pages of the documents include these files. python -m tools.results host ref
 from __future__ import annotations
 
 import argparse
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,11 @@ from tools import command_line
 FOLDER = Path(__file__).parents[1] / "docs" / "results"
 TIMEOUT_S = 12 * 3600
 DSODENET = ("-m", "dsodenet")
+# --json comes last; a search that was left in its folder goes on, and one that has ended is only read
+SEARCH = (
+    "explore xs --limit DSP=0.6 --limit macs=700000 --trials 48 --epochs 25 --qat-epochs 7 --final --final-seeds 5 "
+    "--out build/front"
+)
 MEASUREMENTS: dict[str, tuple[str, ...]] = {
     "demo": (*DSODENET, "demo"),
     "host": (*DSODENET, "study", "host"),
@@ -26,6 +32,8 @@ MEASUREMENTS: dict[str, tuple[str, ...]] = {
     "gradients": (*DSODENET, "study", "gradients"),
     "recipes": (*DSODENET, "study", "recipes"),
     "cycles": ("-m", "tools.rtl.measure", "s", "m", "l"),
+    "resources": ("-m", "tools.rtl.synth"),
+    "front": (*DSODENET, *shlex.split(SEARCH)),
     "notebooks": ("-m", "tools.notebooks", "--keep"),
     "bench-l": (*DSODENET, "bench", "l"),
     **{f"bench-{name}": (*DSODENET, "bench", PREFIX + name) for name in zoo_names()},

@@ -198,6 +198,14 @@ def test_blocks_of_pages_are_there() -> None:
         pages.on_page_markdown("{{ nothing }}")
 
 
+@pytest.mark.parametrize("name", results.MEASUREMENTS)
+def test_measurements_are_commands_that_are_there(name: str) -> None:
+    _, module, *words = results.MEASUREMENTS[name]
+    assert importlib.util.find_spec(module)
+    if module == "dsodenet":
+        parser().parse_args([*words, "--json", "x.json"])  # raises InputError
+
+
 def test_every_measurement_is_kept_with_its_text() -> None:
     folder = ROOT / "docs" / "results"
     for name in results.MEASUREMENTS:
