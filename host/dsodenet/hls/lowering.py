@@ -17,6 +17,7 @@ import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from dsodenet.contract import cpp_header
 from dsodenet.errors import RunError, ToolError
@@ -24,7 +25,6 @@ from dsodenet.files import atomic_folder, source_folder
 from dsodenet.hls.cplusplus import parser
 from dsodenet.hls.reuse import Plan, check_plan_fits, choose_plan
 from dsodenet.hls.rules import check_rules
-from dsodenet.outside import read_json
 from dsodenet.runs import Run, read_manifest, write_manifest
 from dsodenet.spec import Params, all_layers, sections
 
@@ -73,21 +73,24 @@ def lower(
 
 def lowered_folder(run: str | Path) -> Path:
     """RUN/hls of a lowered run; RunError when it is missing or was made from other integers."""
+    return _lowered(run, Params.load(run))[0]
+
+
+def _lowered(run: str | Path, params: Params) -> tuple[Path, dict[str, Any]]:
+    """RUN/hls and its manifest."""
     if name := Run(Path(run)).zoo_name:
         raise RunError(
             f"{name} comes without an HLS kernel, so it has no C simulation; run it on cpu, rtl or zcu104-sim"
         )
-    folder = Run(Path(run)).hls
-    read_manifest(
-        folder, Params.load(run).model_fingerprint, "lowered kernel and no C simulation", f"dsodenet lower {run}"
-    )
-    return folder
+    folder, made = Run(Path(run)).hls, "lowered kernel and no C simulation"
+    return folder, read_manifest(folder, params.model_fingerprint, made, f"dsodenet lower {run}")
 
 
 def lowered_plan(run: str | Path) -> Plan:
     """The reuse factors that a run was lowered with, and their estimated cost; RunError where they are unknown."""
-    spec, folder = Params.load(run).spec, lowered_folder(run)
-    factors = read_json(folder / "manifest.json", "a manifest").get("reuse_factors")
+    params = Params.load(run)
+    folder, manifest = _lowered(run, params)
+    spec, factors = params.spec, manifest.get("reuse_factors")
     names = {layer.name for layer in all_layers(spec.network)}
     if not isinstance(factors, dict) or set(factors) != names or not all(isinstance(n, int) for n in factors.values()):
         raise RunError(
