@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from dsodenet.adapting import observe
 from dsodenet.bench import DEFAULT, Comparison, compare
 from dsodenet.command import Answer, Values, json_text
 from dsodenet.contract import DEVICE, Resources
+from dsodenet.data import DATASETS, GENERATED, load_dataset
 from dsodenet.errors import InputError
 from dsodenet.files import atomic_files
 from dsodenet.hls import Plan, best_plan
@@ -21,6 +23,8 @@ from dsodenet.rtl import Estimate, estimate, memory_map, of_spec, rtl_resources
 from dsodenet.runs import PREFIX, Run, check_folder, check_output, zoo_names
 from dsodenet.spec import Params, Spec, macs, parameter_comparison, parameters, with_lanes
 from dsodenet.text import progress_bar, table
+
+STATISTICS_IMAGES = 512  # of the training split, whose statistics an export holds
 
 
 def print_spec(args: argparse.Namespace) -> Answer:
@@ -95,8 +99,13 @@ def zoo_text(data: dict[str, Any]) -> str:
 def export_run(args: argparse.Namespace) -> Answer:
     from dsodenet.exporting import export
 
+    data = args.data or Run(args.run).data_name()
     with progress_bar("export", None, args.quiet) as step:
         params = export(args.run, step)
+        if args.data is not None or (data or "").removesuffix(GENERATED) in DATASETS:
+            step("statistics")
+            images = load_dataset(str(data), params.spec.network).train_images[:STATISTICS_IMAGES]
+            observe(params, images).save(Run(args.run).statistics)
     return Values(
         {
             "run": str(args.run),

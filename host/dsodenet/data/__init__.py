@@ -1,6 +1,6 @@
 """Images and labels: named data sets, folders, standard files, other domains."""
 
-from dsodenet.data.datasets import DATASETS, GENERATED, Dataset, Labels, load_dataset, stratified_test_mask
+from dsodenet.data.datasets import DATASETS, GENERATED, Dataset, Labels, load_dataset, new_images, stratified_test_mask
 from dsodenet.data.images import Images
 
 __all__ = [
@@ -10,5 +10,6 @@ __all__ = [
     "Images",
     "Labels",
     "load_dataset",
+    "new_images",
     "stratified_test_mask",
 ]

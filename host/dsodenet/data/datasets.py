@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsodenet.data.domains import DOMAINS
-from dsodenet.data.images import Images, check_memory, class_names, fit, read_classes, to_pillow
+from dsodenet.data.images import Images, check_memory, class_names, fit, read_classes, read_unlabelled, to_pillow
 from dsodenet.data.limits import Part, inside
 from dsodenet.data.readers import STANDARD_FILES
 from dsodenet.errors import InputError, ToolError
@@ -75,6 +75,19 @@ def load_dataset(name_or_folder: str | Path, network: Network) -> Dataset:
             f"{name} has {len(data.class_names)} classes, but the spec's network.num_classes is {network.num_classes}"
         )
     return data
+
+
+def new_images(name_or_folder: str | Path, network: Network) -> tuple[Images, Labels | None]:
+    """Images to adapt to: (images, labels where they are known).
+
+    The training split of a data set as load_dataset takes it, or the images that lie directly in a folder.
+    """
+    folder = Path(name_or_folder)
+    standard = folder.is_dir() and any(recognises(folder) is not None for recognises, _ in STANDARD_FILES)
+    if folder.is_dir() and not standard and not any(path.is_dir() for path in folder.iterdir()):
+        return read_unlabelled(folder, network), None
+    data = load_dataset(name_or_folder, network)
+    return data.train_images, data.train_labels
 
 
 def load_digits(network: Network) -> Dataset:

@@ -94,12 +94,24 @@ def read_classes(folder: Path, classes: tuple[str, ...], network: Network) -> Pa
             raise InputError(f"{folder / name}: no {', '.join(IMAGE_SUFFIXES)} file in this class")
         files += found
         labels += [label] * len(found)
+    return _read_files(folder, files, network), np.array(labels, np.int64)
+
+
+def read_unlabelled(folder: Path, network: Network) -> Images:
+    """Every image directly in a folder, in the order of their names."""
+    files = sorted(path for path in folder.iterdir() if _is_named_image(path.name))
+    if not files:
+        raise InputError(f"{folder}: no {', '.join(IMAGE_SUFFIXES)} file in this folder")
+    return _read_files(folder, files, network)
+
+
+def _read_files(folder: Path, files: list[Path], network: Network) -> Images:
     shape = (len(files), *network.image_shape)
     check_memory(str(folder), shape)
     images = np.empty(shape, np.uint8)
     for i, file in enumerate(files):
         images[i] = read_image(inside(folder, file.relative_to(folder)), network)
-    return images, np.array(labels, np.int64)
+    return images
 
 
 def _is_named_image(name: str) -> bool:

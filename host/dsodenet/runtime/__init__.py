@@ -6,7 +6,8 @@ with Accelerator(run, backend="zcu104") as accelerator:
 
 from dsodenet.runtime.accelerator import Accelerator, CallInfo
 from dsodenet.runtime.artefacts import publish, read_manifest
-from dsodenet.runtime.backends import BACKENDS, backend_options
+from dsodenet.runtime.backends import BACKENDS, backend_options, check_number
+from dsodenet.runtime.cascade import Cascade, Point, curve
 from dsodenet.runtime.checks import Throughput, Validation, throughput_test, validate
 from dsodenet.runtime.driver import STATUS_TEXT
 from dsodenet.runtime.pixels import as_pixels
@@ -19,6 +20,8 @@ __all__ = [
     "STATUS_TEXT",
     "Accelerator",
     "CallInfo",
+    "Cascade",
+    "Point",
     "PowerMeter",
     "Report",
     "Throughput",
@@ -26,6 +29,8 @@ __all__ = [
     "as_pixels",
     "backend_options",
     "board_rails",
+    "check_number",
+    "curve",
     "publish",
     "read_manifest",
     "selftest",
