@@ -29,7 +29,6 @@ MEASUREMENTS: dict[str, tuple[str, ...]] = {
     "demo": (*DSODENET, "demo"),
     "host": (*DSODENET, "study", "host"),
     "reference": (*DSODENET, "study", "reference"),
-    "ladder": (*DSODENET, "study", "ladder", "--concurrent"),
     "gradients": (*DSODENET, "study", "gradients"),
     "recipes": (*DSODENET, "study", "recipes"),
     "cycles": ("-m", "tools.rtl.measure", "s", "m", "l"),
