@@ -145,7 +145,7 @@ COMMANDS = {
     ),
     "estimate": Command(
         commands.estimate_costs,
-        "cycles, latency, parameters, and what each kernel takes of the device or does not fit, with no tool and no build",
+        "cycles, latency, parameters, and what each kernel takes of the device, with no tool and no build",
         "dsodenet estimate l --lanes 3x16x64",
         (
             argument("model", metavar="RUN|SPEC", help=f"run folder, zoo:NAME, {SPEC_HELP}"),
@@ -267,7 +267,7 @@ COMMANDS = {
                 "--kernel",
                 required=True,
                 choices=KERNELS,
-                help="rtl: the engine, for any model that fits; hls: your own network in fixed logic, after `dsodenet lower`",
+                help="rtl: the engine, for any model; hls: your own network in fixed logic, after `dsodenet lower`",
             ),
             argument(
                 "--out",
