@@ -17,7 +17,7 @@ from dsodenet.contract.streams import image_bytes, pack_images
 from dsodenet.errors import RunError, SpecError, ToolError
 from dsodenet.hls import lowering as lower_module
 from dsodenet.hls.lowering import csim_library, lower
-from dsodenet.hls.reuse import best_plan
+from dsodenet.hls.plan_search import best_plan
 from dsodenet.ladder import verify
 from dsodenet.reference import Reference
 from dsodenet.runs import Run

@@ -23,7 +23,8 @@ from dsodenet.contract import cpp_header
 from dsodenet.errors import RunError, ToolError
 from dsodenet.files import atomic_folder, source_folder
 from dsodenet.hls.cplusplus import parser
-from dsodenet.hls.reuse import Plan, check_plan_fits, choose_plan
+from dsodenet.hls.plan_search import check_plan_fits, choose_plan
+from dsodenet.hls.reuse import Plan
 from dsodenet.hls.rules import check_rules
 from dsodenet.runs import Run, read_manifest, write_manifest
 from dsodenet.spec import Params, all_layers, sections

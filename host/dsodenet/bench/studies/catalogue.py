@@ -96,6 +96,11 @@ STUDIES = {
         "dsodenet study ladder --cases xs,w4",
         (
             argument("--cases", metavar="A,B", help="some cases instead of all"),
+            argument(
+                "--concurrent",
+                action="store_true",
+                help="also the simulation of the hls kernel that runs every process at once, with bounded streams",
+            ),
             argument("--seed", type=int, default=0, metavar="N", help="random seed"),
         ),
     ),
