@@ -148,6 +148,10 @@ def test_the_stages_of_a_call_add_up(backend: str) -> None:
     options = {} if backend == "cpu" else {"simulate_with": "reference"}
     with Accelerator(PARAMS, backend, **options) as opened:
         opened.predict(IMAGES)
+        assert opened.last_call is not None
+        assert opened.last_call.stages_us == {}, "not asked for"
+        opened.timed = True
+        opened.predict(IMAGES)
         call = opened.last_call
         assert call is not None
         assert sum(call.stages_us.values()) == pytest.approx(1e6 * call.seconds, rel=1e-3)
@@ -162,6 +166,7 @@ def test_the_stages_of_a_call_add_up(backend: str) -> None:
 
 def test_a_slow_kernel_shows_in_its_stage(accelerator: Accelerator, device: SimulatedZcu104) -> None:
     accelerator.predict(IMAGES)
+    accelerator.timed = True
     device.board.faults.stall_s = 0.15
     accelerator.predict(IMAGES)
     call = accelerator.last_call

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter
 from types import TracebackType
 from typing import Any
 
@@ -22,7 +22,7 @@ from dsodenet.runs import Run
 from dsodenet.runtime.artefacts import read_manifest
 from dsodenet.runtime.backends import backend_options, check_number, open_backend
 from dsodenet.runtime.driver import KernelDriver
-from dsodenet.runtime.pixels import as_pixels
+from dsodenet.runtime.pixels import NCHW, as_pixels
 from dsodenet.spec import Params
 
 STREAM_DEPTH = 2  # batches under way in a stream: one on the device, one prepared
@@ -41,7 +41,7 @@ class CallInfo:
     cycles: int | None  # clock cycles, where the kernel counts them
     stages_us: dict[str, float] = field(
         default_factory=dict
-    )  # microseconds by stage of the call; their sum is `seconds`
+    )  # microseconds by stage of the call, where Accelerator.timed was set; their sum is `seconds`
 
 
 class Accelerator:
@@ -98,13 +98,14 @@ class Accelerator:
         else:
             folder = Run.of(run).folder
             self._params = Params.load(folder)
+        self._network = self._params.spec.network  # the same under every solver
         self.backend = backend or "cpu"
         # By process: in the child of a fork the parent's lock may be held, and the parent's worker does not run.
         self._process = os.getpid()
         self._locks: dict[int, threading.Lock] = {}
         self._workers: dict[int, ThreadPoolExecutor] = {}  # for predict_async
         self._worker_thread: int | None = None  # the worker's identifier, once it has begun
-        self._last_call: CallInfo | None = None
+        self._last: tuple[int, float, float] | None = None  # images, seconds of conversion and of the rest
         self._backend = open_backend(self.backend, self._params, folder, options)
         self._closed = False
 
@@ -124,36 +125,65 @@ class Accelerator:
         return self._backend.clock_mhz
 
     @property
-    def last_call(self) -> CallInfo | None:
-        """About the last predict that returned."""
-        return self._last_call
+    def timed(self) -> bool:
+        """Whether calls are timed by stage, for `last_call.stages_us`; it takes some microseconds of each call."""
+        return self._backend.timed
 
-    def predict(self, images: ArrayLike) -> NDArray[np.int32]:
+    @timed.setter
+    def timed(self, on: bool) -> None:
+        with self._lock:
+            self._backend.timed = on
+
+    @property
+    def last_call(self) -> CallInfo | None:
+        """About the last predict that returned. The cycles are read from the device when this is asked for."""
+        with self._lock:
+            if self._last is None:
+                return None
+            images, convert_s, rest_s = self._last
+            seconds, stages = convert_s + rest_s, self._backend.stages
+            if stages:
+                stages = {"convert": convert_s} | stages
+                stages["other"] = max(0.0, seconds - sum(stages.values()))
+            return CallInfo(
+                self.backend,
+                self.kind,
+                images,
+                self._backend.batches,
+                seconds,
+                self._backend.cycles,
+                {name: 1e6 * value for name, value in stages.items()},
+            )
+
+    def predict(self, images: ArrayLike, layout: str = NCHW) -> NDArray[np.int32]:
         """images: uint8, or float in [0, 1], (N, channels, height, width) -> int32 logits (N, num_classes).
+
+        layout: "nhwc" for images of (N, height, width, channels), as cameras and decoders give them; a kernel takes
+        them faster, since its stream has that order.
 
         InputError for images that do not fit. DeviceError when the device fails or is closed; after a failure the next
         call starts it afresh.
         """
-        start = time.perf_counter()
-        pixels = as_pixels(images, self._params.spec.network)
-        return self._predict(pixels, time.perf_counter() - start)
+        start = perf_counter()
+        pixels = as_pixels(images, self._network, layout)
+        return self._predict(pixels, layout, perf_counter() - start)
 
-    def predict_async(self, images: ArrayLike) -> Future[NDArray[np.int32]]:
+    def predict_async(self, images: ArrayLike, layout: str = NCHW) -> Future[NDArray[np.int32]]:
         """predict in the background: a Future of the logits.
 
         Calls run in the order in which they were made, each under the solver that is set when it begins. Images are
         checked and copied now, so that the caller may use their memory again. `close` cancels what has not begun.
         """
-        start = time.perf_counter()
-        pixels = as_pixels(images, self._params.spec.network)
+        start = perf_counter()
+        pixels = as_pixels(images, self._network, layout)
         if pixels is images or pixels.base is not None:  # else it is new already
             pixels = pixels.copy()
-        convert_s = time.perf_counter() - start
+        convert_s = perf_counter() - start
         with self._lock:
             self._check_open()
             if os.getpid() not in self._workers:
                 self._workers[os.getpid()] = ThreadPoolExecutor(1, "dsodenet")
-            return self._workers[os.getpid()].submit(self._predict_in_background, pixels, convert_s)
+            return self._workers[os.getpid()].submit(self._predict_in_background, pixels, layout, convert_s)
 
     def stream(self, batches: Iterable[ArrayLike], depth: int = STREAM_DEPTH) -> Iterator[NDArray[np.int32]]:
         """Logits of each batch, in order; the next batches are fetched and converted while the device works.
@@ -237,33 +267,23 @@ class Accelerator:
     ) -> None:
         self.close()
 
-    def _predict_in_background(self, pixels: NDArray[np.uint8], convert_s: float) -> NDArray[np.int32]:
+    def _predict_in_background(self, pixels: NDArray[np.uint8], layout: str, convert_s: float) -> NDArray[np.int32]:
         self._worker_thread = threading.get_ident()
-        return self._predict(pixels, convert_s)
+        return self._predict(pixels, layout, convert_s)
 
-    def _predict(self, pixels: NDArray[np.uint8], convert_s: float) -> NDArray[np.int32]:
+    def _predict(self, pixels: NDArray[np.uint8], layout: str, convert_s: float) -> NDArray[np.int32]:
         with self._lock:
             self._check_open()
-            start = time.perf_counter()
-            logits = self._backend.predict(pixels)
-            seconds = time.perf_counter() - start
-            stages = {"convert": convert_s} | self._backend.stages
-            stages["other"] = max(0.0, convert_s + seconds - sum(stages.values()))
-            self._last_call = CallInfo(
-                self.backend,
-                self.kind,
-                len(pixels),
-                self._backend.batches,
-                convert_s + seconds,
-                self._backend.cycles,
-                {name: 1e6 * value for name, value in stages.items()},
-            )
+            start = perf_counter()
+            logits = self._backend.predict(pixels, layout)
+            self._last = len(pixels), convert_s, perf_counter() - start
         return logits
 
     @property
     def _lock(self) -> threading.Lock:
         """The lock of this process; setdefault is atomic, so that all its threads get the same."""
-        return self._locks.setdefault(os.getpid(), threading.Lock())
+        pid = os.getpid()
+        return self._locks.get(pid) or self._locks.setdefault(pid, threading.Lock())
 
     def _is_own(self) -> bool:
         """Whether this process may use the backend."""
