@@ -184,6 +184,20 @@ def test_edited_graph_and_stale_kernel_are_refused(odd: tuple[Path, NDArray[np.u
         verify(run, ("torch",))
 
 
+def test_only_what_was_compiled_here_is_loaded(odd: tuple[Path, NDArray[np.uint8]], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(odd[0], run)
+    manifest, library = run / "hls" / "manifest.json", Run(run).csim
+    assert csim_library(run) == library
+    library.write_bytes(library.read_bytes() + b" ")
+    for backend in ("csim", "csim-concurrent"):
+        with pytest.raises(RunError, match=r"libdsodenet_csim\.so: is not as it was when its folder was compiled"):
+            verify(run, (backend,))
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"seal": "0" * 64}))
+    with pytest.raises(RunError, match="not compiled by this account, so it is not loaded; run `dsodenet lower"):
+        verify(run, ("csim",))
+
+
 def test_accumulators_too_narrow_for_the_weights_are_refused(odd: tuple[Path, NDArray[np.uint8]]) -> None:
     from dsodenet.hls.graph import check_accumulators, project, quiet, streaming_graph
     from dsodenet.spec.layers import sections
