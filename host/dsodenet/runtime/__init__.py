@@ -4,7 +4,7 @@ with Accelerator(run, backend="zcu104") as accelerator:
     logits = accelerator.predict(images)
 """
 
-from dsodenet.runtime.accelerator import Accelerator, CallInfo
+from dsodenet.runtime.accelerator import Accelerator, CallInfo, CascadeInfo
 from dsodenet.runtime.artefacts import publish, read_manifest
 from dsodenet.runtime.backends import BACKENDS, backend_options, check_number
 from dsodenet.runtime.cascade import Cascade, Point, curve
@@ -21,6 +21,7 @@ __all__ = [
     "Accelerator",
     "CallInfo",
     "Cascade",
+    "CascadeInfo",
     "Point",
     "PowerMeter",
     "Report",
