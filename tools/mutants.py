@@ -23,6 +23,7 @@ from typing import Any
 
 from dsodenet.command import Values
 from dsodenet.errors import InputError, ToolError
+from dsodenet.files import how_to_install
 from dsodenet.text import progress_bar, table
 from tools import command_line
 from tools.planted import PLANTED, Planted
@@ -99,7 +100,7 @@ def sampled(module: str, count: int, seed: int, folder: Path) -> tuple[list[dict
         from cosmic_ray.work_db import use_db
         from cosmic_ray.work_item import WorkerOutcome, WorkResult
     except ImportError:
-        raise ToolError("mutants are made by cosmic-ray; `pip install 'dsodenet[dev]'` brings it") from None
+        raise ToolError(f"mutants are made by cosmic-ray; {how_to_install('dev')} brings it") from None
     path, session = f"host/dsodenet/{module}.py", folder / f"{module.replace('/', '-')}.sqlite"
     settings = session.with_suffix(".toml")
     settings.write_text(
