@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsodenet.errors import SpecError, ToolError
+from dsodenet.files import how_to_install
 from dsodenet.reference import Reference, exact_float
 from dsodenet.spec import Format, Layer, Params, Section, bias_name, integrate, random_images, sections
 
@@ -197,4 +198,4 @@ def _import(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise ToolError(f"{name} is not installed ({error}); `pip install 'dsodenet[fast]'` brings it") from None
+        raise ToolError(f"{name} is not installed ({error}); {how_to_install('fast')} brings it") from None
