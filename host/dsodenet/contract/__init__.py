@@ -1,5 +1,6 @@
 """What host and fabric agree on: registers, streams, the block design, and what the device has."""
 
+from dsodenet.contract.boards import BOARDS, ZCU104, Board, PlClock
 from dsodenet.contract.design import (
     ADDRESS_BLOCK,
     DMA_VLNV,
@@ -54,6 +55,7 @@ __all__ = [
     "AP_START",
     "ARGUMENTS",
     "BEAT_BYTES",
+    "BOARDS",
     "BRAM36",
     "BUDGET",
     "COEFF",
@@ -69,10 +71,13 @@ __all__ = [
     "REGISTERS",
     "URAM",
     "WINDOW_BYTES",
+    "ZCU104",
+    "Board",
     "Command",
     "Design",
     "Instance",
     "Kind",
+    "PlClock",
     "Register",
     "Resources",
     "Status",

@@ -28,13 +28,13 @@ from dsodenet.contract import (
     DMA_VLNV,
     KERNEL_VLNVS,
     REGISTERS,
+    ZCU104,
     Status,
 )
 from dsodenet.errors import DeviceError, DsodenetError
 from dsodenet.outside import guard
 from dsodenet.runtime.pacing import Pace
 from dsodenet.runtime.stages import Stages
-from dsodenet.spec import PART
 
 CTRL, STATUS, COMMAND, FRAMES = (REGISTERS[name].offset for name in ("CTRL", "STATUS", "COMMAND", "FRAMES"))
 MM2S, S2MM = 0x00, 0x30  # channels of the DMA, and its registers in each (PG021)
@@ -302,8 +302,8 @@ def check_files(bitfile: Path) -> None:
         raise DeviceError(f"{bitfile.with_suffix('.hwh')}: no such file; pynq needs it beside {bitfile.name}")
     with guard(bitfile, "a .bit file", DeviceError):  # pynq's parser does not check what it indexes
         part = parse_bit_header(bitfile.read_bytes())["part"]
-        if part.removeprefix("xc").split("-")[:2] != PART.removeprefix("xc").split("-")[:2]:
-            raise DeviceError(f"{bitfile} is for {part}, but the ZCU104 has {PART}")
+        if part.removeprefix("xc").split("-")[:2] != ZCU104.part.removeprefix("xc").split("-")[:2]:
+            raise DeviceError(f"{bitfile} is for {part}, but the ZCU104 has {ZCU104.part}")
 
 
 def _decode(value: int, bits: dict[int, str]) -> str:
