@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := train,lower,rtl,sim,explore,bench,notebooks,test,dev,docs
 
-.PHONY: help setup demo lab test lint docs results wheel rtl-checks board-pythons aarch64 clean
+.PHONY: help setup demo lab test lint docs results wheel rtl-checks mutants board-pythons aarch64 clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "%-13s %s\n", $$1, $$2}'
@@ -49,6 +49,10 @@ rtl-checks: setup  ## the long checks of the engine: proofs, a small engine as g
 	$(BIN)/python -m tools.rtl.flips --journal build/flips.json
 	$(BIN)/python -m tools.rtl.gate_sim
 	$(BIN)/python -m tools.results resources
+
+mutants: setup  ## put faults into a copy of the sources, one by one: do the tests see them? (an hour; SAMPLE=N of each module)
+	$(BIN)/python -m tools.mutants --sample $(or $(SAMPLE),25)
+	$(BIN)/python -m tools.mutants --planted
 
 board-pythons: setup  ## the self-test under the Pythons and pynqs of the PYNQ images, where those Pythons are installed
 	$(BIN)/python -m tools.pythons boards build/pythons
