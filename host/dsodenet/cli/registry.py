@@ -281,9 +281,9 @@ COMMANDS = {
             argument("--out", required=True, type=Path, metavar="RUN2", help="run folder to write"),
             argument(
                 "--method",
-                default="pseudo",
+                default="t3a,pseudo",
                 metavar="A,B",
-                help=f"one or more, in turn, of {', '.join(METHODS)} (default pseudo)",
+                help=f"one or more, in turn, of {', '.join(METHODS)} (default t3a,pseudo)",
             ),
             argument("--backend", default="cpu", metavar="B", help="what computes the model (default cpu)"),
             argument(
