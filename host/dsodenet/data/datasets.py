@@ -110,7 +110,7 @@ def load_digits(network: Network, how: Preparation = USUAL) -> Dataset:
     return replace(_from_parts("digits", parts[0], parts[1], tuple("0123456789"), network, how), split=A_FIFTH)
 
 
-def _generated(change: Callable[[Images, int], Images], name: str) -> Callable[[USUAL, Network, Preparation], Dataset]:
+def _generated(change: Callable[[Images, int], Images], name: str) -> Callable[[Network, Preparation], Dataset]:
     """A data set whose images `change(images, seed)` makes from the digits; its name says that it is generated."""
 
     def load(network: Network, how: Preparation) -> Dataset:
@@ -131,7 +131,7 @@ def _generated(change: Callable[[Images, int], Images], name: str) -> Callable[[
     return load
 
 
-DATASETS: dict[str, Callable[[USUAL, Network, Preparation], Dataset]] = {"digits": load_digits}
+DATASETS: dict[str, Callable[[Network, Preparation], Dataset]] = {"digits": load_digits}
 DATASETS |= {f"digits-{kind}": _generated(change, f"digits-{kind}") for kind, change in DOMAINS.items()}
 
 

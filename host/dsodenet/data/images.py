@@ -5,6 +5,7 @@ The size is known before memory is taken, and nothing but a file is opened: a pi
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,7 +123,7 @@ def read_image(path: Path, network: Network, how: Preparation = USUAL) -> Images
     from PIL import Image as pillow
 
     if not path.is_file():
-        why = "no file that can be read, though it is named like an image" if path.exists() else "no such file"
+        why = "no file that can be read, though it is named like an image" if os.path.lexists(path) else "no such file"
         raise InputError(f"{path}: {why}")
     try:
         with warnings.catch_warnings():

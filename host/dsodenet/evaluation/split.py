@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dsodenet.data import DATASETS, Dataset, load_dataset
+from dsodenet.data import DATASETS, GENERATED, Dataset, load_dataset
 from dsodenet.errors import InputError, ToolError
 from dsodenet.runs import Run
 from dsodenet.runtime import load_images
@@ -29,7 +29,7 @@ def held_out(run: str | Path, params: Params, data: str | Path | None = None) ->
         data = Run.of(run).data_source()
         if data is None:
             raise InputError(f"{run} does not say on which data it was trained; name it by --data")
-        if data not in DATASETS and not Path(data).is_dir():
+        if data.removesuffix(GENERATED) not in DATASETS and not Path(data).is_dir():
             raise InputError(f"{run} was trained on {data}, which is not here; name its folder by --data")
     found = load_dataset(data, spec.network, spec.images)
     if spec.class_names not in ((), found.class_names):
@@ -46,7 +46,7 @@ def sample_images(source: str, run: str | Path, params: Params) -> tuple[NDArray
     Where that split is not here, or has fewer, they are generated, and the words say why.
     """
     if not source.isdecimal():
-        if Path(source).exists():
+        if source and Path(source).exists():
             return load_images(source, params)[0], source
         raise InputError(
             f"images is {source!r}, but it must be a number from 1 up, or a picture, a folder or a .npy file that is "

@@ -40,8 +40,8 @@ def as_pixels(images: ArrayLike, network: Network, layout: str = NCHW) -> NDArra
         array = array[None]
     if array.ndim != 4 or array.shape[1:] != shape:
         raise InputError(
-            f"images have shape {array.shape}, but this model takes (N, {', '.join(map(str, shape))}), "
-            f"or one image without N{_hint(array, shapes, layout)}"
+            f"images have shape {array.shape}, but this model takes (N, {', '.join(map(str, shape))})"
+            f"{_hint(array, shapes, layout)}"
         )
     if not len(array):
         raise InputError("images are an empty batch, but at least one image is needed")
@@ -62,6 +62,8 @@ def as_pixels(images: ArrayLike, network: Network, layout: str = NCHW) -> NDArra
 
 def _hint(array: NDArray[Any], shapes: dict[str, tuple[int, int, int]], layout: str) -> str:
     """What to do with images of this shape, where it can be told."""
+    if array.dtype.kind == "U":
+        return "; classify takes the path of a picture"
     other = NHWC if layout == NCHW else NCHW
     if array.shape[-3:] == shapes[other]:
         bgr = ", whose channels OpenCV has in the order BGR: images[..., ::-1] is RGB" if shapes[NHWC][2] == 3 else ""

@@ -290,7 +290,7 @@ class Spec:
         return hashlib.sha256(canonical_json(self.identity())).hexdigest()
 
     def identity(self) -> dict[str, Any]:
-        """What fingerprints are made of: to_dict without LATER_KEYS at their defaults, so that old files keep theirs."""
+        """What fingerprints are made of: to_dict without LATER_KEYS at their defaults: old files keep theirs."""
         return {key: value for key, value in self.to_dict().items() if LATER_KEYS.get(key) != value}
 
     def with_solver(self, method: str | None = None, n_steps: int | tuple[int, ...] | None = None) -> Spec:
