@@ -72,7 +72,8 @@ class Accelerator:
 
         run: a folder that `dsodenet export` wrote, `zoo:NAME`, loaded Params, or the .bit of a built overlay with its
             .hwh and .json beside it.
-        backend: torch, cpu, csim, csim-concurrent, rtl, zcu104-sim or zcu104; by default zcu104 for a .bit, else cpu.
+        backend: torch, cpu, cpu-fast, csim, csim-concurrent, rtl, zcu104-sim or zcu104; by default zcu104 for a .bit,
+            else cpu.
         simulate_with: what computes inside the board of zcu104-sim: csim, rtl, or reference, which needs no compiler.
             By default it is the kernel of the spec.
         library: the compiled kernel that csim, rtl or zcu104-sim uses. By default csim takes the one that `dsodenet
@@ -82,7 +83,7 @@ class Accelerator:
         timeout_s: seconds after which a command of zcu104 or zcu104-sim fails; 10 by default.
         max_batch_bytes: bytes of the images or logits of one command, for every kernel; 4 MiB by default. More images
             take several commands.
-        threads: chunks of images that cpu computes at once, by default one per core.
+        threads: chunks of images that cpu computes at once, or threads of cpu-fast; by default one per core.
         """
         given = {
             "simulate_with": simulate_with, "library": library, "bitfile": bitfile, "device": device,

@@ -28,14 +28,12 @@ from dsodenet.spec.solvers import (
     weighted_sum,
 )
 from dsodenet.spec.specification import (
-    BOARD,
     FOLDING_NORMS,
     KERNELS,
     MAX_BLOCKS,
     MAX_SIDE,
     MAX_STEPS,
     NORMS,
-    PART,
     PIXEL_BITS,
     SIZES,
     STEMS,
@@ -52,7 +50,6 @@ from dsodenet.spec.synthetic import random_images, random_params
 
 __all__ = [
     "ACCUMULATOR_BITS",
-    "BOARD",
     "CHANNEL_ORDERS",
     "FACTOR",
     "FOLDING_NORMS",
@@ -63,7 +60,6 @@ __all__ = [
     "MAX_STAGES",
     "MAX_STEPS",
     "NORMS",
-    "PART",
     "PIXEL_BITS",
     "RESIZES",
     "SIZES",
