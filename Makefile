@@ -55,7 +55,7 @@ rtl-checks: setup  ## the long checks of the engine: proofs, a small engine as g
 	$(BIN)/python -m tools.results resources
 
 audit: setup  ## known vulnerabilities of what `make setup` installs (asks the network)
-	$(BIN)/pip-audit --no-deps --disable-pip -r requirements.lock
+	$(BIN)/pip-audit --strict --no-deps --disable-pip -r requirements.lock
 
 fuzz: setup  ## damaged files for every reader of files from outside (MINUTES=N, all together)
 	$(BIN)/python -m tools.fuzz --minutes $(or $(MINUTES),5)
