@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dsodenet.adapting import FEWEST, adapt_run
 from dsodenet.command import Answer, Values
-from dsodenet.data import Dataset, load_dataset, new_images
+from dsodenet.data import Dataset, load_dataset
 from dsodenet.errors import InputError
-from dsodenet.ladder import read_images
 from dsodenet.reference import Reference
 from dsodenet.rtl import of_spec
 from dsodenet.runs import Run
-from dsodenet.runtime import Cascade, Point, check_number, curve
-from dsodenet.spec import Params
+from dsodenet.runtime import Cascade, Point, check_number, curve, load_images
+from dsodenet.spec import Params, Spec
 from dsodenet.text import progress_bar, table
 
+PICTURES = (".png", ".jpg", ".jpeg")  # suffixes of files that make a folder one of pictures
 MOST_SECONDS, MOST_GENERATIONS = 86_400.0, 100_000
 
 
@@ -29,11 +30,8 @@ def adapt_model(args: argparse.Namespace) -> Answer:
     check_number("budget", args.budget, float, 1e-3, MOST_SECONDS)
     check_number("generations", args.generations, int, 1, MOST_GENERATIONS)
     check_number("seed", args.seed, int, 0, (1 << 32) - 1)
-    if args.images.lower().endswith(".npy"):
-        images, labels = read_images(Path(args.images), network), None
-    else:
-        images, labels = new_images(args.images, network)
-    test = None if args.test is None else load_dataset(args.test, network)
+    images, labels = _new_images(args.images, params.spec)
+    test = None if args.test is None else load_dataset(args.test, network, params.spec.images)
     if len(images) < FEWEST:
         raise InputError(f"{args.images} has {len(images)} images, but adapting needs at least {FEWEST}")
     with progress_bar("adapt", None, args.quiet) as step:
@@ -56,6 +54,15 @@ def adapt_model(args: argparse.Namespace) -> Answer:
     return Values(data, _adapted_text)
 
 
+def _new_images(source: str, spec: Spec) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
+    """Images to adapt to, and their labels where a data set tells them."""
+    path = Path(source)
+    if path.is_file() or (path.is_dir() and any(child.suffix.lower() in PICTURES for child in path.iterdir())):
+        return load_images(path, spec)[0], None
+    data = load_dataset(source, spec.network, spec.images)
+    return data.train_images, data.train_labels
+
+
 def _accuracy(params: Params, data: Dataset) -> float:
     return float(np.mean(Reference(params).predict(data.test_images).argmax(axis=1) == data.test_labels))
 
@@ -75,7 +82,7 @@ def calibrate_model(args: argparse.Namespace) -> Answer:
     cascade = Cascade(args.steps, 0.5)  # checks the steps
     if args.accuracy is not None and not 0 < args.accuracy <= 1:
         raise InputError(f"accuracy is {args.accuracy}, but it must be more than 0 and at most 1")
-    data = load_dataset(args.data, params.spec.network)
+    data = load_dataset(args.data, params.spec.network, params.spec.images)
     solutions, cycles = [], []
     with progress_bar("calibrate", len(cascade.steps), args.quiet) as step:
         for n_steps in cascade.steps:

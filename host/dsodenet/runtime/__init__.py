@@ -9,7 +9,9 @@ from dsodenet.runtime.artefacts import publish, read_manifest
 from dsodenet.runtime.backends import BACKENDS, backend_options, check_number
 from dsodenet.runtime.cascade import Cascade, Point, curve
 from dsodenet.runtime.checks import Throughput, Validation, throughput_test, validate
+from dsodenet.runtime.classification import Classification, Prediction
 from dsodenet.runtime.driver import STATUS_TEXT
+from dsodenet.runtime.inputs import load_images
 from dsodenet.runtime.pixels import as_pixels
 from dsodenet.runtime.power import PowerMeter, board_rails
 from dsodenet.runtime.self_test import CHECKS, Report, selftest
@@ -22,8 +24,10 @@ __all__ = [
     "CallInfo",
     "Cascade",
     "CascadeInfo",
+    "Classification",
     "Point",
     "PowerMeter",
+    "Prediction",
     "Report",
     "Throughput",
     "Validation",
@@ -32,6 +36,7 @@ __all__ = [
     "board_rails",
     "check_number",
     "curve",
+    "load_images",
     "publish",
     "read_manifest",
     "selftest",

@@ -133,8 +133,7 @@ def run(args: argparse.Namespace) -> Values:
     for what, value in (("images", args.images), ("generations", args.generations), ("seeds", args.seeds)):
         if value < 1:
             raise InputError(f"{what} is {value}, but it must be 1 or more")
-    network = params.spec.network
-    source, target = load_dataset(args.data, network), load_dataset(args.target, network)
+    source, target = (load_dataset(name, params.spec.network, params.spec.images) for name in (args.data, args.target))
     result = measure(params, source, target, names, args.images, args.generations, args.seeds, not args.quiet)
     kinds = {"accuracy, seconds": "measured", "engine_seconds": "estimated"}
     return Values(origin("dsodenet study adapting", kinds, "numpy") | result, text)
