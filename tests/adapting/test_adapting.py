@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from dsodenet.adapting.adapt import adapt, chosen_methods
+from dsodenet.adapting.adapted import adapt, chosen_methods
 from dsodenet.adapting.forward import forward, misfit
 from dsodenet.adapting.heads import confident, fitted, head_logits, prototypes, voted, with_head
 from dsodenet.adapting.statistics import Statistics, observe

@@ -1,6 +1,6 @@
 """A model adapted to a new domain where it runs: NumPy, images and forward passes, no source data."""
 
-from dsodenet.adapting.adapt import FEWEST, Adapted, adapt, chosen_methods
+from dsodenet.adapting.adapted import FEWEST, Adapted, adapt, chosen_methods
 from dsodenet.adapting.adapted_run import adapt_run
 from dsodenet.adapting.forward import Evaluate
 from dsodenet.adapting.methods import METHODS, Method

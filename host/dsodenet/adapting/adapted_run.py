@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dsodenet.adapting.adapt import Adapted, adapt, chosen_methods
+from dsodenet.adapting.adapted import Adapted, adapt, chosen_methods
 from dsodenet.adapting.statistics import Statistics
 from dsodenet.errors import InputError
 from dsodenet.files import write_json

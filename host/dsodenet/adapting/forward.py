@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dsodenet.adapting.heads import entropy, probabilities
 from dsodenet.adapting.statistics import Statistics
 from dsodenet.adapting.tables import moved, units
-from dsodenet.errors import InputError, ToolError
+from dsodenet.errors import InputError, ToolError, how_to_install
 from dsodenet.spec import Params
 
 Ints = NDArray[np.int32]
@@ -112,5 +112,5 @@ def import_cma() -> Any:
     try:
         import cmaes
     except ImportError as error:
-        raise ToolError(f"cmaes is not installed ({error}); `pip install 'dsodenet[adapt]'` brings it") from None
+        raise ToolError(f"cmaes is not installed ({error}); {how_to_install('adapt')} brings it") from None
     return cmaes

@@ -113,7 +113,7 @@ def zoo_text(data: dict[str, Any]) -> str:
 def export_run(args: argparse.Namespace) -> Answer:
     from dsodenet.exporting import export
 
-    data = args.data or Run(args.run).data_name()
+    data = args.data or Run(args.run).data_source()
     with progress_bar("export", None, args.quiet) as step:
         params = export(args.run, step)
         if args.data is not None or (data or "").removesuffix(GENERATED) in DATASETS:
