@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from dsodenet.adapting.heads import entropy, probabilities
 from dsodenet.adapting.statistics import Statistics
 from dsodenet.adapting.tables import moved, units
-from dsodenet.errors import InputError, ToolError, how_to_install
+from dsodenet.errors import InputError, ToolError
+from dsodenet.files import how_to_install
 from dsodenet.spec import Params
 
 Ints = NDArray[np.int32]
