@@ -137,8 +137,11 @@ def make(name: str, folder: Path = ZOO, data: str = SOURCE, trained: Path | None
         if params.spec.network != spec.network or params.spec.solver != spec.solver:
             raise InputError(f"{run} holds {params.spec.name}, but that is not the network of {name}")
         made = Run(run)
-        for file in (made.params, made.spec, made.metrics):
+        for file in (made.params, made.spec):
             shutil.copyfile(file, target / file.name)
+        metrics = json.loads(read_text(made.metrics))
+        metrics["data"].pop("source", None)  # a path of the machine that trained says nothing anywhere else
+        (target / made.metrics.name).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
         write_card(name, target, data)
     return folder / name
 
@@ -217,7 +220,8 @@ def card(name: str, params: Params, metrics: dict[str, Any], integers: dict[str,
             "|---|---|",
             *(f"| {what} | {value} |" for what, value in rows),
             "",
-            f"Made by `python -m tools.make_zoo {name}{folder}` with {packages}. Fingerprint {params.fingerprint[:16]}.",
+            f"Made by `python -m tools.make_zoo {name}{folder}` with {packages}. "
+            f"Fingerprint {params.fingerprint[:16]}.",
             "",
             ENTRIES[name].note,
             "",
