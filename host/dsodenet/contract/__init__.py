@@ -34,6 +34,7 @@ from dsodenet.contract.registers import (
     coefficient_words,
     cpp_header,
     fingerprint_words,
+    state_text,
     sv_package,
 )
 from dsodenet.contract.streams import (
@@ -93,6 +94,7 @@ __all__ = [
     "memory",
     "pack_images",
     "pack_logits",
+    "state_text",
     "sv_package",
     "unpack_images",
     "unpack_logits",

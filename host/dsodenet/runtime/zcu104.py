@@ -30,13 +30,16 @@ from dsodenet.contract import (
     REGISTERS,
     ZCU104,
     Status,
+    state_text,
 )
 from dsodenet.errors import DeviceError, DsodenetError
 from dsodenet.outside import guard
 from dsodenet.runtime.pacing import Pace
 from dsodenet.runtime.stages import Stages
 
-CTRL, STATUS, COMMAND, FRAMES = (REGISTERS[name].offset for name in ("CTRL", "STATUS", "COMMAND", "FRAMES"))
+CTRL, STATUS, STATE, COMMAND, FRAMES = (
+    REGISTERS[name].offset for name in ("CTRL", "STATUS", "STATE", "COMMAND", "FRAMES")
+)
 MM2S, S2MM = 0x00, 0x30  # channels of the DMA, and its registers in each (PG021)
 DMACR, DMASR, ADDRESS, ADDRESS_MSB, LENGTH = 0x00, 0x04, 0x18, 0x1C, 0x28
 DMACR_RUN, DMACR_RESET = 1, 4
@@ -241,6 +244,8 @@ class Zcu104Transport:
         control = int(self._kernel.read(CTRL))
         bits = {1 << field.bit: field.name for field in CTRL_FIELDS}
         parts = [f"kernel CTRL {_decode(control, bits)}", f"STATUS {int(self._kernel.read(STATUS))}"]
+        if state := int(self._kernel.read(STATE)):
+            parts.append(f"STATE {state:#x} ({state_text(state)})")
         for name, channel in (("MM2S", MM2S), ("S2MM", S2MM)):
             parts.append(f"{name} DMASR {_decode(int(self._dma.read(channel + DMASR)), DMASR_BITS)}")
         return ", ".join(parts)
