@@ -359,7 +359,7 @@ def test_another_release_of_vivado_is_refused(
 
 
 def test_other_bad_input_is_refused_in_words(run: Path, tools: Recorder, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="kernel is 'vhdl', but it must be one of hls, rtl"):
+    with pytest.raises(InputError, match="kernel is 'vhdl', but it must be one of rtl, hls"):
         build(run, "vhdl")
     shutil.copytree(run, run.parent / "my run [1]")
     with pytest.raises(InputError, match=r"has ' ' '\[' '\]' in its path, but the tools take letters"):

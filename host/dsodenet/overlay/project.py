@@ -37,7 +37,8 @@ KERNEL_SCRIPTS = {Kind.HLS: "hls.tcl", Kind.RTL: "package_rtl.tcl"}
 TOPS = {kind: vlnv.split(":")[2] for kind, vlnv in KERNEL_VLNVS.items()}
 ACCESS = {"rw": "read-write", "ro": "read-only"}  # the words of IP-XACT
 SIMULATION_ONLY = shutil.ignore_patterns(
-    "ap_types", "csim", "*.so", "*.dat", "*_bridge.cpp", "*_test.cpp", "tb_data", "*.h5", "*.tcl", "*.sh", "*.yml"
+    *("ap_types", "csim", "concurrent", "manifest.json", ".*", "*.so", "*.dat", "*_bridge.cpp", "*_test.cpp"),
+    *("tb_data", "*.h5", "*.tcl", "*.sh", "*.yml"),
 )
 
 

@@ -40,7 +40,7 @@ FLOAT_ONLY_NORMS = (
 FOLDING_NORMS = tuple(norm for norm in NORMS if norm not in FLOAT_ONLY_NORMS)
 STEMS = {"conv3x3": (3, 1, 1), "space_to_depth_2": (2, 2, 0), "space_to_depth_4": (4, 4, 0)}  # kernel, stride, padding
 ROUNDINGS = ("RND_CONV", "TRN")  # the modes that torch, QONNX, hls4ml and the engine all have
-KERNELS = ("hls", "rtl")
+KERNELS = ("rtl", "hls")
 
 
 @dataclass(frozen=True)

@@ -72,20 +72,18 @@ class SimulatedZcu104(Device):
     def allocate(self, shape: Any, dtype: Any = "u4", cacheable: int = 0) -> PynqBuffer:
         """Memory of the host with a twin in DDR, which only flush and invalidate copy.
 
-        DeviceError for memory that is not cacheable: it would need neither.
+        Memory that is not cacheable is DDR itself.
         """
-        if not cacheable:
-            raise DeviceError(
-                "the simulated board allocates cacheable buffers only: pass cacheable=1, flush and invalidate"
-            )
         faults = self.board.faults
         if faults.allocations:
             faults.allocations -= 1
             raise MemoryError("allocation failure injected by a test")
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         address = self.board.ddr.allocate(size)
-        buffer = PynqBuffer(shape, dtype, device=self, device_address=address, bo=address, coherent=False)
-        buffer[...] = 0
+        ddr = None if cacheable else self.board.ddr.view(address, size)
+        buffer = PynqBuffer(shape, dtype, buffer=ddr, device=self, device_address=address, bo=address, coherent=False)
+        if cacheable:
+            buffer[...] = 0
         # The fields by which PynqBuffer frees itself, explicitly or when it is collected; `freed` keeps it from munmap.
         buffer.memory, buffer.pointer, buffer.return_to, buffer.freed = self, address, self.board.ddr, True
         return buffer
