@@ -53,7 +53,7 @@ module scheduler
   assign kind = kind_e'(pass.kind[1:0]);
   assign slope_pass = kind == KindSlope;
   assign f_pass = kind == KindHidden || slope_pass;
-  assign state_o = {step_q[13:0], stage_q[1:0], 8'(index_q), 4'(state_q)};
+  assign state_o = state_q == Idle ? '0 : {step_q[13:0], stage_q[1:0], 8'(index_q), 4'(state_q)};
   assign last_step = step_q + 1'b1 >= n_steps_i[pass.block[1:0]];
   assign last_stage = stage_q + 1'b1 >= num_stages_i;
   assign last_evaluation = last_step && last_stage;

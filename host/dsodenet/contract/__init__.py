@@ -1,6 +1,6 @@
 """What host and fabric agree on: registers, streams, the block design, and what the device has."""
 
-from dsodenet.contract.boards import BOARDS, ZCU104, Board, PlClock
+from dsodenet.contract.boards import BOARDS, ZCU104, Board, PlClock, board_named
 from dsodenet.contract.design import (
     ADDRESS_BLOCK,
     DMA_VLNV,
@@ -89,6 +89,7 @@ __all__ = [
     "bias_program",
     "block_design",
     "blocks",
+    "board_named",
     "coefficient_words",
     "cpp_header",
     "fingerprint_words",

@@ -81,6 +81,7 @@ class Design:
     pl_clock: PlClock
     instances: tuple[Instance, ...]
     buses: tuple[tuple[Pin, Pin], ...]  # master -> slave
+    monitors: tuple[tuple[Pin, Pin], ...]  # interface on a bus -> what watches it
     windows: tuple[Window, ...]
     memory: Memory
     clock: Pin  # drives every clock input
@@ -104,10 +105,11 @@ class Design:
         return next(instance for instance in self.instances if instance.name == name)
 
 
-def block_design(name: str, kind: Kind, clock_mhz: float, board: Board = ZCU104) -> Design:
+def block_design(name: str, kind: Kind, clock_mhz: float, board: Board = ZCU104, debug: bool = False) -> Design:
     """Processor, AXI DMA in simple mode, and one kernel between its two streams; memory through one 128-bit HP port.
 
     clock_mhz: the fastest clock that is wanted; the design has the next one that the board's PLL makes.
+    debug: with a System ILA (PG261) on both streams and the kernel's registers.
     """
     pl_clock = board.clock(clock_mhz)
     width = str(8 * BEAT_BYTES)
@@ -191,6 +193,26 @@ def block_design(name: str, kind: Kind, clock_mhz: float, board: Board = ZCU104)
         ((dma.name, "M_AXIS_MM2S"), (kernel.name, "s_axis")),
         ((kernel.name, "m_axis"), (dma.name, "S_AXIS_S2MM")),
     )
+    # What each slot watches, by any end of the bus.
+    watched = ((kernel.name, "s_axis"), (kernel.name, "m_axis"), (kernel.name, "s_axi_control"))
+    analyser = Instance(
+        "system_ila_0",
+        "xilinx.com:ip:system_ila:1.1",
+        (
+            Interface("SLOT_0_AXIS", "axis", False),
+            Interface("SLOT_1_AXIS", "axis", False),
+            Interface("SLOT_2_AXI", "aximm", False),
+        ),
+        (
+            ("C_MON_TYPE", "INTERFACE"),
+            ("C_NUM_MONITOR_SLOTS", str(len(watched))),
+            *((f"C_SLOT_{i}_INTF_TYPE", "xilinx.com:interface:axis_rtl:1.0") for i in range(2)),
+            ("C_SLOT_2_INTF_TYPE", "xilinx.com:interface:aximm_rtl:1.0"),
+            ("C_DATA_DEPTH", "1024"),
+        ),
+        clocks=("clk",),
+        resets=("resetn",),
+    )
     memory_map = Memory(
         ((dma.name, "Data_MM2S"), (dma.name, "Data_S2MM")),
         f"{processor.name}/SAXIGP2/HP0_DDR_LOW",
@@ -206,8 +228,9 @@ def block_design(name: str, kind: Kind, clock_mhz: float, board: Board = ZCU104)
         name,
         board,
         pl_clock,
-        (processor, control, memory, reset, dma, kernel),
+        (processor, control, memory, reset, dma, kernel, *((analyser,) if debug else ())),
         buses,
+        tuple(zip(watched, ((analyser.name, i.name) for i in analyser.interfaces))) if debug else (),
         windows,
         memory_map,
         clock=(processor.name, "pl_clk0"),
