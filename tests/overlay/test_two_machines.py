@@ -218,7 +218,7 @@ def test_a_build_may_take_a_slower_clock(
     for options, message in (
         ({"clock": 5.0}, "clock is 5.0, but it must be 10 to 600 MHz, or auto"),
         ({"jobs": 0}, "jobs is 0, but it must be 1 to 99"),
-        ({"strategy": "fast"}, "strategy is 'fast', but it must be one of default, explore"),
+        ({"strategy": "fast"}, "strategy is 'fast', but it must be one of standard, explore"),
     ):
         with pytest.raises(InputError, match=message):
             build(run, "hls", **options)  # type: ignore[arg-type]

@@ -308,7 +308,7 @@ COMMANDS = {
                 "fastest of the board's that the build meets",
             ),
             argument(
-                "--strategy", default="default", metavar="NAME", help=f"of the implementation: {', '.join(STRATEGIES)}"
+                "--strategy", default="standard", metavar="NAME", help=f"of the implementation: {', '.join(STRATEGIES)}"
             ),
             argument("--jobs", type=int, default=JOBS, metavar="N", help="how many jobs Vivado may run at once"),
             argument("--debug", action="store_true", help="with a System ILA on the streams and the registers"),

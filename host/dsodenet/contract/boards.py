@@ -34,12 +34,26 @@ class PlClock:
 
 
 @dataclass(frozen=True)
+class Window:
+    """A part of the processor's memory behind its HP port, and its address segment (UG1085, PG201)."""
+
+    segment: str
+    base: int
+    size: int
+
+
+LOW_DDR = Window("HP0_DDR_LOW", 0, 2 << 30)
+HIGH_DDR = Window("HP0_DDR_HIGH", 0x8_0000_0000, 2 << 30)
+
+
+@dataclass(frozen=True)
 class Board:
     name: str
     title: str
     part: str
     board_part: str  # of the board files that Vivado needs, in any revision
     io_pll_factor: int  # IOPLL = REFERENCE_MHZ times this, the source of the fabric's clock
+    memory: tuple[Window, ...] = (LOW_DDR,)  # what the DMA reaches
     map_style: str = "ultra"  # the memories that hold the engine's maps, as Vivado's ram_style names them
 
     @cached_property

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dsodenet.contract.boards import ZCU104, Board, PlClock
+from dsodenet.contract.boards import Window as MemoryWindow
 from dsodenet.contract.registers import BEAT_BYTES, Kind
 
 KERNEL_VLNVS = {Kind.HLS: "dsodenet:kernel:dsodenet_hls:1.0", Kind.RTL: "dsodenet:kernel:dsodenet_rtl:1.0"}
@@ -18,7 +19,6 @@ KERNEL_PINS = {Kind.HLS: ("ap_clk", "ap_rst_n"), Kind.RTL: ("clk", "rst_n")}
 DMA_VLNV = "xilinx.com:ip:axi_dma:7.1"
 DMA_LENGTH_BITS = 26  # the most that the IP has; its default of 14 would end transfers at 16 KiB
 WINDOW_BYTES = 1 << 16
-DDR_BYTES = 2 << 30  # on this board all of it is in the low window
 ADDRESS_BLOCK = "Reg"  # the register block of an IP, as Vitis HLS and Xilinx's IPs call it
 
 
@@ -61,9 +61,8 @@ class Memory:
     """What the fabric reaches of the processor's memory."""
 
     spaces: tuple[Pin, ...]  # address spaces of the masters
-    segment: str
-    base: int
-    size: int
+    port: str  # the processor's address block of the HP port
+    windows: tuple[MemoryWindow, ...]
     excluded: tuple[str, ...]  # segments behind the same port that no master may reach
 
 
@@ -215,9 +214,8 @@ def block_design(name: str, kind: Kind, clock_mhz: float, board: Board = ZCU104,
     )
     memory_map = Memory(
         ((dma.name, "Data_MM2S"), (dma.name, "Data_S2MM")),
-        f"{processor.name}/SAXIGP2/HP0_DDR_LOW",
-        0,
-        DDR_BYTES,
+        f"{processor.name}/SAXIGP2",
+        board.memory,
         tuple(f"{processor.name}/SAXIGP2/{name}" for name in ("HP0_LPS_OCM", "HP0_QSPI")),
     )
     windows = (

@@ -54,7 +54,7 @@ def build(
     *,
     board: Board = ZCU104,
     clock: float | str | None = None,
-    strategy: str = "default",
+    strategy: str = "standard",
     debug: bool = False,
     jobs: int = JOBS,
     timeout_s: float = STEP_TIMEOUT_S,
@@ -120,7 +120,7 @@ def first_clock(
     progress: Callable[[str], None] = lambda step: None,
 ) -> dict[str, float]:
     """The engine alone through Vivado, out of context: setup slack and the clock that it would allow, in minutes."""
-    run, order = Path(run), _order("rtl", board, clock, "default", False, False)
+    run, order = Path(run), _order("rtl", board, clock, "standard", False, False)
     tools = find_tools(order.kind)
     params = Params.load(run)
     folder = build_folder(Path(out or run), "rtl")

@@ -35,13 +35,13 @@ from dsodenet.spec import KERNELS, Params, lanes_text
 
 FIRST_RELEASE = "2023.1"
 RELEASES = ("2024.1", "2025.2")  # PYNQ 3.1 and PYNQ 4.0 are made with them
-KINDS = {"hls": Kind.HLS, "rtl": Kind.RTL}
+KINDS = {"rtl": Kind.RTL, "hls": Kind.HLS}
 assert set(KINDS) == set(KERNELS)
 KERNEL_SCRIPTS = {Kind.HLS: "hls.tcl", Kind.RTL: "package_rtl.tcl"}
 ACCESS = {"rw": "read-write", "ro": "read-only"}  # the words of IP-XACT
 # Strategies of the implementation, by Vivado's names (UG904); none has steps after the route: the gate comes there.
 STRATEGIES = {
-    "default": "Vivado Implementation Defaults",
+    "standard": "Vivado Implementation Defaults",
     "explore": "Performance_Explore",
     "extra": "Performance_ExtraTimingOpt",
     "congestion": "Congestion_SpreadLogic_high",
@@ -57,7 +57,7 @@ class Order:
     board: Board = ZCU104
     clock_mhz: float | None = None  # the fastest that is wanted; None: what the spec says
     auto: bool = False  # take a slower clock where this one is missed
-    strategy: str = "default"
+    strategy: str = "standard"
     debug: bool = False  # with a logic analyser on streams and registers
     cosim: bool = False  # with a co-simulation of the hls kernel
 
@@ -188,7 +188,8 @@ def config_text(params: Params, order: Order, table: Design, sources: list[str])
             for w in table.windows
         ]
         + [
-            ("/".join(space), table.memory.segment, f"{table.memory.base:#x}", f"{table.memory.size:#x}")
+            ("/".join(space), f"{table.memory.port}/{window.segment}", f"{window.base:#x}", f"{window.size:#x}")
+            for window in table.memory.windows
             for space in table.memory.spaces
         ],
         "excluded": [("/".join(space), segment) for space in table.memory.spaces for segment in table.memory.excluded],
