@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 import tempfile
 from dataclasses import dataclass, replace
@@ -137,9 +136,9 @@ def make(name: str, folder: Path = ZOO, data: str = SOURCE, trained: Path | None
         if params.spec.network != spec.network or params.spec.solver != spec.solver:
             raise InputError(f"{run} holds {params.spec.name}, but that is not the network of {name}")
         made = Run(run)
-        for file in (made.params, made.spec):
-            shutil.copyfile(file, target / file.name)
         metrics = json.loads(read_text(made.metrics))
+        named = replace(params.spec, class_names=tuple(metrics["class_names"]))
+        replace(params, spec=named).save(target)
         metrics["data"].pop("source", None)  # a path of the machine that trained says nothing anywhere else
         (target / made.metrics.name).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
         write_card(name, target, data)
