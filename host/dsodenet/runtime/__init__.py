@@ -11,6 +11,7 @@ from dsodenet.runtime.checks import Throughput, Validation, throughput_test, val
 from dsodenet.runtime.driver import STATUS_TEXT
 from dsodenet.runtime.pixels import as_pixels
 from dsodenet.runtime.power import PowerMeter, board_rails
+from dsodenet.runtime.programs import Programs, rtl_programs
 from dsodenet.runtime.self_test import CHECKS, Report, selftest
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Accelerator",
     "CallInfo",
     "PowerMeter",
+    "Programs",
     "Report",
     "Throughput",
     "Validation",
@@ -28,6 +30,7 @@ __all__ = [
     "board_rails",
     "publish",
     "read_manifest",
+    "rtl_programs",
     "selftest",
     "throughput_test",
     "validate",

@@ -15,6 +15,7 @@ from dsodenet.spec.layers import (
     tensor_widths,
 )
 from dsodenet.spec.params import ACCUMULATOR_BITS, UPDATE_BITS, Params, array_shapes, bias_name, knot_positions
+from dsodenet.spec.side_by_side import side_by_side
 from dsodenet.spec.solvers import (
     MAX_STAGES,
     TABLEAUS,
@@ -91,6 +92,7 @@ __all__ = [
     "random_images",
     "random_params",
     "sections",
+    "side_by_side",
     "step_coefficients",
     "tableau",
     "tensor_widths",
