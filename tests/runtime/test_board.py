@@ -119,7 +119,7 @@ def test_a_slow_kernel_is_slept_for_not_polled(setup: Setup, monkeypatch: pytest
     setup.accelerator.predict(IMAGES)
     board.faults.stall_s = 0.02
     setup.accelerator.predict(IMAGES)
-    assert len(naps) > 5
+    assert naps, "asked now and then, after a while of spinning"
     naps.clear()
     board.accesses = accesses = []
     setup.accelerator.predict(IMAGES)

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from dsodenet.adapting import observe
 from dsodenet.bench import DEFAULT, Comparison, compare
 from dsodenet.command import Answer, Values, json_text
 from dsodenet.contract import DEVICE, Resources
+from dsodenet.data import DATASETS, GENERATED, load_dataset
 from dsodenet.errors import InputError
 from dsodenet.evaluation import sample_images
 from dsodenet.files import atomic_files
@@ -24,6 +26,7 @@ from dsodenet.runtime import Classification
 from dsodenet.spec import SIZES, Params, Spec, macs, parameter_comparison, parameters, with_lanes
 from dsodenet.text import progress_bar, table
 
+STATISTICS_IMAGES = 512  # of the training split, whose statistics an export holds
 MAX_LINES = 100  # images that are listed
 
 
@@ -110,8 +113,13 @@ def zoo_text(data: dict[str, Any]) -> str:
 def export_run(args: argparse.Namespace) -> Answer:
     from dsodenet.exporting import export
 
+    data = args.data or Run(args.run).data_source()
     with progress_bar("export", None, args.quiet) as step:
         params = export(args.run, step)
+        if args.data is not None or (data or "").removesuffix(GENERATED) in DATASETS:
+            step("statistics")
+            images = load_dataset(str(data), params.spec.network, params.spec.images).train_images[:STATISTICS_IMAGES]
+            observe(params, images).save(Run(args.run).statistics)
     return Values(
         {
             "run": str(args.run),

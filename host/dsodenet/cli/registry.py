@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
+from dsodenet.adapting import METHODS
 from dsodenet.bench import BACKENDS, DEFAULT
-from dsodenet.cli import commands
+from dsodenet.cli import adapt_commands, commands
 from dsodenet.cli.arguments import (
     TRAINING,
     checked_lanes,
@@ -97,7 +98,15 @@ COMMANDS = {
         commands.export_run,
         "write integers, formats and QONNX of a trained run",
         "dsodenet export build/digits",
-        (RUN,),
+        (
+            RUN,
+            argument(
+                "--data",
+                metavar="NAME|DIR",
+                help="also store statistics of these images for `adapt` (default: of the training data, where a name "
+                "says what that is)",
+            ),
+        ),
     ),
     "lower": Command(
         commands.lower_run,
@@ -268,6 +277,48 @@ COMMANDS = {
             argument("--batches", type=parse_batches, default=(1, 16), metavar="N,N", help="images of a call"),
             argument("--repeats", type=int, default=11, metavar="N", help="timed calls of each path"),
             argument("--plot", type=Path, metavar="OUT.png", help="picture to write"),
+        ),
+    ),
+    "adapt": Command(
+        adapt_commands.adapt_model,
+        "adapt a model to new images, without labels or source data, where it runs",
+        "dsodenet adapt zoo:digits-s --images digits-rotated --out build/adapted",
+        (
+            MODEL,
+            argument(
+                "--images",
+                required=True,
+                metavar="NAME|DIR|X.npy",
+                help="at least 20 images of the new domain: X.npy, a folder, or the training split of a data set",
+            ),
+            argument("--out", required=True, type=Path, metavar="RUN2", help="run folder to write"),
+            argument(
+                "--method",
+                default="t3a,pseudo",
+                metavar="A,B",
+                help=f"one or more, in turn, of {', '.join(METHODS)} (default t3a,pseudo)",
+            ),
+            argument("--backend", default="cpu", metavar="B", help="what computes the model (default cpu)"),
+            argument(
+                "--budget", type=float, default=600.0, metavar="SECONDS", help="of `forward` at most (default 600)"
+            ),
+            argument("--generations", type=int, default=60, metavar="N", help="of `forward` at most (default 60)"),
+            argument("--seed", type=int, default=0, metavar="N", help="random seed (default 0)"),
+            argument("--test", metavar="NAME|DIR", help="a data set, to measure both models on its test split"),
+        ),
+    ),
+    "calibrate": Command(
+        adapt_commands.calibrate_model,
+        "choose the threshold of a cascade, which gives more solver steps only to images that need them",
+        "dsodenet calibrate zoo:digits-s --data digits --steps 2,10",
+        (
+            MODEL,
+            argument("--data", default="digits", metavar="NAME|DIR", help=f"{DATA_HELP} (default digits)"),
+            argument("--steps", type=parse_batches, required=True, metavar="N,N", help="steps of each stage, rising"),
+            argument(
+                "--accuracy", type=float, metavar="X", help="least accuracy, 0 to 1 (default: that of the last stage)"
+            ),
+            argument("--cycles", type=float, metavar="N", help="most cycles per image instead, the best accuracy"),
         ),
     ),
     "overlay": Command(
