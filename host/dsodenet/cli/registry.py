@@ -13,14 +13,17 @@ from dsodenet.cli.arguments import (
     checked_lanes,
     parse_axis,
     parse_batches,
+    parse_clock,
     parse_limit,
     parse_own_run,
     parse_run,
     parse_steps,
 )
 from dsodenet.command import Command, argument
+from dsodenet.contract import BOARDS, ZCU104
 from dsodenet.exploration import LIMITS, OBJECTIVES, Space
 from dsodenet.ladder import LADDER
+from dsodenet.overlay import JOBS, STRATEGIES
 from dsodenet.runtime.simulated import SIMULATED_KERNELS
 from dsodenet.spec import KERNELS, RESIZES, SIZES
 
@@ -31,6 +34,7 @@ MODEL = argument(
 FORCE = argument(
     "--force", action="store_true", help="go on with an hls kernel that is estimated not to fit the device"
 )
+BOARD = argument("--board", default=ZCU104.name, metavar="NAME", help=f"one of {', '.join(BOARDS)}")
 LANES = argument("--lanes", type=checked_lanes, metavar="PxIxO", help="lanes of the rtl kernel instead of the spec's")
 SOLVER = (
     argument(
@@ -346,6 +350,27 @@ COMMANDS = {
                 help="also write one archive to copy to the board, with this wheel",
             ),
             FORCE,
+            BOARD,
+            argument(
+                "--clock",
+                type=parse_clock,
+                metavar="MHZ|auto",
+                help="fastest clock that is wanted (default: the spec's); auto: where the spec's is missed, the "
+                "fastest of the board's that the build meets",
+            ),
+            argument(
+                "--strategy", default="standard", metavar="NAME", help=f"of the implementation: {', '.join(STRATEGIES)}"
+            ),
+            argument("--jobs", type=int, default=JOBS, metavar="N", help="how many jobs Vivado may run at once"),
+            argument("--debug", action="store_true", help="with a System ILA on the streams and the registers"),
+            argument("--ooc", action="store_true", help="rtl: only the engine, out of context, for a first clock"),
+            argument(
+                "--from",
+                dest="built",
+                type=Path,
+                metavar="FOLDER",
+                help="publish what Vivado left in a folder of --inputs-only",
+            ),
             argument(
                 "--cosim",
                 action="store_true",
@@ -354,7 +379,7 @@ COMMANDS = {
             argument(
                 "--inputs-only",
                 action="store_true",
-                help="write what the tools read, for another machine that has them",
+                help="write a folder that stands alone, for a machine that has the tools",
             ),
         ),
     ),
