@@ -17,7 +17,6 @@ from dsodenet.spec.layers import (
 )
 from dsodenet.spec.params import ACCUMULATOR_BITS, UPDATE_BITS, Params, array_shapes, bias_name, knot_positions
 from dsodenet.spec.preparation import CHANNEL_ORDERS, RESIZES, USUAL, Preparation
-from dsodenet.spec.side_by_side import side_by_side
 from dsodenet.spec.solvers import (
     MAX_STAGES,
     TABLEAUS,
@@ -49,6 +48,7 @@ from dsodenet.spec.specification import (
 )
 from dsodenet.spec.strict import canonical_json
 from dsodenet.spec.synthetic import random_images, random_params
+from dsodenet.spec.wide import side_by_side
 
 __all__ = [
     "ACCUMULATOR_BITS",
