@@ -14,6 +14,7 @@ from dsodenet.runtime.driver import STATUS_TEXT
 from dsodenet.runtime.inputs import load_images
 from dsodenet.runtime.pixels import as_pixels
 from dsodenet.runtime.power import PowerMeter, board_rails
+from dsodenet.runtime.programs import Programs, rtl_programs
 from dsodenet.runtime.self_test import CHECKS, Report, selftest
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Point",
     "PowerMeter",
     "Prediction",
+    "Programs",
     "Report",
     "Throughput",
     "Validation",
@@ -39,6 +41,7 @@ __all__ = [
     "load_images",
     "publish",
     "read_manifest",
+    "rtl_programs",
     "selftest",
     "throughput_test",
     "validate",
