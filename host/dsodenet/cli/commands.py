@@ -343,6 +343,25 @@ def test_board(args: argparse.Namespace) -> Answer:
         return selftest(args.board, args.overlay, step, **options)
 
 
+def examine(args: argparse.Namespace) -> Answer:
+    from dsodenet.runtime import doctor
+
+    with progress_bar("doctor", None, args.quiet) as step:
+        step("self-test")
+        return Values(doctor(args.board, args.overlay), doctor_text)
+
+
+def doctor_text(data: dict[str, Any]) -> str:
+    rows = []
+    for name, found in data.items():
+        items = found.items() if isinstance(found, dict) and name not in ("overlay", "self_test") else [("", found)]
+        if name == "self_test" and "items" in found:
+            marks = {True: "ok", False: "FAIL"}
+            items = [(item["name"], f"{marks[item['ok']]}: {item['detail']}") for item in found["items"]]
+        rows += [(name if not index else "", key, str(value)[:90]) for index, (key, value) in enumerate(items)]
+    return table(("about", "", "found"), rows) + "\nnothing of it is personal; send it with --json FILE"
+
+
 def run_demo(args: argparse.Namespace) -> Answer:
     from dsodenet.cli.demonstration import demo
 

@@ -397,6 +397,15 @@ COMMANDS = {
             ),
         ),
     ),
+    "doctor": Command(
+        commands.examine,
+        "collect versions, board, clocks and a self-test in one file, to ask for help or to send a result back",
+        "dsodenet doctor --json doctor.json",
+        (
+            argument("--board", default="sim", metavar="B", help="sim or zcu104"),
+            argument("--overlay", type=Path, metavar="FILE.bit", help="overlay to test, with .hwh and .json beside it"),
+        ),
+    ),
     "demo": Command(
         commands.run_demo,
         "train on real digits, lower, run on the simulated ZCU104, and prove that every rung agrees",
