@@ -10,8 +10,8 @@ from dsodenet.runtime.backends import BACKENDS, backend_options, check_number
 from dsodenet.runtime.cascade import Cascade, Point, curve
 from dsodenet.runtime.checks import Throughput, Validation, throughput_test, validate
 from dsodenet.runtime.classification import Classification, Prediction
-from dsodenet.runtime.doctor import doctor
 from dsodenet.runtime.driver import STATUS_TEXT
+from dsodenet.runtime.examination import doctor
 from dsodenet.runtime.inputs import load_images
 from dsodenet.runtime.pixels import as_pixels
 from dsodenet.runtime.power import PowerMeter, board_rails
