@@ -28,7 +28,7 @@ from dsodenet.runs import check_output
 
 # How this package, and how argparse, says that a word is none of those that are allowed.
 CHOICE = re.compile(
-    r"(?:is|invalid choice:) '([^']+)',? \(?(?:but it must be (?:one|some) of|but the zoo has|choose from) (.+)"
+    r"(?:is|invalid choice:) '?([^', ]+)'?,? \(?(?:but it must be (?:one|some) of|but the zoo has|choose from) (.+)"
 )
 WORD = re.compile(r"[\w:.+-]+")
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow"}  # packages that are imported under another name
