@@ -16,10 +16,10 @@ from dsodenet.command import Answer, Values, json_text
 from dsodenet.contract import DEVICE, Resources, board_named
 from dsodenet.data import DATASETS, GENERATED, load_dataset
 from dsodenet.errors import InputError
-from dsodenet.evaluation import sample_images
+from dsodenet.evaluation import evaluate, sample_images
 from dsodenet.files import atomic_files
 from dsodenet.hls import Plan, best_plan
-from dsodenet.ladder import verify
+from dsodenet.ladder import LADDER, verify
 from dsodenet.rtl import Estimate, estimate, memory_map, of_spec, rtl_resources
 from dsodenet.runs import PREFIX, Run, check_folder, check_output, zoo_names
 from dsodenet.runtime import Classification
@@ -51,6 +51,11 @@ def train_run(args: argparse.Namespace) -> Answer:
         widths = dataclasses.replace(spec.quantisation, weight_bit_width=args.weight_bits)
         spec = dataclasses.replace(spec, quantisation=widths)
     check_folder(args.out)
+    run = Run(args.out)
+    if run.metrics.is_file() and not run.unfinished.exists() and not args.force:
+        if args.resume:
+            return Values({"run": str(run), "finished": True}, lambda data: f"{run} is finished: nothing to resume")
+        raise InputError(f"{run} holds a finished training; --force replaces it, or --out names another folder")
     from dsodenet.data import load_dataset
     from dsodenet.training import OPTION_NAMES, Options, train
 
@@ -144,9 +149,9 @@ def lower_run(args: argparse.Namespace) -> Answer:
 
 def verify_run(args: argparse.Namespace) -> Answer:
     params = Params.load(args.run)
-    backends = args.backends.split(",")
+    backends = None if args.backends is None else args.backends.split(",")
     images, source = sample_images(args.images, args.run, params)
-    with progress_bar("verify", len(backends), args.quiet) as step:
+    with progress_bar("verify", len(backends or LADDER), args.quiet) as step:
         return verify(
             args.run,
             backends,
@@ -157,6 +162,25 @@ def verify_run(args: argparse.Namespace) -> Answer:
             progress=step,
             simulate_with=args.simulate_with,
         )
+
+
+def evaluate_run(args: argparse.Namespace) -> Answer:
+    if args.plot:
+        check_output(args.plot, ".png")
+        from dsodenet.plots import save  # now, so that a missing matplotlib shows before the work
+    with progress_bar("evaluate", None, args.quiet) as step:
+        found = evaluate(
+            args.run,
+            args.data,
+            args.backend,
+            method=args.solver,
+            n_steps=args.n_steps,
+            progress=step,
+            simulate_with=args.simulate_with,
+        )
+    if args.plot:
+        save(found.figure(), args.plot)
+    return found
 
 
 def run_images(args: argparse.Namespace) -> Answer:
