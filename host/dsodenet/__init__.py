@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 from dsodenet.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from dsodenet.data import load_dataset
+    from dsodenet.data import load_dataset, prepare
     from dsodenet.errors import DsodenetError
+    from dsodenet.evaluation import evaluate
     from dsodenet.exploration import explore
     from dsodenet.exporting import export
     from dsodenet.hls import lower
     from dsodenet.ladder import verify
     from dsodenet.rtl import estimate
     from dsodenet.runs import Run
-    from dsodenet.runtime import Accelerator, selftest
+    from dsodenet.runtime import Accelerator, load_images, selftest
     from dsodenet.spec import Params, Spec
     from dsodenet.training import train
 
@@ -32,10 +33,13 @@ __all__ = [
     "Spec",
     "__version__",
     "estimate",
+    "evaluate",
     "explore",
     "export",
     "load_dataset",
+    "load_images",
     "lower",
+    "prepare",
     "selftest",
     "train",
     "verify",
@@ -50,10 +54,13 @@ __getattr__, __dir__ = lazy_names(
         "Run": "dsodenet.runs",
         "Spec": "dsodenet.spec",
         "estimate": "dsodenet.rtl",
+        "evaluate": "dsodenet.evaluation",
         "explore": "dsodenet.exploration",
         "export": "dsodenet.exporting",
         "load_dataset": "dsodenet.data",
+        "load_images": "dsodenet.runtime",
         "lower": "dsodenet.hls",
+        "prepare": "dsodenet.data",
         "selftest": "dsodenet.runtime",
         "train": "dsodenet.training",
         "verify": "dsodenet.ladder",

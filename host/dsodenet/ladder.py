@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from dsodenet.errors import InputError
-from dsodenet.outside import read_npy
+from dsodenet.errors import InputError, RunError, ToolError
+from dsodenet.evaluation import IMAGE_SEED
 from dsodenet.reference import Reference
-from dsodenet.runs import Run
 from dsodenet.runtime import BACKENDS, Accelerator, as_pixels, backend_options
-from dsodenet.spec import Network, Params, Solver, random_images
-from dsodenet.text import table
+from dsodenet.spec import Params, Solver, random_images
+from dsodenet.text import paragraph, table
 
 LADDER = ("torch", "cpu", "csim", "rtl", "zcu104-sim")
-IMAGE_SEED = 1
-MAX_PIXELS = 1 << 30  # all images together
 
 
 @dataclass(frozen=True)
@@ -46,6 +41,7 @@ class Ladder:
     images: str  # what they are
     solver: Solver
     rungs: tuple[Rung, ...]
+    left_out: dict[str, str] = field(default_factory=dict)  # backend -> why it could not run, and what brings it
 
     @property
     def differing(self) -> int:
@@ -59,6 +55,7 @@ class Ladder:
             "n_steps": list(self.solver.n_steps),
             "differing": self.differing,
             "rungs": [asdict(rung) for rung in self.rungs],
+            "left_out": self.left_out,
         }
 
     def __str__(self) -> str:
@@ -81,14 +78,19 @@ def rungs_text(result: dict[str, Any]) -> str:
     ]
     steps = ",".join(map(str, result["n_steps"]))
     differing = result["differing"]
-    verdict = f"{differing} words differ" if differing else "every rung computes the same integers"
+    left_out = result.get("left_out", {})
+    same = f"every rung that ran computes the same integers ({len(rows)} of {len(rows) + len(left_out)})"
+    verdict = (
+        f"{differing} words differ" if differing else same if left_out else "every rung computes the same integers"
+    )
+    verdict = "\n".join([verdict, *(paragraph(f"left out: {name}: {why}") for name, why in left_out.items())])
     header = ("rung", "time is", "images", "words", "differing", "seconds", "cycles/image")
     return f"images: {result['images']}; solver {result['solver']}, n_steps {steps}\n{table(header, rows)}\n{verdict}"
 
 
 def verify(
     run: str | Path,
-    backends: str | Sequence[str] = LADDER,
+    backends: str | Sequence[str] | None = None,
     images: ArrayLike | None = None,
     *,
     source: str = "given",
@@ -100,6 +102,7 @@ def verify(
 ) -> Ladder:
     """Run each backend on the images and compare its logits with the reference's.
 
+    backends: some of BACKENDS. By default LADDER, where what is not installed or built is left out by name.
     images: uint8, or float in [0, 1], (N, channels, height, width); generated ones by default.
     source: what the images are, in words.
     limits: backend -> the most images that it runs.
@@ -107,9 +110,10 @@ def verify(
     progress: called with each backend before it computes.
     simulate_with: what computes inside the simulated board, by default the kernel of the spec.
 
-    All backends are opened before any computes, so that what is missing shows at once.
+    All backends are opened before any computes, so that what is missing shows at once: as an error where it was named.
     """
-    backends = (backends,) if isinstance(backends, str) else backends
+    chosen = backends is not None
+    backends = (backends,) if isinstance(backends, str) else LADDER if backends is None else backends
     unknown = [name for name in backends if name not in BACKENDS]
     if unknown or not backends:
         raise InputError(f"backend is {', '.join(unknown) or 'empty'}, but it must be some of {', '.join(BACKENDS)}")
@@ -120,13 +124,21 @@ def verify(
     pixels = as_pixels(images, params.spec.network)
     with ExitStack() as stack:
         opened = {}
-        for name in backends:
+        left_out = {}
+        for name in sorted(backends, key=lambda name: name == "rtl"):  # its build takes minutes: what lacks shows first
             simulated = simulate_with if "simulate_with" in backend_options(name) else None
-            opened[name] = stack.enter_context(Accelerator(run, name, simulate_with=simulated))
+            try:
+                opened[name] = stack.enter_context(Accelerator(run, name, simulate_with=simulated))
+            except (ToolError, RunError, ModuleNotFoundError) as error:
+                if chosen:
+                    raise
+                left_out[name] = str(error)
+                continue
             opened[name].set_solver(solver.method, solver.n_steps)
         truth = Reference(params).predict(pixels)
         rungs = []
-        for name, accelerator in opened.items():
+        for name in filter(opened.__contains__, backends):
+            accelerator = opened[name]
             progress(name)
             part = pixels[: (limits or {}).get(name)]
             start = time.perf_counter()
@@ -136,29 +148,4 @@ def verify(
             assert call is not None
             differing = int((logits != truth[: len(part)]).sum())
             rungs.append(Rung(name, call.kind, len(part), logits.size, differing, seconds, call.cycles))
-    return Ladder(source, solver, tuple(rungs))
-
-
-def load_images(source: str, run: Path, params: Params) -> tuple[NDArray[np.uint8], str]:
-    """(images, what they are): FILE.npy, or a number of images of the run's test split, generated ones beyond it."""
-    if source.lower().endswith(".npy"):
-        return read_images(Path(source), params.spec.network), source
-    if not source.isdecimal() or len(source) > 18 or int(source) < 1:
-        raise InputError(f"images is {source!r}, but it must be a number from 1 up or a .npy file")
-    count, name = int(source), Run(run).data_name()
-    most = MAX_PIXELS // math.prod(params.spec.network.image_shape)
-    if count > most:
-        raise InputError(f"images is {count}, but at most {most} are taken")
-    if name is not None:
-        from dsodenet.data import DATASETS, GENERATED, load_dataset
-
-        if name.removesuffix(GENERATED) in DATASETS:
-            test = load_dataset(name, params.spec.network).test_images
-            if count <= len(test):
-                return test[:count], f"{count} of the {name} test split"
-    return random_images(params.spec, count, IMAGE_SEED), f"{count} generated, seed {IMAGE_SEED}"
-
-
-def read_images(path: Path, network: Network) -> NDArray[np.uint8]:
-    """Images of a .npy file as pixels; InputError when they do not fit the network, or the file is no such file."""
-    return as_pixels(read_npy(path, "a .npy file of images", MAX_PIXELS), network)
+    return Ladder(source, solver, tuple(rungs), left_out)

@@ -4,6 +4,7 @@ RUN/checkpoint.pt  metrics.json  metrics.csv  tensorboard/   what training leave
 teachers)
 RUN/unfinished/                                              a training that can be resumed
 RUN/spec.json  params.npz                                    the exported model: spec and formats, integers
+RUN/statistics.npz                                           what it saw over its own images, for `adapt`
 RUN/model.qonnx.onnx  qonnx/                                 the exported graphs: the whole network, and its pieces
 RUN/hls/                                                     the lowered kernel and its C simulation
 RUN/overlay/  <name>.bit  <name>.hwh  <name>.json            the build of an overlay, and the overlay
@@ -100,6 +101,11 @@ class Run:
         return self.folder / "params.npz"
 
     @property
+    def statistics(self) -> Path:
+        """What the model saw over its own images, for `adapt`."""
+        return self.folder / "statistics.npz"
+
+    @property
     def model(self) -> Path:
         return self.folder / "model.qonnx.onnx"
 
@@ -127,11 +133,12 @@ class Run:
         """The bitstream of model `name`, beside which .hwh and .json lie."""
         return self.folder / f"{name}.bit"
 
-    def data_name(self) -> str | None:
-        """The data set that the model was trained on; None where the run does not say."""
+    def data_source(self) -> str | None:
+        """The data set, or the path of the folder, that the model was trained on; None where the run does not say."""
         try:
-            return str(read_json(self.metrics, "the metrics of a run")["data"]["name"])
-        except (InputError, LookupError, TypeError):
+            data = read_json(self.metrics, "the metrics of a run")["data"]
+            return str(data.get("source") or data["name"])
+        except (InputError, LookupError, TypeError, AttributeError):
             return None
 
 

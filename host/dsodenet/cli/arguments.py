@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,7 +17,20 @@ class Parser(argparse.ArgumentParser):
     """Wrong words are bad input like any other: one line."""
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see {self.prog} --help")
+        raise InputError(f"{message}{self._nearest(message)}; see {self.prog} --help")
+
+    def _nearest(self, message: str) -> str:
+        """What an unknown option was meant to be, where it is nearly one of this command or of those below it."""
+        _, unknown, words = message.partition("unrecognized arguments: ")
+        near = difflib.get_close_matches(words.split()[0], sorted(self._options()), 1, 0.7) if unknown else []
+        return f", did you mean {near[0]}?" if near else ""
+
+    def _options(self) -> set[str]:
+        found = set(self._option_string_actions)
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                found.update(*(parser._options() for parser in action.choices.values()))
+        return found
 
 
 def parse_run(text: str) -> Path:
@@ -62,6 +76,14 @@ def parse_limit(text: str) -> tuple[str, float]:
         raise argparse.ArgumentTypeError(
             f"limit is {text!r}, but it must be a name and a number, such as DSP=0.6 or cycles=11000"
         ) from None
+
+
+def parse_clock(text: str) -> float | str:
+    """MHz, or auto."""
+    try:
+        return text if text == "auto" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"clock is {text!r}, but it must be a number of MHz, or auto") from None
 
 
 def parse_axis(text: str) -> tuple[str, str]:

@@ -10,36 +10,59 @@ from typing import Any
 
 import numpy as np
 
+from dsodenet.adapting import observe
 from dsodenet.bench import DEFAULT, Comparison, compare
 from dsodenet.command import Answer, Values, json_text
-from dsodenet.contract import DEVICE, Resources
+from dsodenet.contract import DEVICE, Resources, board_named
+from dsodenet.data import DATASETS, GENERATED, load_dataset
 from dsodenet.errors import InputError
+from dsodenet.evaluation import evaluate, sample_images
 from dsodenet.files import atomic_files
 from dsodenet.hls import Plan, best_plan
-from dsodenet.ladder import load_images, read_images, verify
+from dsodenet.ladder import LADDER, verify
 from dsodenet.rtl import Estimate, estimate, memory_map, of_spec, rtl_resources
 from dsodenet.runs import PREFIX, Run, check_folder, check_output, zoo_names
-from dsodenet.spec import Params, Spec, macs, parameter_comparison, parameters, with_lanes
+from dsodenet.runtime import Classification
+from dsodenet.spec import SIZES, Params, Spec, macs, parameter_comparison, parameters, with_lanes
 from dsodenet.text import progress_bar, table
+
+STATISTICS_IMAGES = 512  # of the training split, whose statistics an export holds
+MAX_LINES = 100  # images that are listed
 
 
 def print_spec(args: argparse.Namespace) -> Answer:
-    return Values(Spec.load(args.spec).to_dict(), json_text)
+    spec = Spec.load(args.spec)
+    if args.data is not None:
+        from dsodenet.data import dataset_classes
+
+        spec = spec.with_classes(dataset_classes(args.data))
+    if args.resize is not None:
+        spec = dataclasses.replace(spec, images=dataclasses.replace(spec.images, resize=args.resize))
+    return Values(spec.to_dict(), json_text)
 
 
 def train_run(args: argparse.Namespace) -> Answer:
     spec = Spec.load(args.spec)
+    if args.spec in SIZES:  # a ready size takes its classes from the data
+        from dsodenet.data import dataset_classes
+
+        spec = spec.with_classes(dataset_classes(args.data))
     if args.weight_bits is not None:
         widths = dataclasses.replace(spec.quantisation, weight_bit_width=args.weight_bits)
         spec = dataclasses.replace(spec, quantisation=widths)
     check_folder(args.out)
+    run = Run(args.out)
+    if run.metrics.is_file() and not run.unfinished.exists() and not args.force:
+        if args.resume:
+            return Values({"run": str(run), "finished": True}, lambda data: f"{run} is finished: nothing to resume")
+        raise InputError(f"{run} holds a finished training; --force replaces it, or --out names another folder")
     from dsodenet.data import load_dataset
     from dsodenet.training import OPTION_NAMES, Options, train
 
     given = {name: getattr(args, name) for name in OPTION_NAMES if getattr(args, name) is not None}
     options = Options(progress=not args.quiet, **given)
-    data = load_dataset(args.data, spec.network)
-    target = None if args.target is None else load_dataset(args.target, spec.network)
+    data = load_dataset(args.data, spec.network, spec.images)
+    target = None if args.target is None else load_dataset(args.target, spec.network, spec.images)
     teachers = args.teacher.split(",") if args.teacher else ()
     metrics = train(spec, data, args.out, options, args.recipe, target=target, teachers=teachers, resume=args.resume)
     kept = {key: value for key, value in metrics.items() if key.endswith("_accuracy") and value is not None}
@@ -95,8 +118,13 @@ def zoo_text(data: dict[str, Any]) -> str:
 def export_run(args: argparse.Namespace) -> Answer:
     from dsodenet.exporting import export
 
+    data = args.data or Run(args.run).data_source()
     with progress_bar("export", None, args.quiet) as step:
         params = export(args.run, step)
+        if args.data is not None or (data or "").removesuffix(GENERATED) in DATASETS:
+            step("statistics")
+            images = load_dataset(str(data), params.spec.network, params.spec.images).train_images[:STATISTICS_IMAGES]
+            observe(params, images).save(Run(args.run).statistics)
     return Values(
         {
             "run": str(args.run),
@@ -121,9 +149,9 @@ def lower_run(args: argparse.Namespace) -> Answer:
 
 def verify_run(args: argparse.Namespace) -> Answer:
     params = Params.load(args.run)
-    backends = args.backends.split(",")
-    images, source = load_images(args.images, args.run, params)
-    with progress_bar("verify", len(backends), args.quiet) as step:
+    backends = None if args.backends is None else args.backends.split(",")
+    images, source = sample_images(args.images, args.run, params)
+    with progress_bar("verify", len(backends or LADDER), args.quiet) as step:
         return verify(
             args.run,
             backends,
@@ -136,36 +164,67 @@ def verify_run(args: argparse.Namespace) -> Answer:
         )
 
 
+def evaluate_run(args: argparse.Namespace) -> Answer:
+    if args.plot:
+        check_output(args.plot, ".png")
+        from dsodenet.plots import save  # now, so that a missing matplotlib shows before the work
+    with progress_bar("evaluate", None, args.quiet) as step:
+        found = evaluate(
+            args.run,
+            args.data,
+            args.backend,
+            method=args.solver,
+            n_steps=args.n_steps,
+            progress=step,
+            simulate_with=args.simulate_with,
+        )
+    if args.plot:
+        save(found.figure(), args.plot)
+    return found
+
+
 def run_images(args: argparse.Namespace) -> Answer:
-    from dsodenet.runtime import Accelerator
+    from dsodenet.runtime import Accelerator, load_images
 
     params = Params.load(args.run).with_solver(args.solver, args.n_steps)
-    images = read_images(args.input, params.spec.network)
-    beside = args.output.with_suffix(".json")
-    for output, suffix in ((args.output, ".npy"), (beside, ".json")):
-        check_output(output, suffix)
-    if args.output.exists() and args.output.samefile(args.input):
-        raise InputError(f"output is {args.output}, but that is the input")
+    images, sources = load_images(args.input, params)
+    if args.output is not None:
+        beside = args.output.with_suffix(".json")
+        for output, suffix in ((args.output, ".npy"), (beside, ".json")):
+            check_output(output, suffix)
+        if args.output.exists() and args.output.samefile(args.input):
+            raise InputError(f"output is {args.output}, but that is the input")
     solver = params.spec.solver
-    options = {} if args.simulate_with is None else {"simulate_with": args.simulate_with}
-    with Accelerator(args.run, args.backend, **options) as accelerator:
+    with Accelerator(args.run, args.backend, simulate_with=args.simulate_with) as accelerator:
         accelerator.set_solver(solver.method, solver.n_steps)
-        logits = accelerator.predict(images)
+        found = accelerator.classify(images)
         call = accelerator.last_call
+    found = dataclasses.replace(found, sources=tuple(sources))
     assert call is not None
     result = dataclasses.asdict(call) | {
         "model": params.spec.name,
         "fingerprint": params.model_fingerprint,
         "solver": solver.method,
         "n_steps": list(solver.n_steps),
-        "logits_scale": params.logits_scale,
-        "classes": logits.argmax(axis=1).tolist(),
+        "classes": found.labels.tolist(),
+        **found.to_dict(),
     }
-    with atomic_files(args.output, beside) as (logits_file, json_file):
-        with open(logits_file, "wb") as file:
-            np.save(file, logits, allow_pickle=False)
-        json_file.write_text(json_text(result) + "\n", encoding="utf-8")
-    return Values(result | {"output": str(args.output)})
+    if args.output is not None:
+        with atomic_files(args.output, beside) as (logits_file, json_file):
+            with open(logits_file, "wb") as file:
+                np.save(file, found.logits, allow_pickle=False)
+            json_file.write_text(json_text(result) + "\n", encoding="utf-8")
+        result |= {"output": str(args.output)}
+    return Values(result, lambda data: _classes_text(found, data))
+
+
+def _classes_text(found: Classification, data: dict[str, Any]) -> str:
+    lines = [*map(str, found[:MAX_LINES])]
+    if len(found) > MAX_LINES:
+        lines.append(f"... and {len(found) - MAX_LINES} more")
+    written = f"; logits in {data['output']}" if "output" in data else ""
+    took = f"{data['seconds'] * 1e3:.3g} ms {data['kind']}"
+    return "\n".join([*lines, f"{len(found)} images on {data['backend']}, {took}{written}"])
 
 
 @dataclass(frozen=True)
@@ -254,27 +313,47 @@ def bench_model(args: argparse.Namespace) -> Comparison:
 
 
 def build_overlay(args: argparse.Namespace) -> Answer:
-    from dsodenet.overlay import build, package
+    from dsodenet.overlay import build, first_clock, package, publish_from
+    from dsodenet.runtime import read_manifest
 
-    if args.package is not None and (args.inputs_only or not args.package.is_file()):
+    if args.package is not None and (args.inputs_only or args.ooc or not args.package.is_file()):
         raise InputError(
             f"package is {args.package}, but it must be a built wheel that is there, and goes with a bitstream"
         )
+    if (args.inputs_only, args.ooc, args.built is not None).count(True) > 1:
+        raise InputError("--inputs-only, --from and --ooc exclude each other")
+    if args.ooc and args.kernel != "rtl":
+        raise InputError("kernel is 'hls', but --ooc is for the rtl kernel; Vitis HLS reports the clock of the other")
     if args.out is not None:
         check_folder(args.out)
     elif name := Run(args.run).zoo_name:
         raise InputError(f"run is {name} of the zoo, which is read only, so --out must name a folder")
+    about = {"run": str(args.run), "kernel": args.kernel}
+    board = board_named(args.board)
     with progress_bar("overlay", None, args.quiet) as step:
-        path = build(
-            args.run,
-            args.kernel,
-            args.out,
-            inputs_only=args.inputs_only,
-            force=args.force,
-            cosim=args.cosim,
-            progress=step,
-        )
-    result = {"run": str(args.run), "kernel": args.kernel, "inputs" if args.inputs_only else "bitstream": str(path)}
+        if args.ooc:
+            found = first_clock(args.run, args.out, board=board, clock=args.clock, progress=step)
+            return Values(about | {"kind": "estimated by Vivado, out of context"} | found)
+        if args.built is not None:
+            path = publish_from(args.built, args.run, args.kernel, args.out, clock=args.clock)
+        else:
+            path = build(
+                args.run,
+                args.kernel,
+                args.out,
+                board=board,
+                clock=args.clock,
+                strategy=args.strategy,
+                debug=args.debug,
+                jobs=args.jobs,
+                inputs_only=args.inputs_only,
+                force=args.force,
+                cosim=args.cosim,
+                progress=step,
+            )
+    result: dict[str, Any] = about | {"inputs" if args.inputs_only else "bitstream": str(path)}
+    if not args.inputs_only:
+        result["clock_mhz"] = read_manifest(path)[1]["build"]["clock_mhz"]
     if args.package is not None:
         result["archive"] = str(package(path, args.package, path.with_suffix(".zip")))
     return Values(result)
@@ -286,6 +365,25 @@ def test_board(args: argparse.Namespace) -> Answer:
     options = {"simulate_with": args.simulate_with} if args.simulate_with else {}
     with progress_bar("selftest", len(CHECKS), args.quiet) as step:
         return selftest(args.board, args.overlay, step, **options)
+
+
+def examine(args: argparse.Namespace) -> Answer:
+    from dsodenet.runtime import doctor
+
+    with progress_bar("doctor", None, args.quiet) as step:
+        step("self-test")
+        return Values(doctor(args.board, args.overlay), doctor_text)
+
+
+def doctor_text(data: dict[str, Any]) -> str:
+    rows = []
+    for name, found in data.items():
+        items = found.items() if isinstance(found, dict) and name not in ("overlay", "self_test") else [("", found)]
+        if name == "self_test" and "items" in found:
+            marks = {True: "ok", False: "FAIL"}
+            items = [(item["name"], f"{marks[item['ok']]}: {item['detail']}") for item in found["items"]]
+        rows += [(name if not index else "", key, str(value)[:90]) for index, (key, value) in enumerate(items)]
+    return table(("about", "", "found"), rows) + "\nnothing of it is personal; send it with --json FILE"
 
 
 def run_demo(args: argparse.Namespace) -> Answer:

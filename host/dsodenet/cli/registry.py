@@ -5,23 +5,27 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
+from dsodenet.adapting import METHODS
 from dsodenet.bench import BACKENDS, DEFAULT
-from dsodenet.cli import commands
+from dsodenet.cli import adapt_commands, commands
 from dsodenet.cli.arguments import (
     TRAINING,
     checked_lanes,
     parse_axis,
     parse_batches,
+    parse_clock,
     parse_limit,
     parse_own_run,
     parse_run,
     parse_steps,
 )
 from dsodenet.command import Command, argument
+from dsodenet.contract import BOARDS, ZCU104
 from dsodenet.exploration import LIMITS, OBJECTIVES, Space
 from dsodenet.ladder import LADDER
+from dsodenet.overlay import JOBS, STRATEGIES
 from dsodenet.runtime.simulated import SIMULATED_KERNELS
-from dsodenet.spec import KERNELS, SIZES
+from dsodenet.spec import KERNELS, RESIZES, SIZES
 
 RUN = argument("run", type=parse_own_run, metavar="RUN", help="run folder")
 MODEL = argument(
@@ -30,6 +34,7 @@ MODEL = argument(
 FORCE = argument(
     "--force", action="store_true", help="go on with an hls kernel that is estimated not to fit the device"
 )
+BOARD = argument("--board", default=ZCU104.name, metavar="NAME", help=f"one of {', '.join(BOARDS)}")
 LANES = argument("--lanes", type=checked_lanes, metavar="PxIxO", help="lanes of the rtl kernel instead of the spec's")
 SOLVER = (
     argument(
@@ -49,7 +54,16 @@ COMMANDS = {
         commands.print_spec,
         "print a complete spec JSON, to edit",
         "dsodenet spec xs > my.json",
-        (argument("spec", metavar="NAME|FILE", help=SPEC_HELP),),
+        (
+            argument("spec", metavar="NAME|FILE", help=SPEC_HELP),
+            argument("--data", metavar="NAME|DIR", help=f"take the classes of this data: {DATA_HELP}"),
+            argument(
+                "--resize",
+                choices=RESIZES,
+                help="how pictures of another shape are made to fit: squash changes their aspect ratio; crop cuts the "
+                "middle out; pad adds a black border",
+            ),
+        ),
     ),
     "train": Command(
         commands.train_run,
@@ -69,6 +83,7 @@ COMMANDS = {
             argument(
                 "--resume", action="store_true", help="go on with the training that RUN holds unfinished, if it does"
             ),
+            argument("--force", action="store_true", help="replace the finished training that RUN holds"),
             *TRAINING,
             argument("--weight-bits", type=int, metavar="N", help="bits of the weights instead of the spec's"),
         ),
@@ -88,7 +103,15 @@ COMMANDS = {
         commands.export_run,
         "write integers, formats and QONNX of a trained run",
         "dsodenet export build/digits",
-        (RUN,),
+        (
+            RUN,
+            argument(
+                "--data",
+                metavar="NAME|DIR",
+                help="also store statistics of these images for `adapt` (default: of the training data, where a name "
+                "says what that is)",
+            ),
+        ),
     ),
     "lower": Command(
         commands.lower_run,
@@ -116,29 +139,55 @@ COMMANDS = {
         "dsodenet verify build/digits --backends torch,cpu,csim,rtl,zcu104-sim --images 64",
         (
             MODEL,
-            argument("--backends", default=",".join(LADDER), metavar="A,B", help="rungs"),
-            argument("--images", default="16", metavar="N|FILE", help="number of test images, or a .npy file"),
+            argument(
+                "--backends",
+                metavar="A,B",
+                help=f"rungs, each of which must be there (default: those of {','.join(LADDER)} that are there; the "
+                "others are listed with what brings them)",
+            ),
+            argument(
+                "--images",
+                default="16",
+                metavar="N|FILE|DIR",
+                help="number of the run's own test images, or a picture, a folder or a .npy file",
+            ),
+            SIMULATE_WITH,
+            *SOLVER,
+        ),
+    ),
+    "evaluate": Command(
+        commands.evaluate_run,
+        "measure the accuracy on test images: for each class, what is mixed up, and the surest errors",
+        "dsodenet evaluate build/digits --plot build/confusion.png",
+        (
+            MODEL,
+            argument(
+                "--data",
+                metavar="NAME|DIR",
+                help=f"data whose test split is taken instead of that of the run's own data: {DATA_HELP}",
+            ),
+            argument("--backend", default="cpu", metavar="B", help="cpu, csim, rtl, zcu104-sim or zcu104"),
+            argument("--plot", type=Path, metavar="OUT.png", help="picture to write: confusion matrix, surest errors"),
             SIMULATE_WITH,
             *SOLVER,
         ),
     ),
     "run": Command(
         commands.run_images,
-        "run images through a backend",
-        "dsodenet run build/digits --backend zcu104-sim --input X.npy --output Y.npy",
+        "say which class each image shows, by any backend",
+        "dsodenet run build/digits --backend zcu104-sim --input photos/",
         (
             MODEL,
-            argument("--backend", required=True, metavar="B", help="cpu, csim, rtl, zcu104-sim or zcu104"),
+            argument("--backend", default="cpu", metavar="B", help="cpu, csim, rtl, zcu104-sim or zcu104"),
             argument(
                 "--input",
                 required=True,
                 type=Path,
-                metavar="X.npy",
-                help="uint8, or float in [0, 1], (N, channels, H, W)",
+                metavar="PHOTO|DIR|X.npy",
+                help="a png or jpg file, a folder of such, or images as an array: uint8, or float in [0, 1], "
+                "(N, channels, H, W)",
             ),
-            argument(
-                "--output", required=True, type=Path, metavar="Y.npy", help="int32 logits; their scale goes to Y.json"
-            ),
+            argument("--output", type=Path, metavar="Y.npy", help="int32 logits; all else goes to Y.json"),
             SIMULATE_WITH,
             *SOLVER,
         ),
@@ -257,6 +306,48 @@ COMMANDS = {
             argument("--plot", type=Path, metavar="OUT.png", help="picture to write"),
         ),
     ),
+    "adapt": Command(
+        adapt_commands.adapt_model,
+        "adapt a model to new images, without labels or source data, where it runs",
+        "dsodenet adapt zoo:digits-s --images digits-rotated --out build/adapted",
+        (
+            MODEL,
+            argument(
+                "--images",
+                required=True,
+                metavar="NAME|DIR|X.npy",
+                help="at least 20 images of the new domain: X.npy, a folder, or the training split of a data set",
+            ),
+            argument("--out", required=True, type=Path, metavar="RUN2", help="run folder to write"),
+            argument(
+                "--method",
+                default="t3a,pseudo",
+                metavar="A,B",
+                help=f"one or more, in turn, of {', '.join(METHODS)} (default t3a,pseudo)",
+            ),
+            argument("--backend", default="cpu", metavar="B", help="what computes the model (default cpu)"),
+            argument(
+                "--budget", type=float, default=600.0, metavar="SECONDS", help="of `forward` at most (default 600)"
+            ),
+            argument("--generations", type=int, default=60, metavar="N", help="of `forward` at most (default 60)"),
+            argument("--seed", type=int, default=0, metavar="N", help="random seed (default 0)"),
+            argument("--test", metavar="NAME|DIR", help="a data set, to measure both models on its test split"),
+        ),
+    ),
+    "calibrate": Command(
+        adapt_commands.calibrate_model,
+        "choose the threshold of a cascade, which gives more solver steps only to images that need them",
+        "dsodenet calibrate zoo:digits-s --data digits --steps 2,10",
+        (
+            MODEL,
+            argument("--data", default="digits", metavar="NAME|DIR", help=f"{DATA_HELP} (default digits)"),
+            argument("--steps", type=parse_batches, required=True, metavar="N,N", help="steps of each stage, rising"),
+            argument(
+                "--accuracy", type=float, metavar="X", help="least accuracy, 0 to 1 (default: that of the last stage)"
+            ),
+            argument("--cycles", type=float, metavar="N", help="most cycles per image instead, the best accuracy"),
+        ),
+    ),
     "overlay": Command(
         commands.build_overlay,
         "build the bitstream with Vivado (and Vitis HLS)",
@@ -282,6 +373,27 @@ COMMANDS = {
                 help="also write one archive to copy to the board, with this wheel",
             ),
             FORCE,
+            BOARD,
+            argument(
+                "--clock",
+                type=parse_clock,
+                metavar="MHZ|auto",
+                help="fastest clock that is wanted (default: the spec's); auto: where the spec's is missed, the "
+                "fastest of the board's that the build meets",
+            ),
+            argument(
+                "--strategy", default="standard", metavar="NAME", help=f"of the implementation: {', '.join(STRATEGIES)}"
+            ),
+            argument("--jobs", type=int, default=JOBS, metavar="N", help="how many jobs Vivado may run at once"),
+            argument("--debug", action="store_true", help="with a System ILA on the streams and the registers"),
+            argument("--ooc", action="store_true", help="rtl: only the engine, out of context, for a first clock"),
+            argument(
+                "--from",
+                dest="built",
+                type=Path,
+                metavar="FOLDER",
+                help="publish what Vivado left in a folder of --inputs-only",
+            ),
             argument(
                 "--cosim",
                 action="store_true",
@@ -290,7 +402,7 @@ COMMANDS = {
             argument(
                 "--inputs-only",
                 action="store_true",
-                help="write what the tools read, for another machine that has them",
+                help="write a folder that stands alone, for a machine that has the tools",
             ),
         ),
     ),
@@ -306,6 +418,15 @@ COMMANDS = {
                 choices=("reference", "rtl"),
                 help="what computes on the simulated board instead of the reference: rtl is simulated by Verilator",
             ),
+        ),
+    ),
+    "doctor": Command(
+        commands.examine,
+        "collect versions, board, clocks and a self-test in one file, to ask for help or to send a result back",
+        "dsodenet doctor --json doctor.json",
+        (
+            argument("--board", default="sim", metavar="B", help="sim or zcu104"),
+            argument("--overlay", type=Path, metavar="FILE.bit", help="overlay to test, with .hwh and .json beside it"),
         ),
     ),
     "demo": Command(

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dsodenet.errors import DeviceError, InputError, ToolError, shown
+from dsodenet.errors import DeviceError, InputError, RunError, ToolError, shown
 from dsodenet.files import how_to_install
 from dsodenet.reference import Reference
 from dsodenet.runtime.driver import MAX_BATCH_BYTES, KernelDriver
@@ -65,7 +65,11 @@ class Backend(Protocol):
     def predict(self, images: NDArray[np.uint8], layout: str = NCHW) -> NDArray[np.int32]:
         """images: uint8 (N, channels, height, width), or (N, height, width, channels) for layout nhwc."""
 
-    def set_solver(self, params: Params) -> None: ...
+    def set_model(self, params: Params) -> None:
+        """Another model for images of the same shape, from the next call on.
+
+        InputError or DeviceError where what computes has its weights built in.
+        """
 
     def power_rails(self) -> Mapping[str, Any]:
         """The power rails of the board, name -> pynq.pmbus.Rail; none for what is no board.
@@ -103,7 +107,7 @@ class SoftwareBackend:
         self._stages.lap("compute")
         return logits
 
-    def set_solver(self, params: Params) -> None:
+    def set_model(self, params: Params) -> None:
         self._predict = self._make(params)
 
     def power_rails(self) -> Mapping[str, Any]:
@@ -119,9 +123,11 @@ def open_torch(params: Params, run: Path | None) -> Backend:
         raise InputError("backend torch needs a run folder: a model opened from Params or a .bit has no checkpoint")
     from dsodenet.exporting import exported_model, torch_logits
 
-    model = exported_model(run, params)
+    model, arrays = exported_model(run, params), params.arrays
 
     def make(params: Params) -> Predict:
+        if any(name not in arrays or not np.array_equal(arrays[name], a) for name, a in params.arrays.items()):
+            raise InputError("backend torch has the weights of the run's checkpoint and takes no others")
         model.spec = params.spec
         return lambda images: torch_logits(model, images, params.logits_scale)
 
@@ -193,7 +199,7 @@ def open_zcu104_sim(
             raise InputError(
                 f"simulate_with is {shown(simulate_with)}, but it must be one of {', '.join(SIMULATED_KERNELS)}"
             )
-        device = SimulatedZcu104(SIMULATED_KERNELS[simulate_with](params, run, library))
+        device = SimulatedZcu104(_simulated_kernel(simulate_with, params, run, library))
     folder = tempfile.TemporaryDirectory(prefix="dsodenet-")
     try:
         if bitfile is None:
@@ -210,6 +216,15 @@ def open_zcu104_sim(
         device.close()
         folder.cleanup()
         raise
+
+
+def _simulated_kernel(name: str, params: Params, run: Path | None, library: str | Path | None) -> Any:
+    """What computes inside the simulated board; where it cannot be built, the error says what needs no build."""
+    try:
+        return SIMULATED_KERNELS[name](params, run, library)
+    except (ToolError, RunError) as error:
+        hint = "the kernel `reference` needs no build (simulate_with='reference', --simulate-with reference)"
+        raise type(error)(f"{error}; {hint}") from None
 
 
 def open_zcu104(

@@ -1,5 +1,6 @@
 """What a model is: its spec, layers, solvers, formats and integers. NumPy only."""
 
+from dsodenet.spec.features import split_features, with_features
 from dsodenet.spec.formats import Format
 from dsodenet.spec.lanes import lanes_text, parse_lanes, with_lanes
 from dsodenet.spec.layers import (
@@ -15,6 +16,7 @@ from dsodenet.spec.layers import (
     tensor_widths,
 )
 from dsodenet.spec.params import ACCUMULATOR_BITS, UPDATE_BITS, Params, array_shapes, bias_name, knot_positions
+from dsodenet.spec.preparation import CHANNEL_ORDERS, RESIZES, USUAL, Preparation
 from dsodenet.spec.solvers import (
     MAX_STAGES,
     TABLEAUS,
@@ -49,6 +51,7 @@ from dsodenet.spec.synthetic import random_images, random_params
 
 __all__ = [
     "ACCUMULATOR_BITS",
+    "CHANNEL_ORDERS",
     "FACTOR",
     "FOLDING_NORMS",
     "IMAGE_FORMAT",
@@ -59,17 +62,20 @@ __all__ = [
     "MAX_STEPS",
     "NORMS",
     "PIXEL_BITS",
+    "RESIZES",
     "SIZES",
     "STEMS",
     "TABLEAUS",
     "TIME_FRAC_BITS",
     "UPDATE_BITS",
+    "USUAL",
     "Format",
     "Kernel",
     "Layer",
     "LowRank",
     "Network",
     "Params",
+    "Preparation",
     "Problem",
     "Quantisation",
     "Section",
@@ -91,9 +97,11 @@ __all__ = [
     "random_images",
     "random_params",
     "sections",
+    "split_features",
     "step_coefficients",
     "tableau",
     "tensor_widths",
     "weighted_sum",
+    "with_features",
     "with_lanes",
 ]
