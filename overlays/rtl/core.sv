@@ -53,15 +53,19 @@ module core
 
   token_t token[ResultStage+1];
   always_ff @(posedge clk_i) begin
-    for (int unsigned i = 1; i <= ResultStage; i++) token[i] <= rst_ni ? token[i-1] : '0;
+    for (int unsigned i = 1; i <= ResultStage; i++) begin
+      token[i] <= token[i-1];
+      if (!rst_ni) {token[i].start, token[i].fetch, token[i].valid} <= '0;  // the rest may be shift registers of LUTs
+    end
   end
 
-  // ---- contexts. A copy is for stages that are at most three cycles apart, and changes three cycles after the first token of the pass has
-  // reached the first of them: there are always as many before one with work.
-  localparam int unsigned HeadStage = ResultStage + 2;
-  localparam int unsigned OutStage = ResultStage + 4;
-  localparam int unsigned UpdateStage = ResultStage + 12;
-  localparam int unsigned WriteStage = ResultStage + 14;
+  // ---- contexts. A copy follows the first token of a pass, at least three tokens before one with work. It changes when the last word
+  // of the pass before has left the stages that it is for, and two cycles before the first of its own arrives there: what leaves
+  // a context, or a shift that is decoded from one, may take two cycles (dsodenet_engine.xdc).
+  localparam int unsigned HeadStage = ResultStage;
+  localparam int unsigned OutStage = ResultStage + 2;
+  localparam int unsigned UpdateStage = ResultStage + 10;
+  localparam int unsigned WriteStage = ResultStage + 13;
   logic [WriteStage:0] start;  // the first token of a pass left the runner so many cycles ago
   logic [WriteStage-1:0] start_q;
   assign start = {start_q, token[0].start};
@@ -106,8 +110,10 @@ module core
   kind_e kind;
   assign kind = kind_e'(write_pass.kind[1:0]);
 
+  logic [15:0] pixel_words_q;
+  always_ff @(posedge clk_i) pixel_words_q <= pass.tiles_last + 1'b1;
   for (genvar b = 0; b < PIXEL_LANES; b++) begin : g_bank
-    assign fetch_addr[b] = token[0].fetch_addr + (b < 32'(pass.fetch_rotate) ? pass.tiles_last + 1'b1 : '0);
+    assign fetch_addr[b] = token[0].fetch_addr + (b < 32'(pass.fetch_rotate) ? pixel_words_q : '0);
     // The image and the average go to the map that the next pass reads, results to the other one.
     always_comb begin
       write_addr[b] = result_addr[b];
@@ -152,7 +158,7 @@ module core
 
   logic [INPUT_LANES-1:0][95:0] dw_weight;
   column_ram #(
-      .COLUMNS(INPUT_LANES * 3 / 4), .DEPTH(DW_WORDS), .READ_LATENCY(2), .STYLE("distributed")
+      .COLUMNS(INPUT_LANES * 3 / 4), .DEPTH(DW_WORDS), .READ_LATENCY(2), .STYLE(INPUT_LANES <= 16 ? "block" : "distributed")
   ) u_dw_weights (
       .clk_i, .we_i(load_we_i[LoadDw]), .waddr_i(load_addr_i), .wcolumn_i(load_column_i), .wdata_i(load_data_i),
       .raddr_i(token[WindowStage-1].dw_addr), .rdata_o(dw_weight)
@@ -200,7 +206,7 @@ module core
   logic [15:0] bias_addr;
   logic [INPUT_LANES-1:0][31:0] bias;
   column_ram #(
-      .COLUMNS(INPUT_LANES / 4), .DEPTH(BIAS_WORDS), .READ_LATENCY(1), .STYLE(MAP_STYLE)
+      .COLUMNS(INPUT_LANES / 4), .DEPTH(BIAS_WORDS), .READ_LATENCY(2), .STYLE(MAP_STYLE)
   ) u_bias (
       .clk_i, .we_i(load_we_i[LoadBias]), .waddr_i(load_addr_i), .wcolumn_i(load_column_i), .wdata_i(load_data_i),
       .raddr_i(bias_addr), .rdata_o(bias)
@@ -213,7 +219,7 @@ module core
       .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .OUTPUT_LANES(OUTPUT_LANES), .SUM_BITS(SumBits)
   ) u_output (
       .clk_i, .rst_ni, .head_i(head_context), .out_i(out_context), .update_i(update_context), .write_i(write_context),
-      .valid_i(token[ResultStage].valid && token[ResultStage].last), .token_i(token[ResultStage]), .acc_i(acc),
+      .valid_i(token[ResultStage-1].valid && token[ResultStage-1].last), .token_i(token[ResultStage-1]), .acc_i(acc),
       .bias_read_o(bias_read), .bias_addr_o(bias_addr), .bias_i(bias), .slope_addr_o(slope_addr), .slope_i(old_slope), .state_addr_o(state_addr),
       .state_i(old_state),
       .logits_result_o(logits_result), .logits_o, .result_o(result),
