@@ -3,9 +3,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS := train,lower,rtl,sim,explore,notebooks,test,dev,docs
+EXTRAS := train,lower,rtl,sim,explore,bench,notebooks,test,dev,docs
 
-.PHONY: help setup demo test lint docs results wheel rtl-checks board-pythons aarch64 clean
+.PHONY: help setup demo lab test lint docs results wheel rtl-checks mutants board-pythons aarch64 clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "%-13s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ $(VENV)/.ready: pyproject.toml
 
 demo: setup  ## train on real digits, lower, run on the simulated ZCU104, prove bit-exactness
 	$(BIN)/dsodenet demo --out build/demo --json build/demo/demo.json
+
+lab: setup  ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab $(LAB) notebooks
 
 test: setup  ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -46,6 +49,10 @@ rtl-checks: setup  ## the long checks of the engine: proofs, a small engine as g
 	$(BIN)/python -m tools.rtl.flips --journal build/flips.json
 	$(BIN)/python -m tools.rtl.gate_sim
 	$(BIN)/python -m tools.results resources
+
+mutants: setup  ## put faults into a copy of the sources, one by one: do the tests see them? (an hour; SAMPLE=N of each module)
+	$(BIN)/python -m tools.mutants --sample $(or $(SAMPLE),25)
+	$(BIN)/python -m tools.mutants --planted
 
 board-pythons: setup  ## the self-test under the Pythons and pynqs of the PYNQ images, where those Pythons are installed
 	$(BIN)/python -m tools.pythons boards build/pythons

@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "host"
 # The packages and the modules beside them, from the ground up: each imports only from those before it.
 ORDER = (
-    *("lazy", "errors", "outside", "files", "text", "command", "runs", "spec", "reference", "contract", "data"),
-    *("rtl", "plots", "qonnx_graph", "hls", "nets", "training", "exporting"),
+    *("lazy", "errors", "outside", "files", "native", "text", "command", "runs", "spec", "reference", "contract"),
+    *("data", "rtl", "plots", "qonnx_graph", "hls", "nets", "training", "exporting"),
     *("runtime", "ladder", "overlay", "exploration", "bench", "cli", "zoo", "__main__"),
 )
 # Module -> the modules that it imports. The package dsodenet itself only names others and is apart.

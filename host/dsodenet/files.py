@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from dsodenet import __version__
 from dsodenet.errors import InputError, RunError, ToolError
 
 HIDDEN = re.compile(r"\.[0-9a-f]{8}(\.\w+)?")  # what follows the name of a file while it is written beside its place
@@ -176,3 +177,14 @@ def source_folder(name: str) -> Path:
         if folder.is_dir():
             return folder
     raise ToolError(f"{name}/ is not installed with this package; use a source checkout")
+
+
+def how_to_install(extra: str) -> str:
+    """The command that brings an extra of this package: from the checkout, or from the wheel that was installed.
+
+    The package is in no index, so its name alone cannot be installed.
+    """
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / "pyproject.toml").is_file():
+        return f"`pip install -e '{checkout}[{extra}]'`"
+    return f"`pip install 'dsodenet-{__version__}-py3-none-any.whl[{extra}]'`, with the path of that wheel,"

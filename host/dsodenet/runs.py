@@ -18,6 +18,7 @@ from typing import Any
 
 from dsodenet.errors import InputError, RunError
 from dsodenet.files import check_writable
+from dsodenet.native import MANIFEST
 from dsodenet.outside import read_json
 
 ZOO = Path(__file__).resolve().parent / "zoo"
@@ -136,7 +137,7 @@ class Run:
 
 def write_manifest(folder: Path, content: dict[str, Any]) -> None:
     """Say in FOLDER/manifest.json what was made from which model; content holds its `fingerprint`."""
-    (folder / "manifest.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def read_manifest(folder: Path, fingerprint: str, made: str, again: str) -> dict[str, Any]:
@@ -144,7 +145,7 @@ def read_manifest(folder: Path, fingerprint: str, made: str, again: str) -> dict
 
     made: what the folder holds, in words; again: the command that makes it.
     """
-    path = folder / "manifest.json"
+    path = folder / MANIFEST
     if not path.is_file():
         raise RunError(f"{folder}: no {made} here; run `{again}`")
     try:

@@ -16,7 +16,7 @@ from dsodenet.bench.studies.ladder_grid import CASES, make_run
 from dsodenet.hls import lowering
 from dsodenet.hls.concurrent import concurrent_library
 from dsodenet.hls.kernel import config_header, kernel_source
-from dsodenet.hls.reuse import choose_plan
+from dsodenet.hls.plan_search import choose_plan
 from dsodenet.hls.rules import check_rules
 from dsodenet.hls.trips import end_processes, evaluation_processes, section_processes
 from dsodenet.ladder import verify

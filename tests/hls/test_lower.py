@@ -17,7 +17,7 @@ from dsodenet.contract.streams import image_bytes, pack_images
 from dsodenet.errors import RunError, SpecError, ToolError
 from dsodenet.hls import lowering as lower_module
 from dsodenet.hls.lowering import csim_library, lower
-from dsodenet.hls.reuse import best_plan
+from dsodenet.hls.plan_search import best_plan
 from dsodenet.ladder import verify
 from dsodenet.reference import Reference
 from dsodenet.runs import Run
@@ -182,6 +182,20 @@ def test_edited_graph_and_stale_kernel_are_refused(odd: tuple[Path, NDArray[np.u
         lower(run)
     with pytest.raises(RunError, match="trained again"):
         verify(run, ("torch",))
+
+
+def test_only_what_was_compiled_here_is_loaded(odd: tuple[Path, NDArray[np.uint8]], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(odd[0], run)
+    manifest, library = run / "hls" / "manifest.json", Run(run).csim
+    assert csim_library(run) == library
+    library.write_bytes(library.read_bytes() + b" ")
+    for backend in ("csim", "csim-concurrent"):
+        with pytest.raises(RunError, match=r"libdsodenet_csim\.so: is not as it was when its folder was compiled"):
+            verify(run, (backend,))
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"seal": "0" * 64}))
+    with pytest.raises(RunError, match="not compiled by this account, so it is not loaded; run `dsodenet lower"):
+        verify(run, ("csim",))
 
 
 def test_accumulators_too_narrow_for_the_weights_are_refused(odd: tuple[Path, NDArray[np.uint8]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,20 +15,12 @@ from dsodenet.bench.studies.ladder_grid import CASES, make_run
 from dsodenet.contract import DEVICE
 from dsodenet.errors import InputError, RunError, SpecError
 from dsodenet.hls import lower, lowered_plan
-from dsodenet.hls.reuse import (
-    SHARE,
-    Plan,
-    best_plan,
-    check_plan_fits,
-    choose_plan,
-    fixed_factor,
-    fixed_plan,
-    valid_factors,
-)
+from dsodenet.hls.plan_search import SHARE, best_plan, check_plan_fits, choose_plan
+from dsodenet.hls.reuse import Plan, fixed_factor, fixed_plan, valid_factors
 from dsodenet.hls.trips import evaluation_processes, loop_cycles, region_cycles, section_processes
 from dsodenet.ladder import verify
 from dsodenet.overlay import build
-from dsodenet.spec import Layer, Spec, all_layers, random_images, sections
+from dsodenet.spec import Layer, Spec, all_layers, random_images, random_params, sections
 from tests.command_line import refused
 
 
@@ -41,6 +34,14 @@ def test_ready_sizes_fit_with_room(size: str) -> None:
     assert plan.exceeds(SHARE) == []
     assert " fits: " in str(plan)
     assert all(factor in valid_factors(layers(size)[name]) for name, factor in plan.factors.items())
+
+
+def test_layers_with_many_registers_are_named() -> None:
+    """A window of 9 x 128 values in m; a layer without sharing has a register for each product."""
+    assert best_plan(Spec.named("s")).long_synthesis() == {}
+    assert best_plan(Spec.named("m")).long_synthesis() == {"f3.dw1": 1152, "f3.dw2": 1152}
+    assert "f3.dw1 1,152" in str(best_plan(Spec.named("m")))
+    assert fixed_plan(Spec.named("s"), 1).long_synthesis() == {"down2.pw": 2048, "f3.pw1": 4096, "f3.pw2": 4096}
 
 
 def test_target_of_the_small_network() -> None:
@@ -148,8 +149,19 @@ def test_every_kind_of_factor_computes_the_same_words(trained: Path, reuse_facto
     assert verify(trained, ("csim",), images).differing == 0
 
 
-def test_command_line_refuses_in_one_line(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_line_refuses_in_one_line(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "reuse factor is 0, but it must be 1 or more" in refused(capsys, "lower", trained, "--reuse-factor", 0)
+    for size, words, answer in (
+        ("l", (), "does not fit the device as an hls kernel: it takes 103% of the LUT; no reuse factor makes it fit"),
+        ("m", ("--reuse-factor", 1), "; without --reuse-factor one that fits is chosen, and --force goes on"),
+    ):
+        random_params(Spec.named(size), 0).save(tmp_path / size)
+        assert answer in refused(capsys, "lower", tmp_path / size, *words)
+        assert not (tmp_path / size / "hls").exists()
+    monkeypatch.setitem(sys.modules, "tree_sitter_cpp", None)
+    assert "tree-sitter-cpp; install dsodenet[lower]" in refused(capsys, "lower", trained)
 
 
 def test_bad_reuse_factors_are_refused_before_work(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

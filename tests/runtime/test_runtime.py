@@ -74,7 +74,7 @@ class NoArray:
     [
         (np.zeros((16, 16), np.uint8), r"shape \(16, 16\), but this model takes \(N, 1, 16, 16\)"),
         (np.zeros((2, 3, 16, 16), np.uint8), r"shape \(2, 3, 16, 16\), but this model takes \(N, 1, 16, 16\)$"),
-        (np.zeros((2, 16, 16, 1), np.uint8), r"takes \(N, 1, 16, 16\); transpose them to \(N, C, H, W\), by"),
+        (np.zeros((2, 16, 16, 1), np.uint8), r"takes \(N, 1, 16, 16\); say layout='nhwc' for images in that order"),
         (np.zeros((2, 1, 16, 15), np.float32), r"shape \(2, 1, 16, 15\)"),
         (np.zeros((0, 1, 16, 16), np.uint8), "empty batch"),
         (np.zeros((1, 1, 16, 16), np.int32), "int32, but they must be uint8, or float"),

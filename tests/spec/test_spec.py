@@ -126,7 +126,7 @@ ODD_VALUES = [
     ("quantisation.coeff_bit_width", 19, "quantisation.coeff_bit_width is 19"),
     ("quantisation.coeff_frac_bits", 18, "quantisation.coeff_frac_bits is 18, but it must be 0 to 17"),
     ("quantisation.rounding", "RND", "quantisation.rounding is 'RND', but it must be one of RND_CONV, TRN"),
-    ("kernel.name", "gpu", "kernel.name is 'gpu', but it must be one of hls, rtl"),
+    ("kernel.name", "gpu", "kernel.name is 'gpu', but it must be one of rtl, hls"),
     ("kernel.clock_mhz", 5.0, "kernel.clock_mhz is 5.0"),
     ("kernel.reuse_factor", 0, "kernel.reuse_factor is 0"),
     ("kernel.pixel_lanes", 0, "kernel.pixel_lanes is 0"),

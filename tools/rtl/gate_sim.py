@@ -19,6 +19,7 @@ import numpy as np
 from dsodenet.cli import checked_lanes
 from dsodenet.command import Values
 from dsodenet.errors import DeviceError, ToolError
+from dsodenet.files import how_to_install
 from dsodenet.reference import Reference
 from dsodenet.rtl import build as rtl
 from dsodenet.rtl.engine import Engine
@@ -42,7 +43,7 @@ def build(engine: Engine, folder: Path) -> Path:
     try:
         from pyosys import libyosys
     except ImportError as error:
-        raise ToolError(f"pyosys is not installed ({error}); `pip install 'dsodenet[rtl]'` brings it") from None
+        raise ToolError(f"pyosys is not installed ({error}); {how_to_install('rtl')} brings it") from None
     files = " ".join(map(str, [*rtl.generated_sources(folder), *rtl.engine_sources()]))
     values = " ".join(f"-G {name}={value}" for name, value in rtl.engine_parameters(engine).items())
     netlist, design = folder / "gates.v", libyosys.Design()

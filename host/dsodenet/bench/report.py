@@ -6,7 +6,9 @@ from typing import Any
 
 from dsodenet.bench.machine import blas_advice
 from dsodenet.bench.rows import END_TO_END
+from dsodenet.bench.speedups import USUAL_BEST
 from dsodenet.bench.subject import RANDOM
+from dsodenet.files import how_to_install
 from dsodenet.text import paragraph, table
 
 UNSTEADY = 3
@@ -47,6 +49,11 @@ def comparison_text(result: dict[str, Any]) -> str:
         notes.append(
             "energy: no sensor can be read here "
             "(RAPL counters of the processor, often for root only; a board's power rails)"
+        )
+    if not any(row["path"].startswith(USUAL_BEST) for row in result["rows"]):
+        notes.append(
+            f"no ratio to software measured here: {USUAL_BEST}, which is usually the best, has no row; "
+            f"{how_to_install('bench')} brings it"
         )
     notes += filter(None, [blas_advice(result["versions"])])
     if result["differing"]:

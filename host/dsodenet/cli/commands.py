@@ -245,8 +245,7 @@ def explore_specs(args: argparse.Namespace) -> Answer:
 def bench_model(args: argparse.Namespace) -> Comparison:
     if args.plot:
         check_output(args.plot, ".png")
-        from dsodenet.bench import comparison_figure
-        from dsodenet.plots import save  # now, so that a missing matplotlib shows before the work
+        from dsodenet.plots import comparison_figure, save  # now, so that a missing matplotlib shows before the work
     with progress_bar("bench", len(args.backends or DEFAULT) + len(args.batches), args.quiet) as step:
         found = compare(args.model, args.backends, args.batches, args.repeats, args.lanes, step)
     if args.plot:

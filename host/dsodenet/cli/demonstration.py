@@ -58,7 +58,8 @@ def demo(out: Path, epochs: int | None = None, quiet: bool = False) -> Values:
             out, LADDER, data.test_images, source=f"test split of {data.name}", limits=LIMITS, progress=step
         )
     took["verify"] = clock() - start
-    figure = trajectory_figure(params, data.test_images[:PLOTTED_IMAGES], data.test_labels[:PLOTTED_IMAGES])
+    shown = slice(PLOTTED_IMAGES)
+    figure = trajectory_figure(params, data.test_images[shown], data.test_labels[shown], data.class_names)
 
     integers = Accelerator(params, "cpu").predict(data.test_images).argmax(axis=1) == data.test_labels
     accuracies = {"float": metrics["float_accuracy"], "w8a8, Brevitas": metrics["qat_accuracy"]}

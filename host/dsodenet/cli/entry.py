@@ -22,6 +22,7 @@ from dsodenet.cli.arguments import Parser
 from dsodenet.cli.registry import COMMANDS
 from dsodenet.command import COMMON, Command, give
 from dsodenet.errors import DsodenetError, ToolError
+from dsodenet.files import how_to_install
 from dsodenet.runs import check_output
 
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow"}  # packages that are imported under another name
@@ -82,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
         extra = extra_of(package)
         if extra is None:
             raise
-        _say(ToolError(f"this needs the package {package}; install it with: pip install 'dsodenet[{extra}]'"))
+        _say(ToolError(f"this needs the package {package}; {how_to_install(extra)} brings it"))
     except BrokenPipeError:
         sys.stderr.close()
     except OSError as error:  # a full disk, a folder that may not be written

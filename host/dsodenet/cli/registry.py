@@ -92,7 +92,7 @@ COMMANDS = {
     ),
     "lower": Command(
         commands.lower_run,
-        "generate the HLS C++ kernel and compile its C simulation",
+        "write the hls kernel, your network in fixed logic: C++ for Vitis HLS, and its C simulation (rtl needs none)",
         "dsodenet lower build/digits",
         (
             RUN,
@@ -145,7 +145,7 @@ COMMANDS = {
     ),
     "estimate": Command(
         commands.estimate_costs,
-        "cycles, latency, multiply-accumulates and parameters, with no tool and no build",
+        "cycles, latency, parameters, and what each kernel takes of the device, with no tool and no build",
         "dsodenet estimate l --lanes 3x16x64",
         (
             argument("model", metavar="RUN|SPEC", help=f"run folder, zoo:NAME, {SPEC_HELP}"),
@@ -260,14 +260,14 @@ COMMANDS = {
     "overlay": Command(
         commands.build_overlay,
         "build the bitstream with Vivado (and Vitis HLS)",
-        "dsodenet overlay build/digits --kernel hls",
+        "dsodenet overlay zoo:digits-xs --kernel rtl --out build/board",
         (
             MODEL,
             argument(
                 "--kernel",
                 required=True,
                 choices=KERNELS,
-                help="hls: this model's own kernel; rtl: the engine for any model",
+                help="rtl: the engine, for any model; hls: your own network in fixed logic, after `dsodenet lower`",
             ),
             argument(
                 "--out",

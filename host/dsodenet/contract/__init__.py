@@ -1,5 +1,6 @@
 """What host and fabric agree on: registers, streams, the block design, and what the device has."""
 
+from dsodenet.contract.boards import BOARDS, ZCU104, Board, PlClock
 from dsodenet.contract.design import (
     ADDRESS_BLOCK,
     DMA_VLNV,
@@ -39,8 +40,11 @@ from dsodenet.contract.streams import (
     bias_program,
     image_bytes,
     logits_bytes,
+    logits_view,
     pack_images,
     pack_logits,
+    padding_view,
+    pixel_view,
     unpack_images,
     unpack_logits,
 )
@@ -54,6 +58,7 @@ __all__ = [
     "AP_START",
     "ARGUMENTS",
     "BEAT_BYTES",
+    "BOARDS",
     "BRAM36",
     "BUDGET",
     "COEFF",
@@ -69,10 +74,13 @@ __all__ = [
     "REGISTERS",
     "URAM",
     "WINDOW_BYTES",
+    "ZCU104",
+    "Board",
     "Command",
     "Design",
     "Instance",
     "Kind",
+    "PlClock",
     "Register",
     "Resources",
     "Status",
@@ -85,9 +93,12 @@ __all__ = [
     "fingerprint_words",
     "image_bytes",
     "logits_bytes",
+    "logits_view",
     "memory",
     "pack_images",
     "pack_logits",
+    "padding_view",
+    "pixel_view",
     "sv_package",
     "unpack_images",
     "unpack_logits",

@@ -2,7 +2,8 @@
 
 from dsodenet.hls.concurrent import concurrent_library
 from dsodenet.hls.lowering import csim_library, find_compiler, lower, lowered_folder, lowered_plan
-from dsodenet.hls.reuse import Plan, best_plan, check_plan_fits, choose_plan, fixed_plan
+from dsodenet.hls.plan_search import best_plan, check_plan_fits, choose_plan
+from dsodenet.hls.reuse import Plan, fixed_plan
 from dsodenet.hls.rules import Finding, check_rules
 from dsodenet.lazy import lazy_names
 

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from dsodenet.hls.costs import PARTITION_LIMIT
 from dsodenet.hls.cplusplus import LOOPS, Node, call, pragmas, text, walk
 from dsodenet.hls.kernel_sources import KernelSources, declarations
 from dsodenet.hls.source_file import Function
 
 Breach = Iterator[tuple[Path, Node, str]]
-PARTITION_LIMIT = 1024  # elements of one array that become registers
 ALLOCATORS = ("malloc", "calloc", "realloc", "free")
 CONTAINERS = re.compile(r"\bstd::(vector|string|deque|list|map|set|queue|function|unique_ptr|shared_ptr)\b")
 

@@ -13,12 +13,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from dsodenet.files import source_folder
+from dsodenet.errors import RunError
+from dsodenet.files import atomic_folder, source_folder
 from dsodenet.hls.cplusplus import Call, Node, Variable, call_of, pragmas, unlabelled, variables
 from dsodenet.hls.kernel_sources import KernelSources
-from dsodenet.hls.lowering import CXX_FLAGS, _run, find_compiler, lowered_folder
+from dsodenet.hls.lowering import CONCURRENT, CXX_FLAGS, _run, find_compiler, sealed_folder
 from dsodenet.hls.region_rules import by_value, simple_loop, target
 from dsodenet.hls.source_file import Function, Region
+from dsodenet.native import MANIFEST, check_seal, seal
+from dsodenet.outside import read_json
+from dsodenet.runs import write_manifest
 
 LIBRARY = "libdsodenet_concurrent.so"
 PARTS = ("fibers", "channels", "regions", "report", "memories")
@@ -33,14 +37,27 @@ WATCHED = ("-fsanitize=thread", "--param=tsan-instrument-func-entry-exit=0", "-f
 def concurrent_library(run: str | Path, progress: Callable[[str], None] = lambda step: None) -> Path:
     """The concurrent simulation of a lowered run, compiled when it is first asked for; opened as the C simulation is.
 
-    RunError without a lowered kernel that fits the run, ToolError without a compiler or tree-sitter.
+    RunError without a lowered kernel that fits the run and was compiled here, ToolError without a compiler or
+    tree-sitter.
     """
-    folder = lowered_folder(run)
+    sources = sealed_folder(run)
+    folder = sources / CONCURRENT
+    if not _is_current(folder):
+        with atomic_folder(folder) as beside:
+            build_concurrent(sources, beside / LIBRARY, progress)
+            write_manifest(beside, seal(beside))
+    return folder / LIBRARY
+
+
+def _is_current(folder: Path) -> bool:
+    """Whether a concurrent simulation may be loaded: this account compiled it, with the simulator as it is."""
     library = folder / LIBRARY
     newest = max(path.stat().st_mtime for path in source_folder("hls").glob("csim/**/*") if path.is_file())
-    if not library.is_file() or library.stat().st_mtime < newest:
-        build_concurrent(folder, library, progress)
-    return library
+    try:
+        check_seal(folder, read_json(folder / MANIFEST, "a manifest", RunError), "")
+    except RunError:
+        return False
+    return library.is_file() and library.stat().st_mtime >= newest
 
 
 def build_concurrent(folder: Path, library: Path, progress: Callable[[str], None] = lambda step: None) -> None:
@@ -49,7 +66,7 @@ def build_concurrent(folder: Path, library: Path, progress: Callable[[str], None
     with tempfile.TemporaryDirectory(dir=library.parent, prefix=".concurrent-") as name:
         place = Path(name)
         shutil.copytree(
-            folder, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.so", ".concurrent-*", "csim")
+            folder, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.so", ".*", CONCURRENT, "csim")
         )
         simulator = source_folder("hls") / "csim"
         shutil.copytree(simulator, place / "include" / "csim")

@@ -17,6 +17,7 @@ LUT_PER_PROCESS = 150  # its counters, its handshakes and its start
 PRODUCTS = MAX_STAGES  # of a coefficient and a slope, for each lane
 SHIFT_REGISTER_BITS = 32  # of one bit's delay, in a LUT
 FIFO_DEPTH = 2  # a LUT for each bit
+PARTITION_LIMIT = 1024  # elements of one array that become registers, above which Vitis HLS warns of a long run
 
 
 def layer_resources(layer: Layer, spec: Spec, factor: int) -> Resources:
@@ -51,6 +52,12 @@ def layer_resources(layer: Layer, spec: Spec, factor: int) -> Resources:
         else Resources(BRAM36=blocks(factor, bits, BRAM36))
     )
     return result + choosing + held + Resources(DSP=multipliers)
+
+
+def most_registers(layer: Layer, factor: int) -> int:
+    """Elements of the largest array of a layer that hls4ml partitions into registers: its window, or its products."""
+    window = layer.in_channels * layer.kernel**2
+    return max(window, math.prod(layer.weight_shape)) if factor == 1 else window
 
 
 def skip_bits(spec: Spec, lanes: int) -> int:

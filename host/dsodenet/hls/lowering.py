@@ -4,8 +4,10 @@ RUN/hls/<section>/          hls4ml's projects of stem, each f, downs and head, e
 RUN/hls/include/            headers that the projects share, and the written half of the kernel (hls/)
 RUN/hls/config.h            types and chain of this model
 RUN/hls/model.h kernel.cpp  its top function
-RUN/hls/manifest.json       the fingerprint of the model in it, its reuse factors, and what they are estimated to cost
+RUN/hls/manifest.json       the fingerprint of the model in it, its reuse factors, what they are estimated to cost, and
+                            the seal of all other files
 RUN/hls/libdsodenet_csim.so
+RUN/hls/concurrent/         the concurrent simulation, when it was asked for
 """
 
 from __future__ import annotations
@@ -23,11 +25,14 @@ from dsodenet.contract import cpp_header
 from dsodenet.errors import RunError, ToolError
 from dsodenet.files import atomic_folder, source_folder
 from dsodenet.hls.cplusplus import parser
-from dsodenet.hls.reuse import Plan, check_plan_fits, choose_plan
+from dsodenet.hls.plan_search import check_plan_fits, choose_plan
+from dsodenet.hls.reuse import Plan
 from dsodenet.hls.rules import check_rules
+from dsodenet.native import check_seal, seal
 from dsodenet.runs import Run, read_manifest, write_manifest
 from dsodenet.spec import Params, all_layers, sections
 
+CONCURRENT = "concurrent"  # folder in RUN/hls; made later, under a seal of its own
 SHARED_HEADERS = ("nnet_utils", "ap_types")
 COMPILE_TIMEOUT_S = 1800
 # Vitis HLS takes INTERFACE on the top function alone.
@@ -67,7 +72,7 @@ def lower(
             raise ToolError(f"the kernel breaks {len(findings)} rules of Vitis HLS, first {findings[0]}")
         compile_csim(params, compiler, folder, progress)
         model = {"model": params.spec.name, "fingerprint": params.model_fingerprint}
-        write_manifest(folder, model | plan.to_dict())
+        write_manifest(folder, model | plan.to_dict() | seal(folder))
     return Run(run).hls
 
 
@@ -100,12 +105,22 @@ def lowered_plan(run: str | Path) -> Plan:
 
 
 def csim_library(run: str | Path) -> Path:
-    """The C simulation of a lowered run; RunError when it is missing or was made from other integers."""
-    lowered_folder(run)
+    """The C simulation of a lowered run.
+
+    RunError when it is missing, was made from other integers, or was not compiled by this account.
+    """
     library = Run(Path(run)).csim
+    sealed_folder(run)
     if not library.is_file():
         raise RunError(f"{library.parent}: no C simulation here; run `dsodenet lower {run}`")
     return library
+
+
+def sealed_folder(run: str | Path) -> Path:
+    """RUN/hls, all of it as `lower` left it in this account: its code may run. RunError where it may not."""
+    folder, manifest = _lowered(run, Params.load(run))
+    check_seal(folder, manifest, f"dsodenet lower {run}", (CONCURRENT,))
+    return folder
 
 
 def find_compiler() -> str:

@@ -27,7 +27,8 @@ from dsodenet.files import source_folder
 from dsodenet.hls import graph as hls4ml_graph
 from dsodenet.hls.graph import BACKEND, quiet
 from dsodenet.hls.kernel import A_WORDS, block_types
-from dsodenet.hls.reuse import Plan, best_plan
+from dsodenet.hls.plan_search import best_plan
+from dsodenet.hls.reuse import Plan
 from dsodenet.qonnx_graph import with_ode_nodes
 from dsodenet.spec import Format, Params, Section, sections, tableau
 

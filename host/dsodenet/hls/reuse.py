@@ -1,6 +1,7 @@
-"""How many multiplications share a multiplier, layer by layer: the fastest choice that leaves the device room.
+"""How many multiplications share a multiplier, layer by layer, and what that comes to.
 
-`Plan` is what a choice comes to: lanes of the state update, depths of memories, cycles and resources, all estimated.
+`Plan` holds lanes of the state update, depths of memories, cycles and resources, all estimated. plan_search.py
+chooses one.
 """
 
 from __future__ import annotations
@@ -8,34 +9,31 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from itertools import combinations, product
-
-import numpy as np
-from numpy.typing import NDArray
+from functools import cached_property
 
 from dsodenet.contract import DEVICE, Resources
-from dsodenet.errors import InputError, SpecError
-from dsodenet.hls.costs import block_resources, end_resources, in_uram, layer_resources, map_bits
+from dsodenet.hls.costs import (
+    PARTITION_LIMIT,
+    block_resources,
+    end_resources,
+    in_uram,
+    layer_resources,
+    map_bits,
+    most_registers,
+)
 from dsodenet.hls.trips import (
     PIPELINE_CYCLES,
     Process,
     end_processes,
     evaluation_processes,
-    layer_cycles,
     loop_cycles,
     region_cycles,
     section_processes,
 )
 from dsodenet.spec import Layer, Section, Spec, sections
 
-SHARE = 0.75  # of each resource: what a choice may take, so that the rest of the overlay and the router have room
 CONSTANT_WEIGHTS = 4096  # of a layer that shares no multiplier: hls4ml unrolls all of them
-CHANGED_TOGETHER = 2  # sections
-STEP = 0.005  # of a resource: choices closer than this are as large as each other
 STAGES_IN_FLIGHT = 3  # pixels in the pipeline and the output stream of a process, that a stall holds back
-
-Costs = NDArray[np.float64]  # rows or tables of (cycles, share of each resource)
 
 
 def valid_factors(layer: Layer) -> list[int]:
@@ -142,6 +140,12 @@ class Plan:
                 yield f"block{number}/{process.name}", reads, writes
         yield "write_logits", writer.reads, 0
 
+    def long_synthesis(self) -> dict[str, int]:
+        """Layer -> registers of one array of it, where they are so many that Vitis HLS warns of a long run."""
+        layers = [layer for part in self.parts for layer in part.layers]
+        found = {layer.name: most_registers(layer, self.factors[layer.name]) for layer in layers}
+        return {name: registers for name, registers in found.items() if registers > PARTITION_LIMIT}
+
     def exceeds(self, share: float) -> list[str]:
         """What the kernel takes more of than this share of the device, in words."""
         return [
@@ -153,10 +157,17 @@ class Plan:
         figures = ", ".join(f"{self.resources.share(name):.0%} of the {name}" for name in DEVICE)
         over = self.exceeds(1)
         verdict = f"does not fit: {', '.join(over)}" if over else f"fits: {figures}"
-        return (
+        text = (
             f"hls: reuse factors {least} to {most}, {self.cycles:,} cycles for an image and {self.interval:,} for one "
             f"of many; {verdict} (estimated, never held against Vitis HLS)"
         )
+        if arrays := self.long_synthesis():
+            sizes = ", ".join(f"{name} {registers:,}" for name, registers in arrays.items())
+            text += (
+                f"\nhls4ml keeps more than {PARTITION_LIMIT:,} values in registers ({sizes}), and Vitis HLS warns of a "
+                "long run for that (UG1448 200-868)"
+            )
+        return text
 
     def to_dict(self) -> dict[str, object]:
         return {
@@ -166,6 +177,7 @@ class Plan:
             "cycles": self.cycles,
             "cycles_in_a_batch": self.interval,
             "resources": self.resources.to_dict(),
+            "long_synthesis": self.long_synthesis(),
         }
 
 
@@ -216,112 +228,12 @@ def _section_resources(spec: Spec, part: Section, factors: dict[str, int]) -> Re
     return total
 
 
+def section_cost(spec: Spec, part: Section, factors: dict[str, int]) -> tuple[int, Resources]:
+    """Cycles of an image in one section, and what the section takes of the device."""
+    return _section_cycles(spec, part, factors), _section_resources(spec, part, factors)
+
+
 def fixed_plan(spec: Spec, reuse_factor: int) -> Plan:
     """The same reuse factor for every layer, or the largest below it that the layer can have."""
     layers = [layer for part in sections(spec.network) for layer in part.layers]
     return Plan(spec, {layer.name: fixed_factor(layer, reuse_factor) for layer in layers})
-
-
-@lru_cache(maxsize=256)
-def best_plan(spec: Spec) -> Plan:
-    """The fastest plan found for one image that takes at most SHARE of each resource.
-
-    The spec's reuse factor is the least that a layer takes. From the smallest plan on, the two sections whose change
-    saves most cycles are changed, until no two save any. Of what even the smallest plan takes more of, none takes more
-    than that one.
-    """
-    parts = sections(spec.network)
-    options = [_options(spec, part, max(1, spec.kernel.reuse_factor)) for part in parts]
-    costs = [np.array([_row(option) for option in choices]) for choices in options]
-    ends = np.array([0.0, *_shares(end_resources(spec))])
-    chosen = [int(cost[:, 1:].max(axis=1).argmin()) for cost in costs]
-    smallest = ends + sum(cost[index] for cost, index in zip(costs, chosen))
-    limit = np.maximum(SHARE, smallest[1:])
-    groups = list(combinations(range(len(parts)), min(CHANGED_TOGETHER, len(parts))))
-    while True:
-        now = ends + sum(cost[index] for cost, index in zip(costs, chosen))
-        moves = []
-        for group in groups:
-            rest = now - sum(costs[place][chosen[place]] for place in group)
-            moves.append((*_best_change([costs[place] for place in group], rest, limit), group))
-        cycles, change, group = min(moves)
-        if cycles >= now[0]:
-            break
-        for place, index in zip(group, change):
-            chosen[place] = index
-    return Plan(spec, {name: factor for i, index in enumerate(chosen) for name, factor in options[i][index][2].items()})
-
-
-def _best_change(costs: list[Costs], rest: Costs, limit: Costs) -> tuple[float, tuple[int, ...]]:
-    """Cycles of the kernel, infinite when nothing fits beside the rest, and the choice of each section."""
-    sums = rest
-    for cost in costs:
-        sums = sums[..., None, :] + cost
-    cycles = np.where((sums[..., 1:] <= limit + 1e-9).all(axis=-1), sums[..., 0], np.inf)
-    best = np.unravel_index(int(cycles.argmin()), cycles.shape)
-    return float(cycles[best]), tuple(int(index) for index in best)
-
-
-Option = tuple[int, Resources, dict[str, int]]  # cycles of an image, resources, reuse factors
-
-
-def _shares(resources: Resources) -> list[float]:
-    return [resources.share(name) for name in DEVICE]
-
-
-def _row(option: Option) -> list[float]:
-    return [option[0], *_shares(option[1])]
-
-
-@lru_cache(maxsize=1024)
-def _options(spec: Spec, part: Section, least: int) -> tuple[Option, ...]:
-    """The choices of one section, without those that take as much of the device as a faster one."""
-    found = [
-        (_section_cycles(spec, part, factors), _section_resources(spec, part, factors), factors)
-        for factors in _candidates(part, least)
-    ]
-    rows = np.array([[option[0], *np.ceil(np.array(_shares(option[1])) / STEP)] for option in found])
-    kept: list[int] = []
-    for index in np.lexsort(rows.T[::-1]):
-        if not (rows[kept] <= rows[index]).all(axis=1).any():
-            kept.append(int(index))
-    return tuple(found[index] for index in kept)
-
-
-def _candidates(part: Section, least: int) -> Iterator[dict[str, int]]:
-    """For every pace that a layer sets: the others at the largest factor that keeps it, or with own multipliers."""
-    choices = {}
-    for layer in part.layers:
-        valid = valid_factors(layer)
-        choices[layer] = [factor for factor in valid if factor >= least] or valid[-1:]
-    paces = sorted({layer_cycles(layer, factor) for layer, factors in choices.items() for factor in factors})
-    seen = set()
-    for pace in paces:
-        kept = []
-        for layer, factors in choices.items():
-            within = [factor for factor in factors if layer_cycles(layer, factor) <= pace]
-            kept.append(sorted({*within[-1:], *(factor for factor in within[:1] if factor == 1)}))
-        for combination in product(*kept):
-            if combination and combination not in seen:
-                seen.add(combination)
-                yield {layer.name: factor for layer, factor in zip(choices, combination)}
-
-
-def choose_plan(spec: Spec, reuse_factor: int | None = None) -> Plan:
-    """The plan of this reuse factor, or the best one."""
-    if reuse_factor is not None and reuse_factor < 1:
-        raise InputError(f"reuse factor is {reuse_factor}, but it must be 1 or more")
-    return best_plan(spec) if reuse_factor is None else fixed_plan(spec, reuse_factor)
-
-
-def check_plan_fits(plan: Plan) -> None:
-    """SpecError when the kernel is estimated to take more of something than the device has."""
-    over = plan.exceeds(1)
-    if not over:
-        return
-    best = best_plan(plan.spec)
-    if best.exceeds(1):
-        advice = "no reuse factor makes it fit; the rtl kernel takes any model (--kernel rtl), and --force goes on"
-    else:
-        advice = "without --reuse-factor one that fits is chosen, and --force goes on"
-    raise SpecError(f"{plan.spec.name} does not fit the device as an hls kernel: it takes {', '.join(over)}; {advice}")

@@ -37,7 +37,8 @@ KERNEL_SCRIPTS = {Kind.HLS: "hls.tcl", Kind.RTL: "package_rtl.tcl"}
 TOPS = {kind: vlnv.split(":")[2] for kind, vlnv in KERNEL_VLNVS.items()}
 ACCESS = {"rw": "read-write", "ro": "read-only"}  # the words of IP-XACT
 SIMULATION_ONLY = shutil.ignore_patterns(
-    "ap_types", "csim", "*.so", "*.dat", "*_bridge.cpp", "*_test.cpp", "tb_data", "*.h5", "*.tcl", "*.sh", "*.yml"
+    *("ap_types", "csim", "concurrent", "manifest.json", ".*", "*.so", "*.dat", "*_bridge.cpp", "*_test.cpp"),
+    *("tb_data", "*.h5", "*.tcl", "*.sh", "*.yml"),
 )
 
 
@@ -71,10 +72,10 @@ def config_text(params: Params, kind: Kind, sources: list[str]) -> str:
     table = block_design(params.spec.name, kind, params.spec.kernel.clock_mhz)
     entries: dict[str, Any] = {
         "releases": RELEASES,
-        "part": table.part,
-        "board": table.board,
-        "clock_mhz": f"{table.clock_mhz:g}",
-        "clock_period_ns": f"{1e3 / table.clock_mhz:.4f}",
+        "part": table.board.part,
+        "board": table.board.board_part,
+        "clock_mhz": f"{table.pl_clock.mhz:g}",
+        "clock_period_ns": f"{1e3 / table.pl_clock.mhz:.4f}",
         "top": TOPS[kind],
         "ip": KERNEL_VLNVS[kind],
         "sources": sources,

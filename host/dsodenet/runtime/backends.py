@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsodenet.errors import DeviceError, InputError, ToolError, shown
+from dsodenet.files import how_to_install
 from dsodenet.reference import Reference
 from dsodenet.runtime.driver import MAX_BATCH_BYTES, KernelDriver
+from dsodenet.runtime.pixels import NCHW
 from dsodenet.runtime.power import board_rails
 from dsodenet.runtime.simulated.kernels import SIMULATED_KERNELS, concurrent_library, csim_library, rtl_library
 from dsodenet.runtime.stages import Stages
@@ -40,7 +42,17 @@ class Backend(Protocol):
     kind: str  # whether its times are "measured" on what they are about, or "simulated"
     survives_fork: bool  # whether the child of a fork may go on with it
     batches: int  # commands of the last predict
-    cycles: int | None  # clock cycles of the last predict, where the kernel counts them
+
+    @property
+    def cycles(self) -> int | None:
+        """Clock cycles of the last predict, where the kernel counts them."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether calls are timed by stage."""
+
+    @timed.setter
+    def timed(self, on: bool) -> None: ...
 
     @property
     def clock_mhz(self) -> float | None:
@@ -48,9 +60,10 @@ class Backend(Protocol):
 
     @property
     def stages(self) -> dict[str, float]:
-        """Seconds of the last predict by stage."""
+        """Seconds of the last predict by stage; empty unless `timed`."""
 
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int32]: ...
+    def predict(self, images: NDArray[np.uint8], layout: str = NCHW) -> NDArray[np.int32]:
+        """images: uint8 (N, channels, height, width), or (N, height, width, channels) for layout nhwc."""
 
     def set_solver(self, params: Params) -> None: ...
 
@@ -76,17 +89,17 @@ class SoftwareBackend:
     clock_mhz: float | None = None
 
     def __init__(self, params: Params, make: Callable[[Params], Predict], survives_fork: bool) -> None:
-        self.survives_fork = survives_fork
+        self.survives_fork, self.timed = survives_fork, False
         self._make, self._predict = make, make(params)
         self._stages = Stages()
 
     @property
     def stages(self) -> dict[str, float]:
-        return self._stages.seconds
+        return self._stages.seconds if self.timed else {}
 
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int32]:
+    def predict(self, images: NDArray[np.uint8], layout: str = NCHW) -> NDArray[np.int32]:
         self._stages.start()
-        logits = self._predict(images)
+        logits = self._predict(images if layout == NCHW else np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
         self._stages.lap("compute")
         return logits
 
@@ -118,6 +131,13 @@ def open_torch(params: Params, run: Path | None) -> Backend:
 def open_cpu(params: Params, run: Path | None, *, threads: int | None = None) -> Backend:
     """threads: chunks of images computed at once, by default one per core."""
     return SoftwareBackend(params, lambda params: Reference(params, threads).predict, survives_fork=True)
+
+
+def open_cpu_fast(params: Params, run: Path | None, *, threads: int | None = None) -> Backend:
+    """The reference's integers in onnxruntime, several times as fast. threads: of onnxruntime, one per core."""
+    from dsodenet.runtime.cpu_fast import FastModel
+
+    return SoftwareBackend(params, lambda params: FastModel(params, threads).predict, survives_fork=False)
 
 
 def open_csim(
@@ -234,6 +254,7 @@ def _rails(device: Any) -> Mapping[str, Any]:
 BACKENDS: dict[str, Callable[..., Backend]] = {
     "torch": open_torch,
     "cpu": open_cpu,
+    "cpu-fast": open_cpu_fast,
     "csim": open_csim,
     "csim-concurrent": open_csim_concurrent,
     "rtl": open_rtl,
@@ -277,7 +298,7 @@ def import_pynq() -> Any:
     try:
         import pynq
     except ImportError as error:
-        raise ToolError(f"pynq is not installed ({error}); `pip install 'dsodenet[sim]'` brings it") from None
+        raise ToolError(f"pynq is not installed ({error}); {how_to_install('sim')} brings it") from None
     return pynq
 
 

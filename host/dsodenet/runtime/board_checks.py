@@ -182,12 +182,13 @@ def _errors(accelerator: Accelerator) -> str:
 def _raw_command(driver: KernelDriver, values: dict[str, int], image: NDArray[np.uint8], size: int) -> int:
     for name, value in values.items():
         driver.transport.write(REGISTERS[name].offset, int(value))
-    if size:
-        pack_images(image, driver.transport.input(size))
     # Room for one image of logits: a kernel that runs on in spite of the error has somewhere to put them.
     out_bytes = logits_bytes(driver.params.spec.network) if size else 0
-    status, _ = driver.transport.command(size, out_bytes, STARTUP_CYCLES + driver.max_cycles)
-    return status
+    exchange = driver.transport.exchange(size, out_bytes, STARTUP_CYCLES + driver.max_cycles)
+    if size:
+        pack_images(image, exchange.input)
+    exchange.start()
+    return exchange.finish()
 
 
 def _golden(accelerator: Accelerator) -> str:

@@ -22,6 +22,7 @@ from dsodenet.spec import random_images
 
 VALIDATE_BATCH = 64
 WARM_UP_CALLS = 3
+TIMED_CALLS = 25  # at most, for the stages
 PERCENTILES = (50, 90, 99)
 MAX_COUNT, MAX_SECONDS = 1 << 20, 86_400
 
@@ -98,7 +99,7 @@ class Throughput:
     calls: int
     images_per_s: float
     latency_us: dict[str, float]  # p50, p90, p99, min, max and mean over the calls
-    stages_us: dict[str, float]  # median of each stage
+    stages_us: dict[str, float]  # median of each stage, of some calls after the timed ones
     input_mb_per_s: float  # stream bytes to and from the kernel over the time of the calls, 1 MB = 10**6 bytes
     output_mb_per_s: float
     cycles_per_image: float | None  # where the kernel counts them
@@ -132,7 +133,6 @@ def throughput_test(
     for _ in range(WARM_UP_CALLS):
         accelerator.predict(pixels)
     seconds: list[float] = []
-    stages: list[dict[str, float]] = []
     cycles: list[int] = []
     deadline = time.monotonic() + max_s
     rails, missing = _rails(accelerator) if power else ({}, "not asked for")
@@ -143,10 +143,10 @@ def throughput_test(
             seconds.append(time.perf_counter() - start)
             info = accelerator.last_call
             assert info is not None
-            stages.append(info.stages_us)
             if info.cycles is not None:
                 cycles.append(info.cycles)
             progress(len(seconds))
+    stages = _stages(accelerator, pixels, min(len(seconds), TIMED_CALLS))
     latency = 1e6 * np.array(seconds)
     total = float(np.sum(seconds))
     per_second = len(pixels) * len(seconds) / total
@@ -168,6 +168,20 @@ def throughput_test(
         meter.watts(),
         missing or meter.note,
     )
+
+
+def _stages(accelerator: Accelerator, pixels: NDArray[np.uint8], calls: int) -> list[dict[str, float]]:
+    """Microseconds by stage of each of some more calls, which are timed apart since that takes time itself."""
+    accelerator.timed = True
+    try:
+        found = []
+        for _ in range(calls):
+            accelerator.predict(pixels)
+            assert accelerator.last_call is not None
+            found.append(accelerator.last_call.stages_us)
+        return found
+    finally:
+        accelerator.timed = False
 
 
 def _rails(accelerator: Accelerator) -> tuple[Mapping[str, Any], str]:

@@ -5,6 +5,7 @@ It identifies the kernel, loads its program, runs it, and puts its errors into w
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -22,15 +23,16 @@ from dsodenet.contract import (
     coefficient_words,
     image_bytes,
     logits_bytes,
-    pack_images,
-    unpack_logits,
 )
 from dsodenet.errors import DeviceError, InputError
+from dsodenet.runtime.pixels import NCHW
+from dsodenet.runtime.prepared import Pending, PreparedRun
 from dsodenet.runtime.transport import Identity, Transport
 from dsodenet.spec import Params, macs, tableau
 
 Result = TypeVar("Result")
 MAX_BATCH_BYTES = 4 << 20
+MAX_PREPARED = 64  # runs of different sizes that are kept
 STARTUP_CYCLES = 1 << 20  # on top of one MAC per cycle, the slowest kernel that is still waited for
 STATUS_TEXT = {
     Status.BAD_COMMAND: "it does not know the command",
@@ -70,7 +72,8 @@ PROGRAMS: dict[Kind, ProgramBytes] = {Kind.HLS: _hls_program, Kind.RTL: _rtl_pro
 class KernelDriver:
     """Runs one model on one kernel: the backend of everything but the cpu and torch.
 
-    Registers are written only when their value changes; large batches are split.
+    Registers are written only when their value changes; large batches are split. What depends on the size of a batch
+    alone is prepared when that size is first seen.
     """
 
     survives_fork = False  # two processes would write the registers of one kernel
@@ -101,18 +104,28 @@ class KernelDriver:
             )
         self.max_cycles = sum(macs(params.spec).values())
         self.batches = 0  # commands of the last predict
-        self.cycles: int | None = None  # cycles of the last predict, where the kernel counts them
         self.identity: Identity | None = None
         self._written: dict[int, int] = {}  # argument registers that the kernel is known to hold
         self._ready = False
+        self._armed_for = 0  # images of the run that AP_START would start now; 0: it would start something else
+        self._runs: dict[tuple[int, str, int], PreparedRun] = {}  # by images, layout and slot
+        self._steady: dict[tuple[int, str], PreparedRun] = {}  # those that need nothing but images, by these and layout
+        self._pending: Pending | None = None  # the run under way
+        self._slot = 0  # of the memory that no run under way uses
+        self._cycles: int | None = None
+        self._cycles_unread = False
         self._guarded(self._prepare)
 
     def set_solver(self, params: Params) -> None:
         """Run the same integers under another solver from the next batch on."""
         if self.identity is not None:
             self.identity.check(params)
+        self.settle()
+        self._read_cycles()
         self.params, self._ready = params, False
         self.max_cycles = sum(macs(params.spec).values())
+        self._runs.clear()
+        self._steady.clear()
 
     @property
     def clock_mhz(self) -> float | None:
@@ -120,65 +133,223 @@ class KernelDriver:
         return self.transport.clock_mhz
 
     @property
+    def timed(self) -> bool:
+        """Whether calls are timed by stage, which takes some microseconds of each."""
+        return self.transport.stages.on
+
+    @timed.setter
+    def timed(self, on: bool) -> None:
+        self.transport.stages.on, self.transport.stages.seconds = on, {}
+        self._steady.clear()
+
+    @property
     def stages(self) -> dict[str, float]:
         """Seconds of the last predict by stage: pack, registers, flush, start, compute, finish, invalidate, unpack.
 
-        The simulated board computes inside the register write that starts it, so there the kernel's time is in
-        `start`.
+        Empty unless `timed`. The simulated board computes inside the register write that starts it, so there the
+        kernel's time is in `start`.
         """
         return self.transport.stages.seconds
+
+    @property
+    def cycles(self) -> int | None:
+        """Cycles of the last predict, where the kernel counts them. Asked for after a call, they cost one access."""
+        self._read_cycles()
+        return self._cycles
 
     def kernel_kind(self) -> Kind:
         """Which kernel answers; DeviceError when none does or it does not fit the model."""
         return self._guarded(self._identify).kind
 
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """images: uint8 (N, channels, height, width) -> int32 logits (N, num_classes).
+    def predict(self, images: NDArray[np.uint8], layout: str = NCHW) -> NDArray[np.int32]:
+        """images: uint8 (N, channels, height, width), or (N, height, width, channels) for layout nhwc.
 
-        DeviceError when the kernel fails.
+        Returns int32 logits (N, num_classes). DeviceError when the kernel fails.
         """
-        return self._guarded(lambda: self._predict(images))
+        try:
+            run = self._steady.get((len(images), layout))
+            if run is None:
+                return self._predict(images, layout)
+            run.pack(images)
+            if self._armed_for != run.count:
+                self._arm(run)
+            exchange = run.exchange
+            exchange.start()
+            if status := exchange.finish():
+                raise self._refused(status)
+            self.batches, self._cycles_unread = 1, True
+            return run.unpack()
+        except BaseException:
+            self.forget()
+            raise
+
+    @property
+    def works_alone(self) -> bool:
+        """Whether the kernel computes while this process does something else."""
+        return self.transport.works_alone
+
+    def begin(self, images: NDArray[np.uint8], layout: str = NCHW) -> Pending:
+        """Start a run and return while the kernel works; more images than one command takes are done at once.
+
+        The images are packed while the run before them is under way; its logits are unpacked while this one is.
+        DeviceError when it cannot be started. What the run before came to is in its own Pending.
+        """
+        try:
+            if len(images) > self.frames_per_batch:
+                done = Pending(None, len(images))
+                done.logits = self._predict(images, layout)
+                return done
+            self._steady.clear()
+            if not self._ready:
+                self.settle()
+                self._prepare()
+            self._slot ^= 1
+            run = self._run(len(images), layout, self._slot)
+            run.pack(images)
+            before = self._finish()
+            if not self._ready:  # the run before failed
+                self._prepare()
+            self._arm(run)
+            run.exchange.start()
+            self._pending = Pending(run, len(images))
+            if before is not None:
+                before.unpack()
+            return self._pending
+        except BaseException:
+            self.forget()
+            raise
+
+    def result(self, pending: Pending) -> NDArray[np.int32]:
+        """The logits of a run that `begin` started; what it failed with is raised."""
+        if pending is self._pending:
+            self.settle()
+        if pending.error is not None:
+            raise pending.error
+        assert pending.logits is not None
+        return pending.logits
+
+    def settle(self) -> None:
+        """Wait for the run under way, if there is one, and keep its logits: another command comes, or none."""
+        try:
+            if (pending := self._finish()) is not None:
+                pending.unpack()
+        except BaseException:
+            self.forget()
+            raise
+
+    def prepared(self, count: int, layout: str = NCHW) -> PreparedRun:
+        """The run of so many images, ready to be started: for measurements of its steps."""
+        self.settle()
+        if not self._ready:
+            self._prepare()
+        run = self._run(count, layout, 0)
+        self._arm(run)
+        return run
 
     def close(self) -> None:
+        with contextlib.suppress(DeviceError):
+            self.settle()
+            self._read_cycles()
+        self._runs.clear()
+        self._steady.clear()
+        self._pending, self._cycles_unread = None, False
         self.transport.close()
         self._clean_up()
 
     def forget(self) -> None:
         """Take nothing about the kernel's state for granted: the next call identifies it and loads its program."""
         self._written.clear()
+        self._steady.clear()
+        self._armed_for = 0
+        self._cycles_unread = False
         self.identity, self._ready = None, False
 
-    def _predict(self, images: NDArray[np.uint8]) -> NDArray[np.int32]:
-        network = self.params.spec.network
-        self.transport.stages.start()
+    def _predict(self, images: NDArray[np.uint8], layout: str) -> NDArray[np.int32]:
+        """A call with laps, of a new size, or of several batches."""
+        stages = self.transport.stages
+        self.settle()
+        if stages.on:
+            stages.start()
         if not self._ready:
             self._prepare()
         assert self.identity is not None
-        logits = np.empty((len(images), network.num_classes), np.int32)
-        starts = range(0, len(images), self.frames_per_batch)
-        cycles = 0
-        lap = self.transport.stages.lap
-        lap("registers")
+        logits = np.empty((len(images), self.params.spec.network.num_classes), np.int32)
+        counts_cycles = self.identity.kind is Kind.RTL
+        starts, cycles = range(0, len(images), self.frames_per_batch), 0
         for start in starts:
             batch = images[start : start + self.frames_per_batch]
-            count = len(batch)
-            in_bytes, out_bytes = count * image_bytes(network), count * logits_bytes(network)
-            pack_images(batch, self.transport.input(in_bytes))
-            lap("pack")
-            self._write("COMMAND", Command.RUN)
-            self._write("FRAMES", count)
-            lap("registers")
-            received = self._command(in_bytes, out_bytes, count)
-            logits[start : start + count] = unpack_logits(received, network)
-            lap("unpack")
-            if self.identity.kind is Kind.RTL:  # the hls kernel has no counter, and a register read costs microseconds
+            run = self._run(len(batch), layout, 0)
+            self._lap("registers")
+            run.pack(batch)
+            self._lap("pack")
+            self._arm(run)
+            self._lap("registers")
+            run.exchange.start()
+            if status := run.exchange.finish():
+                raise self._refused(status)
+            logits[start : start + len(batch)] = run.unpack()
+            self._lap("unpack")
+            if counts_cycles and len(starts) > 1:
                 cycles += self.transport.read(REGISTERS["CYCLES"].offset)
-                lap("registers")
-        self.batches, self.cycles = len(starts), cycles if self.identity.kind is Kind.RTL else None
+                self._lap("registers")
+        self.batches, self._cycles, self._cycles_unread = len(starts), cycles, len(starts) == 1
+        if not counts_cycles:  # the hls kernel has no counter
+            self._cycles = None
+        if len(starts) == 1 and not stages.on:
+            self._steady[len(images), layout] = run
         return logits
+
+    def _lap(self, name: str) -> None:
+        if self.transport.stages.on:
+            self.transport.stages.lap(name)
+
+    def _run(self, count: int, layout: str, slot: int) -> PreparedRun:
+        run = self._runs.get((count, layout, slot))
+        if run is None:
+            if len(self._runs) >= MAX_PREPARED:
+                self._runs.clear()
+                self._steady.clear()
+            network = self.params.spec.network
+            exchange = self.transport.exchange(
+                count * image_bytes(network),
+                count * logits_bytes(network),
+                STARTUP_CYCLES + count * self.max_cycles,
+                slot,
+            )
+            run = self._runs[count, layout, slot] = PreparedRun(exchange, network, count, layout)
+        return run
+
+    def _arm(self, run: PreparedRun) -> None:
+        """Have AP_START start this run."""
+        self._write("COMMAND", Command.RUN)
+        self._write("FRAMES", run.count)
+        self._armed_for = run.count
+
+    def _finish(self) -> Pending | None:
+        """Wait for the run under way; its failure is its own, and everything is set up afresh after it."""
+        pending, self._pending = self._pending, None
+        if pending is not None and pending.run is not None:
+            try:
+                if status := pending.run.exchange.finish():
+                    raise self._refused(status)
+                self.batches, self._cycles_unread = 1, True
+            except BaseException as error:
+                pending.error = error
+                self.forget()
+                if not isinstance(error, Exception):
+                    raise
+        return pending
+
+    def _read_cycles(self) -> None:
+        """Of the last run, while its register still holds them."""
+        if self._cycles_unread and self._pending is None and self.identity is not None:
+            self._cycles_unread = False
+            counts = self.identity.kind is Kind.RTL  # the hls kernel has no counter
+            self._cycles = self.transport.read(REGISTERS["CYCLES"].offset) if counts else None
 
     def _prepare(self) -> None:
         """Identify the kernel unless that is done, write the solver's arguments, load the program."""
+        self._armed_for, self._cycles_unread = 0, False
         self.identity = self._identify()
         solver = self.params.spec.solver
         method = tableau(solver.method)
@@ -193,16 +364,13 @@ class KernelDriver:
                 raise DeviceError(
                     f"the program has {len(program)} bytes, but the device moves {self.transport.max_bytes} at once"
                 )
-            self.transport.input(len(program))[:] = np.frombuffer(program, np.uint8)
-            self._write("COMMAND", Command.LOAD)
-            self._command(len(program), 0, 1)
+            self._command(Command.LOAD, program)
         self._ready = True
 
     def _identify(self) -> Identity:
         if self.identity is not None:
             return self.identity
-        self._write("COMMAND", Command.IDENTIFY)
-        self._command(0, 0, 1)
+        self._command(Command.IDENTIFY)
         identity = Identity.read(self.transport)
         identity.check(self.params)
         return identity
@@ -215,13 +383,18 @@ class KernelDriver:
             self.forget()
             raise
 
-    def _command(self, in_bytes: int, out_bytes: int, frames: int) -> NDArray[np.uint8]:
-        status, received = self.transport.command(in_bytes, out_bytes, STARTUP_CYCLES + frames * self.max_cycles)
-        if status != Status.OK:
-            command = Command(self._written[REGISTERS["COMMAND"].offset]).name
-            text = STATUS_TEXT[Status(status)] if status in list(Status) else "this package does not know that status"
-            raise DeviceError(f"the kernel refused {command} with status {status}: {text}")
-        return received
+    def _command(self, command: Command, data: bytes = b"") -> None:
+        exchange = self.transport.exchange(len(data), 0, STARTUP_CYCLES + self.max_cycles)
+        exchange.input[:] = np.frombuffer(data, np.uint8)
+        self._write("COMMAND", command)
+        exchange.start()
+        if status := exchange.finish():
+            raise self._refused(status)
+
+    def _refused(self, status: int) -> DeviceError:
+        command = Command(self._written[REGISTERS["COMMAND"].offset]).name
+        text = STATUS_TEXT[Status(status)] if status in list(Status) else "this package does not know that status"
+        return DeviceError(f"the kernel refused {command} with status {status}: {text}")
 
     def _write(self, name: str, value: int) -> None:
         self._write_offset(REGISTERS[name].offset, value)

@@ -125,43 +125,57 @@ def _load_copy(path: Path) -> ctypes.CDLL:
         return ctypes.CDLL(shutil.copy(path, folder))
 
 
+class LibraryExchange:
+    """A command of a simulated kernel, which computes in `finish`."""
+
+    def __init__(self, transport: LibraryTransport, in_bytes: int, out_bytes: int, max_cycles: int, slot: int) -> None:
+        self.input, self.output = transport.memory("in", in_bytes, slot), transport.memory("out", out_bytes, slot)
+        self._transport, self._max_cycles = transport, max_cycles
+
+    def start(self) -> None:
+        """Nothing yet."""
+
+    def finish(self) -> int:
+        library, registers = self._transport.library, self._transport.registers
+        written = library.command(registers, self.input, self.output, self._max_cycles)
+        if self._transport.stages.on:
+            self._transport.stages.lap("compute")
+        status = int(registers[STATUS_WORD])
+        if status == 0 and written != self.output.size:
+            raise DeviceError(
+                f"{library.path}: the simulated kernel sent {written} bytes, but {self.output.size} were expected"
+            )
+        return status
+
+
 class LibraryTransport:
     """The driver's transport straight into a library: no bus, no DMA."""
 
     kind = "simulated"
+    works_alone = False
     max_bytes = 1 << 30
     clock_mhz: float | None = None
 
     def __init__(self, path: Path) -> None:
         self.stages = Stages()
         self.library = KernelLibrary(path)
-        self._registers = np.zeros(REGISTER_WORDS, np.uint32)
-        self._input = np.zeros(0, np.uint8)
-        self._output = np.zeros(0, np.uint8)
+        self.registers = np.zeros(REGISTER_WORDS, np.uint32)
+        self._memory: dict[tuple[str, int], NDArray[np.uint8]] = {}
 
-    def input(self, num_bytes: int) -> NDArray[np.uint8]:
-        if self._input.size < num_bytes:
-            self._input = np.zeros(num_bytes, np.uint8)
-        return self._input[:num_bytes]
+    def memory(self, direction: str, num_bytes: int, slot: int) -> NDArray[np.uint8]:
+        """Memory (num_bytes,) that exchanges of this direction and slot share, where it is large enough."""
+        if self._memory.get((direction, slot), np.zeros(0)).size < num_bytes:
+            self._memory[direction, slot] = np.zeros(num_bytes, np.uint8)
+        return self._memory[direction, slot][:num_bytes] if num_bytes else np.zeros(0, np.uint8)
 
     def write(self, offset: int, value: int) -> None:
-        self._registers[offset // 4] = value
+        self.registers[offset // 4] = value
 
     def read(self, offset: int) -> int:
-        return int(self._registers[offset // 4])
+        return int(self.registers[offset // 4])
 
-    def command(self, in_bytes: int, out_bytes: int, max_cycles: int) -> tuple[int, NDArray[np.uint8]]:
-        if self._output.size < out_bytes:
-            self._output = np.zeros(out_bytes, np.uint8)
-        out = self._output[:out_bytes]
-        written = self.library.command(self._registers, self.input(in_bytes), out, max_cycles)
-        self.stages.lap("compute")
-        status = int(self._registers[STATUS_WORD])
-        if status == 0 and written != out_bytes:
-            raise DeviceError(
-                f"{self.library.path}: the simulated kernel sent {written} bytes, but {out_bytes} were expected"
-            )
-        return status, out
+    def exchange(self, in_bytes: int, out_bytes: int, max_cycles: int, slot: int = 0) -> LibraryExchange:
+        return LibraryExchange(self, in_bytes, out_bytes, max_cycles, slot)
 
     def close(self) -> None:
         self.library.close()

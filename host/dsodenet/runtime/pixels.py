@@ -7,27 +7,40 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dsodenet.errors import InputError
+from dsodenet.errors import InputError, shown
 from dsodenet.spec import PIXEL_BITS, Network
 
 PIXEL_MAX = (1 << PIXEL_BITS) - 1
+NCHW, NHWC = "nchw", "nhwc"  # the order of an image's axes: as torch has them, or as cameras and decoders give them
+UINT8 = np.dtype(np.uint8)
 
 
-def as_pixels(images: ArrayLike, network: Network) -> NDArray[np.uint8]:
+def image_shapes(network: Network) -> dict[str, tuple[int, int, int]]:
+    """layout -> the shape of one image."""
+    channels, height, width = network.image_shape
+    return {NCHW: (channels, height, width), NHWC: (height, width, channels)}
+
+
+def as_pixels(images: ArrayLike, network: Network, layout: str = NCHW) -> NDArray[np.uint8]:
     """uint8, or float in [0, 1], (N, channels, height, width) -> uint8 of that shape.
 
+    layout: nhwc for images, and a result, of (N, height, width, channels). It is never guessed from the shape.
     Floats round half to even, as in training. InputError says what was given and what is allowed.
     """
+    shapes = image_shapes(network)
+    if not isinstance(layout, str) or layout not in shapes:
+        raise InputError(f"layout is {shown(layout)}, but it must be one of {', '.join(shapes)}")
+    shape = shapes[layout]
     try:
         array: NDArray[Any] = np.asarray(images)
     except (ValueError, TypeError, RuntimeError) as error:  # a ragged list, a tensor that keeps its gradient
         raise InputError(f"images are no array ({error})") from None
-    channels, height, width = network.image_shape
-    if array.ndim != 4 or array.shape[1:] != network.image_shape:
-        last = array.ndim == 4 and array.shape[1:] == (height, width, channels)
-        hint = "; transpose them to (N, C, H, W), by images.transpose(0, 3, 1, 2)" if last else ""
+    if array.ndim != 4 or array.shape[1:] != shape:
+        other = NHWC if layout == NCHW else NCHW
+        turned = array.ndim == 4 and array.shape[1:] == shapes[other]
+        hint = f"; say layout={other!r} for images in that order" if turned else ""
         raise InputError(
-            f"images have shape {array.shape}, but this model takes (N, {channels}, {height}, {width}){hint}"
+            f"images have shape {array.shape}, but this model takes (N, {', '.join(map(str, shape))}){hint}"
         )
     if not len(array):
         raise InputError("images are an empty batch, but at least one image is needed")

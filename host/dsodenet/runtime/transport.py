@@ -14,6 +14,22 @@ from dsodenet.runtime.stages import Stages
 from dsodenet.spec import Params
 
 
+class Exchange(Protocol):
+    """One command of a fixed size, prepared; used for any number of calls."""
+
+    input: NDArray[np.uint8]  # the memory (in_bytes,) from which it sends; fill it before `start`
+    output: NDArray[np.uint8]  # the memory (out_bytes,) into which it receives, valid until the next `start`
+
+    def start(self) -> None:
+        """Run what the arguments say. On hardware the kernel works from now on, and the caller need not wait."""
+
+    def finish(self) -> int:
+        """Wait for its end: STATUS.
+
+        DeviceError when the kernel does not end in time or, with STATUS OK, sends another number of bytes.
+        """
+
+
 class Transport(Protocol):
     """What carries registers and streams to a kernel.
 
@@ -21,12 +37,13 @@ class Transport(Protocol):
     """
 
     kind: str  # whether its times are "simulated" or "measured"
+    works_alone: bool  # whether the kernel computes while this process does something else
     max_bytes: int  # the most that one command moves in each direction
     clock_mhz: float | None  # the fabric's clock, where there is one
-    stages: Stages  # where the last predict spent its time: `command` laps what it knows apart, the driver the rest
 
-    def input(self, num_bytes: int) -> NDArray[np.uint8]:
-        """The memory (num_bytes,) from which the next command sends; fill it before `command`."""
+    @property
+    def stages(self) -> Stages:
+        """Where the last predict spent its time: an exchange laps what it knows apart, the driver the rest."""
 
     def write(self, offset: int, value: int) -> None:
         """Set an argument register."""
@@ -34,10 +51,10 @@ class Transport(Protocol):
     def read(self, offset: int) -> int:
         """A result register of the last command."""
 
-    def command(self, in_bytes: int, out_bytes: int, max_cycles: int) -> tuple[int, NDArray[np.uint8]]:
-        """Run what the arguments say: (STATUS, the out_bytes received, valid until the next command).
+    def exchange(self, in_bytes: int, out_bytes: int, max_cycles: int, slot: int = 0) -> Exchange:
+        """Prepare a command. Exchanges of one slot share memory, so one of them at a time may be under way.
 
-        DeviceError when the kernel does not end in time or, with STATUS OK, sends another number of bytes.
+        max_cycles: after which a simulated kernel is given up.
         """
 
     def close(self) -> None:

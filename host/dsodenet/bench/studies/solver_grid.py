@@ -103,7 +103,8 @@ def measure(
             other = spec.with_solver(solver, n_steps)
             row = {"numbers": numbers, "solver": solver, "n_steps": n_steps, "accuracy": measured[numbers](other)}
             if numbers == "integer":
-                row |= {"cycles": of_spec(other).cycles, "assumed_clock_mhz": spec.kernel.clock_mhz}
+                found = of_spec(other)
+                row |= {"cycles": found.cycles, "assumed_clock_mhz": found.clock_mhz}
             rows.append(row)
     trained = {"solver": spec.solver.method, "n_steps": list(spec.solver.n_steps)}
     return {
@@ -137,24 +138,6 @@ def text(result: dict[str, Any]) -> str:
     return f"{title}\n{table(header, [(*key, *cells) for key, cells in lines.items()])}\n{shared}"
 
 
-def panels(result: dict[str, Any]) -> dict[str, dict[str, list[tuple[float, float]]]]:
-    """What to draw: accuracy over n_steps, a curve for each solver."""
-    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for row in result["rows"]:
-        curves = found.setdefault(f"{result['norm']}, {row['numbers']}", {})
-        curves.setdefault(row["solver"], []).append((row["n_steps"], row["accuracy"]))
-    return found
-
-
-def latency_panels(result: dict[str, Any]) -> dict[str, dict[str, list[tuple[float, float]]]]:
-    """What to draw: accuracy of the integers over microseconds per image of the rtl kernel at its assumed clock."""
-    curves: dict[str, list[tuple[float, float]]] = {}
-    for row in result["rows"]:
-        if "cycles" in row:
-            curves.setdefault(row["solver"], []).append((row["cycles"] / row["assumed_clock_mhz"], row["accuracy"]))
-    return {"integers on the rtl kernel, estimated": curves}
-
-
 def run(args: argparse.Namespace) -> Values:
     """`dsodenet study solvers`."""
     solvers = tuple(args.solvers.split(","))
@@ -170,8 +153,8 @@ def run(args: argparse.Namespace) -> Values:
     data = load_dataset(args.data, load_float_model(args.run)[1].network)
     result = measure(args.run, data, solvers, steps, not args.quiet)
     if args.plot:
-        from dsodenet.plots import lines_figure, save
+        from dsodenet.plots import save, solvers_figure
 
-        save(lines_figure(panels(result), "n_steps"), args.plot)
+        save(solvers_figure(result), args.plot)
     kinds = {"accuracy, drift": "measured", "cycles": "estimated"}
     return Values(origin("dsodenet study solvers", kinds, "torch", "brevitas") | result, text)

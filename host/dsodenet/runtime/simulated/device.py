@@ -16,10 +16,10 @@ from pynq.pl_server.device import Device
 from pynq.pl_server.embedded_device import DEFAULT_XCLBIN, BitfileHandler, EmbeddedDevice, parse_bit_header
 from pynq.pmbus import Rail, SysFSSensor
 
+from dsodenet.contract import ZCU104
 from dsodenet.errors import DeviceError
 from dsodenet.runtime.simulated.board import Board
 from dsodenet.runtime.simulated.kernels import SimulatedKernel
-from dsodenet.spec import PART
 
 MEMORY_BYTES = 64 << 20
 WATTS = {
@@ -49,7 +49,7 @@ class SimulatedZcu104(Device):
     `rails` are pynq's own, on files as Linux shows regulators. A test may change or remove the files and the rails.
     """
 
-    def __init__(self, kernel: SimulatedKernel, memory_bytes: int = MEMORY_BYTES, part: str = PART) -> None:
+    def __init__(self, kernel: SimulatedKernel, memory_bytes: int = MEMORY_BYTES, part: str = ZCU104.part) -> None:
         super().__init__("simulated_zcu104")
         self.name, self.arch, self.part = "ZCU104 (simulated)", "aarch64", part
         self.capabilities = {"REGISTER_RW": True}
@@ -72,20 +72,18 @@ class SimulatedZcu104(Device):
     def allocate(self, shape: Any, dtype: Any = "u4", cacheable: int = 0) -> PynqBuffer:
         """Memory of the host with a twin in DDR, which only flush and invalidate copy.
 
-        DeviceError for memory that is not cacheable: it would need neither.
+        Memory that is not cacheable is DDR itself.
         """
-        if not cacheable:
-            raise DeviceError(
-                "the simulated board allocates cacheable buffers only: pass cacheable=1, flush and invalidate"
-            )
         faults = self.board.faults
         if faults.allocations:
             faults.allocations -= 1
             raise MemoryError("allocation failure injected by a test")
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         address = self.board.ddr.allocate(size)
-        buffer = PynqBuffer(shape, dtype, device=self, device_address=address, bo=address, coherent=False)
-        buffer[...] = 0
+        ddr = None if cacheable else self.board.ddr.view(address, size)
+        buffer = PynqBuffer(shape, dtype, buffer=ddr, device=self, device_address=address, bo=address, coherent=False)
+        if cacheable:
+            buffer[...] = 0
         # The fields by which PynqBuffer frees itself, explicitly or when it is collected; `freed` keeps it from munmap.
         buffer.memory, buffer.pointer, buffer.return_to, buffer.freed = self, address, self.board.ddr, True
         return buffer
