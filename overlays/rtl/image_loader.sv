@@ -38,8 +38,8 @@ module image_loader
   logic [5:0] count_q, count_next, need_q;
   logic [15:0] beat_q, x_q, y_q, chunk_q, chunks_left_q;
   logic slot_q, room_q, received_q;
-  logic fire, take, last_beat, last_chunk, last_x, last_y;
-  assign last_chunk = chunks_left_q == 0;
+  logic fire, take, last_beat, last_chunk_q, last_next, last_x, last_y;
+  assign last_next = last_chunk_q ? pass_i.chunks_last == 0 : chunks_left_q == 1;
   assign take = busy_o && count_q >= need_q;
   assign pos_next = pos_q + need_q[4:0];
   assign count_next = count_q - (take ? need_q : '0) + (fire ? 6'd16 : '0);
@@ -52,7 +52,7 @@ module image_loader
   assign long_o = fire && !s_axis_tlast && last_beat && last_frame_i;
   // All beats are here and do not make another write; or the last write is here and a whole beat is left, or to come.
   logic last_take, bad, beat_left;
-  assign last_take = take && last_chunk && last_x && last_y;
+  assign last_take = take && last_chunk_q && last_x && last_y;
   assign beat_left = count_q >= need_q + 6'd16;
   assign bad = busy_o && (received_q ? !take || (last_take && beat_left) : last_take);
 
@@ -66,6 +66,7 @@ module image_loader
       {count_q, beat_q, pos_q, slot_q, received_q} <= '0;
       room_q <= 1'b1;
       chunks_left_q <= pass_i.chunks_last;
+      last_chunk_q <= pass_i.chunks_last == 0;
       need_q <= pass_i.chunks_last == 0 ? pass_i.tail_bytes[5:0] : 6'(ChunkBytes);
     end else begin
       count_q <= count_next;
@@ -77,8 +78,9 @@ module image_loader
       end
       if (take) begin
         pos_q <= pos_next;
-        chunks_left_q <= last_chunk ? pass_i.chunks_last : chunks_left_q - 1'b1;
-        need_q <= (last_chunk ? pass_i.chunks_last == 0 : chunks_left_q == 1) ? pass_i.tail_bytes[5:0] : 6'(ChunkBytes);
+        chunks_left_q <= last_chunk_q ? pass_i.chunks_last : chunks_left_q - 1'b1;
+        last_chunk_q <= last_next;
+        need_q <= last_next ? pass_i.tail_bytes[5:0] : 6'(ChunkBytes);
       end
     end
     for (int unsigned i = 0; i < 2; i++) if (fire && 32'(slot_q) == i) ring_q[i*16+:16] <= s_axis_tdata;
@@ -114,13 +116,13 @@ module image_loader
   always_ff @(posedge clk_i) begin
     if (start_i) {x_q, y_q, chunk_q, addr_q, row_addr_q, bank_q, row_bank_q} <= '0;
     else if (take) begin
-      chunk_q <= last_chunk ? '0 : chunk_q + 1'b1;
-      if (last_chunk && last_x) begin
+      chunk_q <= last_chunk_q ? '0 : chunk_q + 1'b1;
+      if (last_chunk_q && last_x) begin
         x_q <= '0;
         y_q <= y_q + 1'b1;
         {addr_q, bank_q} <= {row_addr_next, row_bank_next};
         {row_addr_q, row_bank_q} <= {row_addr_next, row_bank_next};
-      end else if (last_chunk) begin
+      end else if (last_chunk_q) begin
         x_q <= x_q + 1'b1;
         if (sub_x == sub_mask) begin
           bank_q <= 32'(bank_q) == PIXEL_LANES - 1 ? '0 : bank_q + 1'b1;

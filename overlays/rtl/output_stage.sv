@@ -11,7 +11,8 @@ module output_stage
     parameter int unsigned PIXEL_LANES = 1,
     parameter int unsigned INPUT_LANES = 4,
     parameter int unsigned OUTPUT_LANES = 8,
-    parameter int unsigned SUM_BITS = 26
+    parameter int unsigned SUM_BITS = 26,
+    parameter bit GARBAGE = 1'b0
 ) (
     input  logic                                                         clk_i,
     input  logic                                                         rst_ni,
@@ -101,14 +102,14 @@ module output_stage
   out_shift_t out_shift;
   update_shift_t update_shift;
   copy_shift_t copy_shift;
-  shift_decode #(.IN_BITS(AccBits), .OUT_BITS(16)) u_out_shift (
+  shift_decode #(.IN_BITS(AccBits), .OUT_BITS(16), .GARBAGE(GARBAGE)) u_out_shift (
       .clk_i, .shift_i(out_i.pass.out_shift[6:0]), .amount_o(out_shift.amount), .below_o(out_shift.below), .above_o(out_shift.above)
   );
-  shift_decode #(.IN_BITS(UpdateBits), .OUT_BITS(16)) u_update_shift (
+  shift_decode #(.IN_BITS(UpdateBits), .OUT_BITS(16), .GARBAGE(GARBAGE)) u_update_shift (
       .clk_i, .shift_i(update_i.pass.update_shift[6:0]), .amount_o(update_shift.amount), .below_o(update_shift.below),
       .above_o(update_shift.above)
   );
-  shift_decode #(.IN_BITS(16), .OUT_BITS(8)) u_copy_shift (
+  shift_decode #(.IN_BITS(16), .OUT_BITS(8), .GARBAGE(GARBAGE)) u_copy_shift (
       .clk_i, .shift_i(update_i.last_evaluation ? update_i.pass.x_shift_last[6:0] : update_i.pass.x_shift[6:0]),
       .amount_o(copy_shift.amount), .below_o(copy_shift.below), .above_o(copy_shift.above)
   );

@@ -90,10 +90,10 @@ class Timing:
     """One mapped module: `borders` and `paths`, the longest ones first, one for each pair of registers."""
 
     def __init__(self, module: dict[str, Any], box: Box, static: Iterable[str] = (), border: bool = False) -> None:
-        """static: names of registers that stay. border: inputs and outputs end at registers outside."""
+        """static: registers that stay. border: inputs and outputs end at registers outside."""
         self.cells, self.ports, self.box = module["cells"], module["ports"], box
-        self.names = _names(module)
-        self.static = re.compile("|".join(static)) if static else None
+        self.names, self.aliases = _names(module), _aliases(module)
+        self.static = tuple(static)
         self.arcs: dict[int, list[tuple[int, float]]] = {}  # driven bit -> bits that it depends on
         self.starts: dict[int, Arrival] = {}
         self.ends: list[tuple[int, float, str]] = []
@@ -158,7 +158,9 @@ class Timing:
             if isinstance(bit, int):
                 self.arcs[bit] = arcs
 
-    def _register(self, name: str, pins: dict[str, list[Any]], delay: float, setup: float, outs: tuple[str, ...]) -> None:
+    def _register(
+        self, name: str, pins: dict[str, list[Any]], delay: float, setup: float, outs: tuple[str, ...]
+    ) -> None:
         bits = [bit for port in outs for bit in pins.get(port, ()) if isinstance(bit, int)]
         label = self.names.get(bits[0], name) if bits else name
         for bit in bits:
@@ -168,7 +170,7 @@ class Timing:
                 self.ends += [(bit, setup, label) for bit in values if isinstance(bit, int)]
 
     def _stays(self, bit: int) -> bool:
-        return self.static is not None and self.static.match(self.names.get(bit, "")) is not None
+        return any(name in self.static for name in self.aliases.get(bit, ()))
 
     def _carry(self, pins: dict[str, list[Any]]) -> None:
         for out, delay in (("O", CARRY_OUT), ("CO", CARRY_BIT)):
@@ -302,6 +304,16 @@ def _names(module: dict[str, Any]) -> dict[int, str]:
                 if old is None or (old.startswith("$"), len(old)) > (label.startswith("$"), len(label)):
                     names[bit] = label
     return names
+
+
+def _aliases(module: dict[str, Any]) -> dict[int, set[str]]:
+    """All names of each bit, without places in arrays and structs."""
+    aliases: dict[int, set[str]] = defaultdict(set)
+    for name, value in module["netnames"].items():
+        for bit in value["bits"]:
+            if isinstance(bit, int):
+                aliases[bit].add(_plain(name))
+    return aliases
 
 
 def _plain(name: str) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +60,9 @@ class Netlists:
     def run(self, *commands: str) -> dict[str, Any]:
         """The netlist after some commands on an empty design."""
         design, output = self.yosys.Design(), self.folder / "netlist.json"
-        for command in (*commands, f"write_json {output}"):
-            self.yosys.run_pass(f"tee -q -o {self.folder / 'yosys.log'} {command}", design)
+        with _silence():
+            for command in (*commands, f"write_json {output}"):
+                self.yosys.run_pass(f"tee -q -o {self.folder / 'yosys.log'} {command}", design)
         netlist: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
         return netlist
 
@@ -87,9 +92,28 @@ class Netlists:
                     for name, bits in cell["connections"].items():
                         ports[name] = {"direction": directions[name], "bits": list(range(first, first + len(bits)))}
                         first += len(bits)
-                    modules[names[unit]] = {"attributes": {"blackbox": "1"}, "ports": ports, "cells": {}, "netnames": {}}
+                    modules[names[unit]] = {
+                        "attributes": {"blackbox": "1"},
+                        "ports": ports,
+                        "cells": {},
+                        "netnames": {},
+                    }
                 cell["type"], cell["parameters"] = names[unit], {}
         return {name: unit for unit, name in names.items()}
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Yosys writes each command to the process's standard output."""
+    sys.stdout.flush()
+    kept, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nothing)
 
 
 def _value(text: str) -> str:

@@ -4,29 +4,39 @@ Yosys' 7-series netlist, against the budget of the fabric's clock.
 Each module is mapped once for each set of parameters. What is between modules is composed from their borders; nothing
 is optimised across them, which errs to the slow side.
 
-python -m tools.rtl.paths --lanes 3x16x64
+Figures that are meant are kept in paths.json; a path that grows beyond them is complained about.
+
+python -m tools.rtl.paths --lanes 3x16x64 --paths 5
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from collections.abc import Callable
+from pathlib import Path as FilePath
 from typing import Any
 
 from dsodenet.cli import checked_lanes
 from dsodenet.command import Values
 from dsodenet.contract.fabric import BRAM36, URAM, blocks
+from dsodenet.errors import InputError
+from dsodenet.files import atomic_file
+from dsodenet.outside import read_text
 from dsodenet.rtl.engine import Engine
 from dsodenet.spec.lanes import with_lanes
 from dsodenet.spec.specification import Spec
 from dsodenet.text import progress_bar, table
 from tools import command_line
-from tools.rtl.delays import Arrival, Borders, Timing
+from tools.rtl.delays import Arrival, Borders, Path, Timing
 from tools.rtl.netlists import Netlists, Unit, engine_unit, unit_name
 
 FAMILY = "xc7"
-BUDGET_NS = 4.0
-SHOWN = 12
+TOOL = f"yosys synth_xilinx {FAMILY}, delays.py"
+FIGURES = FilePath(__file__).with_name("paths.json")
+BUDGET_NS = 4.0  # of the fabric's clock, 250 MHz
+TOLERANCE = 0.05
 MODULES = (
     *("image_loader", "program_loader", "pass_check", "logits_writer", "control", "commander", "scheduler", "core"),
     *("pass_runner", "maps", "window", "depthwise", "depthwise_lane", "pointwise", "pointwise_pair", "output_stage"),
@@ -36,12 +46,12 @@ MACRO = ("packed_mac", "ram")  # no fabric: timed by their pins
 
 # Registers that hold for SETTLE_CYCLES before their value is used.
 STATIC = {
-    "scheduler": (r"pass_word", r"pass\b", r"(step|stage|bias_offset)_q"),
-    "core": (r"\w+_context",),
-    "output_stage": (r"coeff_q", r"(out|update|copy)_shift"),
-    "depthwise": (r"shift",),
-    "control": (r"coeff_o", r"n_steps_o", r"num_stages_o", r"frames_o"),
-    "program_loader": (r"words_q", r"words_o", r"blocks_o", r"evaluations_o"),
+    "core": tuple(f"{name}_context_q" for name in ("window", "depthwise", "head", "out", "update", "write")),
+    "scheduler": ("pass_word", "stage_q", "step_q", "bias_offset_q"),  # pass_word: the read register of u_passes
+    "output_stage": ("u_out_shift.decoded_q", "u_update_shift.decoded_q", "u_copy_shift.decoded_q"),
+    "depthwise": ("u_decode.decoded_q",),
+    "control": ("scalar_q", "coeff_q"),
+    "program_loader": ("words_q", "blocks_o", "evaluations_o"),
 }
 
 # ns at the pins of hard blocks: from the clock with and without output register, and to their inputs
@@ -53,7 +63,7 @@ DSP_WEIGHT_SETUP, DSP_ACTIVATION_SETUP, DSP_CASCADE, DSP_CLOCK_TO_SUM = 0.85, 0.
 class Clocking:
     """Timings of modules, each found once."""
 
-    def __init__(self, tick: Any = lambda name: None) -> None:
+    def __init__(self, tick: Callable[[str], None]) -> None:
         self.netlists = Netlists((*MODULES, *MACRO))
         self.timings: dict[Unit, Timing] = {}
         self.tick = tick
@@ -68,11 +78,9 @@ class Clocking:
 
     def timing(self, unit: Unit) -> Timing:
         if unit not in self.timings:
-            import time; t=time.time(); c=time.process_time()
             source, units = self.netlists.read(unit)
             self.tick(unit[0])
             netlist = self.netlists.mapped(source, unit[0], FAMILY)
-            print("TIME", unit[0], f"{time.time()-t:.1f} cpu {time.process_time()-c:.1f}", len(netlist["cells"]), flush=True)
             shapes: dict[str, dict[str, tuple[str, int]]] = {}
             for cell in netlist["cells"].values():
                 if cell["type"] in units:
@@ -108,7 +116,12 @@ def ram_borders(values: dict[str, str], widths: dict[str, tuple[str, int]]) -> B
 
 def mac_borders(widths: dict[str, tuple[str, int]]) -> Borders:
     """packed_mac as a DSP48E2: weights into the pre-adder, the activation into B, the cascade into the adder of P."""
-    setup = {"high_i": DSP_WEIGHT_SETUP, "low_i": DSP_WEIGHT_SETUP, "act_i": DSP_ACTIVATION_SETUP, "addend_i": DSP_CASCADE}
+    setup = {
+        "high_i": DSP_WEIGHT_SETUP,
+        "low_i": DSP_WEIGHT_SETUP,
+        "act_i": DSP_ACTIVATION_SETUP,
+        "addend_i": DSP_CASCADE,
+    }
     found = Borders()
     for port, (direction, width) in widths.items():
         for i in range(width):
@@ -119,42 +132,83 @@ def mac_borders(widths: dict[str, tuple[str, int]]) -> Borders:
     return found
 
 
-def module_paths(timings: dict[Unit, Timing]) -> dict[str, float]:
-    """Module -> its longest path in ns, of all sets of parameters."""
-    found: dict[str, float] = {}
-    for unit, timing in timings.items():
-        worst = timing.paths[0].ns if timing.paths else 0.0
-        found[unit[0]] = max(found.get(unit[0], 0.0), round(worst, 2))
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+def complaints(found: dict[str, float], committed: dict[str, float]) -> list[str]:
+    """Modules whose longest path grew, or is over the budget, in words."""
+    return [
+        f"the longest path of {unit} takes {ns:.2f} ns, but {what}"
+        for unit, ns in found.items()
+        for most, what in [
+            (committed[unit] * (1 + TOLERANCE), f"{committed[unit]:.2f} ns are committed")
+            if unit in committed
+            else (BUDGET_NS, f"the budget is {BUDGET_NS} ns")
+        ]
+        if ns > most
+    ]
+
+
+def committed() -> dict[str, float]:
+    """Module with its parameters -> ns."""
+    modules: dict[str, float] = json.loads(read_text(FIGURES))["modules"] if FIGURES.is_file() else {}
+    return modules
+
+
+def timed(units: list[Unit], tick: Callable[[str], None] = lambda name: None) -> dict[Unit, list[Path]]:
+    """The longest paths of modules and of all that is in them, the longest first."""
+    clocking = Clocking(tick)
+    for unit in units:
+        clocking.timing(unit)
+    return {unit: timing.paths for unit, timing in clocking.timings.items()}
 
 
 def work(args: argparse.Namespace) -> Values:
-    rows = []
-    with progress_bar("paths", len(args.lanes) * (len(MODULES) + 1), args.quiet) as step:
-        for lanes in args.lanes:
-            clocking = Clocking(step)
-            engine = Engine.of(with_lanes(Spec.named("l"), lanes, "rtl").kernel)
-            if args.module:
-                clocking.timing(engine_unit(engine))
-            whole = clocking.timing(engine_unit(engine))
-            for unit, timing in clocking.timings.items():
-                for path in timing.paths[: args.paths if unit[0] in (args.module or [unit[0]]) else 0]:
-                    rows.append({"lanes": lanes, "module": unit_name(unit) , **vars(path)})
-            del whole
+    engines = {lanes: engine_unit(Engine.of(with_lanes(Spec.named("l"), lanes, "rtl").kernel)) for lanes in args.lanes}
+    units = [parse_unit(name) for name in args.units] or list(engines.values())
+    with progress_bar("paths", len(MODULES) * len(units) if not args.units else len(units), args.quiet) as step:
+        paths = timed(units, step)
+    found = {unit_name(unit): round(rows[0].ns, 2) for unit, rows in paths.items() if rows}
+    if args.write:
+        facts = {"kind": "estimated", "tool": TOOL, "budget_ns": BUDGET_NS, "modules": committed() | found}
+        with atomic_file(FIGURES) as path:
+            path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    wrong = complaints(found, committed())
+    rows = [vars(path) | {"module": unit_name(unit)} for unit, some in paths.items() for path in some[: args.paths]]
     rows.sort(key=lambda row: -row["ns"])
-    return Values({"kind": "estimated", "budget_ns": BUDGET_NS, "paths": rows}, text)
+    return Values(
+        {
+            "kind": "estimated",
+            "tool": TOOL,
+            "budget_ns": BUDGET_NS,
+            "paths": rows,
+            "complaints": wrong,
+            "ok": not wrong,
+        },
+        text,
+    )
+
+
+def parse_unit(name: str) -> Unit:
+    """A module as the figures name it: `pass_runner DRAIN_CYCLES=45 PIXEL_LANES=3`."""
+    module, *values = name.split()
+    if module not in (*MODULES, "dsodenet_engine") or not all("=" in value for value in values):
+        raise InputError(f"unit is {name!r}, but it must be one of {', '.join(MODULES)} and its PARAMETER=VALUE")
+    return module, tuple(sorted((key, value) for key, _, value in (value.partition("=") for value in values)))
 
 
 def text(result: dict[str, Any]) -> str:
-    rows = [(r["lanes"], r["module"].split()[0], f"{r['ns']:.2f}", "static" if r["static"] else "", r["begin"][-50:], r["end"][-50:]) for r in result["paths"]]
-    return table(("lanes", "module", "ns", "", "from", "to"), rows)
+    rows = [
+        (row["module"].split()[0], f"{row['ns']:.2f}", "static" if row["static"] else "", row["begin"], row["end"])
+        for row in result["paths"]
+    ]
+    about = f"estimated by a delay model, no placement; budget {BUDGET_NS} ns; static: over two cycles"
+    return "\n".join([table(("module", "ns", "", "from", "to"), rows), about, *result["complaints"]])
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = command_line.parser("tools.rtl.paths", __doc__)
     parser.add_argument("--lanes", nargs="+", type=checked_lanes, default=["3x16x64"])
-    parser.add_argument("--paths", type=int, default=SHOWN)
-    parser.add_argument("--module", nargs="*")
+    parser.add_argument("--units", nargs="+", default=[], metavar="UNIT", help="modules instead of whole engines")
+    parser.add_argument("--paths", type=int, default=1, metavar="N", help="longest paths shown of each module")
+    parser.add_argument("--write", action="store_true", help="commit to what is found")
     return command_line.run(parser, work, arguments)
 
 

@@ -27,7 +27,7 @@ from dsodenet.files import atomic_folder, source_folder
 from dsodenet.hls import lowered_folder
 from dsodenet.overlay import tcl
 from dsodenet.overlay.cosim import cosim_text
-from dsodenet.rtl import ENGINE_TOP, Engine, engine_parameters, engine_sources, generated_sources
+from dsodenet.rtl import ENGINE_TOP, Engine, engine_constraints, engine_parameters, engine_sources, generated_sources
 from dsodenet.spec import KERNELS, Params, sections
 
 RELEASES = ("2024.1", "2025.2")  # PYNQ 3.1 and PYNQ 4.0 are made with them
@@ -125,7 +125,8 @@ def _rtl_sources(run: Path, params: Params, folder: Path) -> list[str]:
         shutil.copy(file, folder)
         names.append(file.name)
     wrapper = folder / f"{TOPS[Kind.RTL]}.v"
-    engine = engine_parameters(Engine.of(params.spec.kernel))
+    shutil.copy(engine_constraints(), folder)
+    engine = engine_parameters(Engine.of(params.spec.kernel)) | {"DSP_INSTANCES": 1}
     wrapper.write_text(
         wrapper_text((folder / f"{ENGINE_TOP}.sv").read_text(encoding="utf-8"), ENGINE_TOP, engine), encoding="utf-8"
     )
