@@ -22,7 +22,9 @@ from dsodenet.errors import DeviceError, InputError, shown
 from dsodenet.runs import Run
 from dsodenet.runtime.artefacts import read_manifest
 from dsodenet.runtime.backends import backend_options, check_number, open_backend
+from dsodenet.runtime.classification import Classification
 from dsodenet.runtime.driver import KernelDriver
+from dsodenet.runtime.inputs import named_pixels
 from dsodenet.runtime.pixels import NCHW, UINT8, as_pixels, image_shapes
 from dsodenet.runtime.prepared import Pending
 from dsodenet.spec import Params
@@ -186,6 +188,16 @@ class Accelerator:
             logits = self._backend.predict(pixels, layout)
             self._last = len(pixels), convert_s, perf_counter() - start
         return logits
+
+    def classify(self, images: Any, layout: str = NCHW) -> Classification:
+        """Class names and probabilities of a picture file, a folder of them, a Pillow image, or what `predict` takes.
+
+        Pictures are resized and converted as in training; a picture that is an array already goes through
+        `prepare(image, params)` first. InputError and DeviceError as `predict` raises them.
+        """
+        pixels, sources = named_pixels(images, self._params, layout)
+        logits = self.predict(pixels)
+        return Classification(self._params.spec.labels, logits, self._params.logits_scale, tuple(sources))
 
     def predict_async(self, images: ArrayLike, layout: str = NCHW) -> Future[NDArray[np.int32]]:
         """predict in the background: a Future of the logits.

@@ -15,6 +15,7 @@ from dsodenet.spec.layers import (
     tensor_widths,
 )
 from dsodenet.spec.params import ACCUMULATOR_BITS, UPDATE_BITS, Params, array_shapes, bias_name, knot_positions
+from dsodenet.spec.preparation import CHANNEL_ORDERS, RESIZES, USUAL, Preparation
 from dsodenet.spec.solvers import (
     MAX_STAGES,
     TABLEAUS,
@@ -49,6 +50,7 @@ from dsodenet.spec.synthetic import random_images, random_params
 
 __all__ = [
     "ACCUMULATOR_BITS",
+    "CHANNEL_ORDERS",
     "FACTOR",
     "FOLDING_NORMS",
     "IMAGE_FORMAT",
@@ -59,17 +61,20 @@ __all__ = [
     "MAX_STEPS",
     "NORMS",
     "PIXEL_BITS",
+    "RESIZES",
     "SIZES",
     "STEMS",
     "TABLEAUS",
     "TIME_FRAC_BITS",
     "UPDATE_BITS",
+    "USUAL",
     "Format",
     "Kernel",
     "Layer",
     "LowRank",
     "Network",
     "Params",
+    "Preparation",
     "Problem",
     "Quantisation",
     "Section",

@@ -154,7 +154,7 @@ class Params:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over spec, formats and integers, in hexadecimal: tells whether a run's files belong together."""
-        return self._digest(self.spec.to_dict())
+        return self._digest(self.spec.identity())
 
     @cached_property
     def model_fingerprint(self) -> str:
