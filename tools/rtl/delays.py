@@ -236,7 +236,8 @@ class Timing:
                 if todo:
                     stack += todo
                     continue
-            found, before = self.starts.get(top, Arrival()), [None, None]
+            found = self.starts.get(top, Arrival())
+            before: list[int | None] = [None, None]
             for source, delay in arcs:
                 earlier = self.arrivals.get(source, Arrival())
                 latest = found.later(earlier, delay)

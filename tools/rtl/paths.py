@@ -173,17 +173,8 @@ def work(args: argparse.Namespace) -> Values:
     wrong = complaints(found, committed())
     rows = [vars(path) | {"module": unit_name(unit)} for unit, some in paths.items() for path in some[: args.paths]]
     rows.sort(key=lambda row: -row["ns"])
-    return Values(
-        {
-            "kind": "estimated",
-            "tool": TOOL,
-            "budget_ns": BUDGET_NS,
-            "paths": rows,
-            "complaints": wrong,
-            "ok": not wrong,
-        },
-        text,
-    )
+    about = {"kind": "estimated", "tool": TOOL, "budget_ns": BUDGET_NS}
+    return Values(about | {"paths": rows, "complaints": wrong, "ok": not wrong}, text)
 
 
 def parse_unit(name: str) -> Unit:
