@@ -35,7 +35,7 @@ class Netlists:
         try:
             from pyosys import libyosys
         except ImportError as error:
-            raise ToolError(f"pyosys is not installed ({error}); `pip install 'dsodenet[rtl]'` brings it") from None
+            raise ToolError(f"pyosys is not installed ({error}); {how_to_install('rtl')} brings it") from None
         self.yosys, self.boxes = libyosys, boxes
         self.folder = Path(tempfile.mkdtemp(prefix="dsodenet-synth-"))
         self.files = " ".join(map(str, [*rtl.generated_sources(self.folder), *rtl.engine_sources()]))
