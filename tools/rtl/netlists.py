@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dsodenet.errors import ToolError
+from dsodenet.files import how_to_install
 from dsodenet.rtl import build as rtl
 from dsodenet.rtl.engine import Engine
 
