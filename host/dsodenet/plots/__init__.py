@@ -1,5 +1,6 @@
 """Pictures in one look. Each function returns a matplotlib Figure, for a notebook or for `save`. Imports matplotlib."""
 
+from dsodenet.plots.confusion import confusion_figure
 from dsodenet.plots.curves import gradients_figure, learning_figure, solvers_figure
 from dsodenet.plots.engine_pictures import resource_figure, schedule_figure
 from dsodenet.plots.frontier import front_figure
@@ -10,6 +11,7 @@ from dsodenet.plots.states import trajectory_figure
 
 __all__ = [
     "comparison_figure",
+    "confusion_figure",
     "front_figure",
     "gradients_figure",
     "learning_figure",
