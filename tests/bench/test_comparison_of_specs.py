@@ -113,12 +113,12 @@ def test_whole_calls_are_made_of_what_they_say(result: dict[str, Any]) -> None:
         assert {kernel["kind"], ours["kind"], finn["kind"]} == {"estimated"}
         assert (ours["scope"], finn["scope"]) == ("end to end", "end to end")
         assert finn["median_us"] == pytest.approx(kernel["median_us"] + 822)
-        share_us = ours["median_us"] - kernel["median_us"] - 7 * 30
+        share_us = ours["median_us"] - kernel["median_us"]
         assert 0 < share_us < 1e5
         for words in (
             f"batch {batch}",
             f"{share_us:.0f} us of the host library",
-            "7 register accesses of 30 us",
+            "7 register accesses",
             "ZCU104",
         ):
             assert words in ours["note"]

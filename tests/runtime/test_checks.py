@@ -26,7 +26,10 @@ from tests.models import MODELS
 pynq = pytest.importorskip("pynq")
 
 from dsodenet.contract import design  # noqa: E402
+from dsodenet.contract.streams import image_bytes  # noqa: E402
 from dsodenet.runtime import self_test  # noqa: E402
+from dsodenet.runtime.exchange import BoardExchange  # noqa: E402
+from dsodenet.runtime.prepared import PreparedRun  # noqa: E402
 from dsodenet.runtime.simulated import device as simdevice  # noqa: E402
 from dsodenet.runtime.simulated import hwh  # noqa: E402
 from dsodenet.runtime.simulated.device import SimulatedZcu104  # noqa: E402
@@ -122,6 +125,41 @@ def test_a_stream_is_in_order_and_fetches_no_further_than_its_depth(accelerator:
         np.testing.assert_array_equal(logits, EXPECTED[i : i + 1])
         assert fetched <= i + depth
     assert fetched == 5
+
+
+def test_a_stream_packs_while_the_kernel_works(accelerator: Accelerator, device: SimulatedZcu104) -> None:
+    """Other calls, another solver and a batch of several commands may come between; each batch keeps its own logits."""
+    order: list[str] = []
+    pack, finish = PreparedRun.pack, BoardExchange.finish
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PreparedRun, "pack", lambda run, images: (order.append("pack"), pack(run, images))[1])
+        patch.setattr(BoardExchange, "finish", lambda exchange: (order.append("finish"), finish(exchange))[1])
+        stream = accelerator.stream([IMAGES[:1], IMAGES[1:3], IMAGES[3:]])
+        np.testing.assert_array_equal(next(stream), EXPECTED[:1])
+        order = order[order.index("pack") :]
+        assert order == ["pack", "pack", "finish"]
+        np.testing.assert_array_equal(accelerator.predict(IMAGES), EXPECTED)
+        np.testing.assert_array_equal(next(stream), EXPECTED[1:3])
+        accelerator.set_solver(n_steps=1)
+        other = Reference(accelerator.params).predict(IMAGES)
+        np.testing.assert_array_equal(accelerator.predict(IMAGES), other)
+        np.testing.assert_array_equal(next(stream), EXPECTED[3:], "it was under way before the solver changed")
+    nhwc = np.ascontiguousarray(IMAGES.transpose(0, 2, 3, 1))
+    found = list(accelerator.stream([nhwc] * 3, layout="nhwc"))
+    np.testing.assert_array_equal(np.concatenate(found), np.tile(other, (3, 1)))
+    unfinished = accelerator.stream([IMAGES] * 3)
+    next(unfinished)
+    unfinished.close()
+    assert not device.board.dma.armed
+
+
+def test_a_stream_of_large_batches() -> None:
+    limit = 2 * image_bytes(PARAMS.spec.network)
+    with Accelerator(PARAMS, "zcu104-sim", simulate_with="reference", max_batch_bytes=limit) as opened:
+        found = list(opened.stream([IMAGES[:2], IMAGES, IMAGES[:1]]))
+        assert opened.last_call is not None
+        assert opened.last_call.images == 1
+    np.testing.assert_array_equal(np.concatenate(found), np.concatenate([EXPECTED[:2], EXPECTED, EXPECTED[:1]]))
 
 
 def test_a_stream_raises_in_turn_and_leaves_the_accelerator_usable(

@@ -18,8 +18,15 @@ A53_GMAC_PER_S = (
     (4, "int8", 8.9),
 )  # (threads, numbers, rate)
 
-# A register access through pynq's MMIO, and a whole call of a FINN accelerator, both from Python on a ZCU104.
-ACCESS_US, ACCESS_SOURCE = 30.0, "a read or write through pynq's MMIO on a ZCU104 takes about this long"
+# What turns a call on this processor into one on the ZCU104's own. None of it was measured on a board: they are
+# assumptions, and `dsodenet study host --board zcu104` replaces them.
+A53_PYTHON_FACTOR = (8.0, 10.0, 12.0)  # least, used, most
+A53_PYTHON_SOURCE = (
+    "assumed for CPython and small NumPy calls on a Cortex-A53 at 1.2 GHz, in order, against a server core out of order"
+)
+BUS_US, BUS_SOURCE = 0.3, "assumed for one register of the fabric to answer the processor, about 60 fabric clocks"
+FLUSH_US, FLUSH_SOURCE = 5.0, "assumed for XRT's system call that cleans the cache for one small buffer"
+# A whole call of a FINN accelerator from Python on a ZCU104.
 FINN_CALL_US, FINN_SOURCE = (
     822.0,
     "one execute() of FINN's driver on a ZCU104 (finn-examples, RadioML), its kernel included",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,7 +23,8 @@ from dsodenet.runs import Run
 from dsodenet.runtime.artefacts import read_manifest
 from dsodenet.runtime.backends import backend_options, check_number, open_backend
 from dsodenet.runtime.driver import KernelDriver
-from dsodenet.runtime.pixels import NCHW, as_pixels
+from dsodenet.runtime.pixels import NCHW, UINT8, as_pixels, image_shapes
+from dsodenet.runtime.prepared import Pending
 from dsodenet.spec import Params
 
 STREAM_DEPTH = 2  # batches under way in a stream: one on the device, one prepared
@@ -99,15 +101,16 @@ class Accelerator:
             folder = Run.of(run).folder
             self._params = Params.load(folder)
         self._network = self._params.spec.network  # the same under every solver
+        self._shapes = image_shapes(self._network)
         self.backend = backend or "cpu"
-        # By process: in the child of a fork the parent's lock may be held, and the parent's worker does not run.
-        self._process = os.getpid()
-        self._locks: dict[int, threading.Lock] = {}
-        self._workers: dict[int, ThreadPoolExecutor] = {}  # for predict_async
+        self._lock = threading.Lock()
+        self._worker: ThreadPoolExecutor | None = None  # for predict_async
         self._worker_thread: int | None = None  # the worker's identifier, once it has begun
-        self._last: tuple[int, float, float] | None = None  # images, seconds of conversion and of the rest
+        self._last: tuple[int, float, float] | None = None  # images, seconds of their conversion and of all
         self._backend = open_backend(self.backend, self._params, folder, options)
         self._closed = False
+        self._refusal: str | None = None  # why no call is possible
+        _LIVING.add(self)
 
     @property
     def params(self) -> Params:
@@ -140,8 +143,8 @@ class Accelerator:
         with self._lock:
             if self._last is None:
                 return None
-            images, convert_s, rest_s = self._last
-            seconds, stages = convert_s + rest_s, self._backend.stages
+            images, convert_s, seconds = self._last
+            stages = self._backend.stages
             if stages:
                 stages = {"convert": convert_s} | stages
                 stages["other"] = max(0.0, seconds - sum(stages.values()))
@@ -165,8 +168,23 @@ class Accelerator:
         call starts it afresh.
         """
         start = perf_counter()
-        pixels = as_pixels(images, self._network, layout)
-        return self._predict(pixels, layout, perf_counter() - start)
+        pixels: NDArray[np.uint8]
+        if (
+            type(images) is np.ndarray
+            and images.dtype is UINT8
+            and images.shape[1:] == self._shapes.get(layout)
+            and len(images)
+        ):
+            pixels = images
+        else:
+            pixels = as_pixels(images, self._network, layout)
+        convert_s = perf_counter() - start
+        with self._lock:
+            if self._refusal is not None:
+                raise DeviceError(self._refusal)
+            logits = self._backend.predict(pixels, layout)
+            self._last = len(pixels), convert_s, perf_counter() - start
+        return logits
 
     def predict_async(self, images: ArrayLike, layout: str = NCHW) -> Future[NDArray[np.int32]]:
         """predict in the background: a Future of the logits.
@@ -181,23 +199,57 @@ class Accelerator:
         convert_s = perf_counter() - start
         with self._lock:
             self._check_open()
-            if os.getpid() not in self._workers:
-                self._workers[os.getpid()] = ThreadPoolExecutor(1, "dsodenet")
-            return self._workers[os.getpid()].submit(self._predict_in_background, pixels, layout, convert_s)
+            if self._worker is None:
+                self._worker = ThreadPoolExecutor(1, "dsodenet")
+            return self._worker.submit(self._predict_in_background, pixels, layout, convert_s)
 
-    def stream(self, batches: Iterable[ArrayLike], depth: int = STREAM_DEPTH) -> Iterator[NDArray[np.int32]]:
-        """Logits of each batch, in order; the next batches are fetched and converted while the device works.
+    def stream(
+        self, batches: Iterable[ArrayLike], depth: int = STREAM_DEPTH, layout: str = NCHW
+    ) -> Iterator[NDArray[np.int32]]:
+        """Logits of each batch, in order; the next batches are fetched, converted and packed while the device works.
 
         At most `depth` batches are under way. An error of a batch is raised in its turn, and ends the stream.
         """
         check_number("depth", depth, int, 1, MAX_STREAM_DEPTH)
-        return self._stream(batches, depth)
+        backend = self._backend
+        if isinstance(backend, KernelDriver) and backend.works_alone and not backend.timed and depth > 1:
+            return self._kernel_stream(backend, batches, layout)
+        return self._stream(batches, depth, layout)
 
-    def _stream(self, batches: Iterable[ArrayLike], depth: int) -> Iterator[NDArray[np.int32]]:
+    def _kernel_stream(
+        self, driver: KernelDriver, batches: Iterable[ArrayLike], layout: str
+    ) -> Iterator[NDArray[np.int32]]:
+        """A kernel works by itself once it is started, so that no thread is needed: one run is under way."""
+        before: Pending | None = None
+        try:
+            for images in batches:
+                pixels = as_pixels(images, self._network, layout)
+                with self._lock:
+                    self._check_open()
+                    pending = driver.begin(pixels, layout)
+                if before is not None:
+                    done, before = before, pending
+                    yield self._result(driver, done)
+                before = pending
+            if before is not None:
+                done, before = before, None
+                yield self._result(driver, done)
+        finally:
+            if before is not None:
+                with self._lock:
+                    driver.settle()
+
+    def _result(self, driver: KernelDriver, pending: Pending) -> NDArray[np.int32]:
+        with self._lock:
+            logits = driver.result(pending)
+            self._last = pending.count, 0.0, perf_counter() - pending.began
+            return logits
+
+    def _stream(self, batches: Iterable[ArrayLike], depth: int, layout: str) -> Iterator[NDArray[np.int32]]:
         waiting: deque[Future[NDArray[np.int32]]] = deque()
         try:
             for images in batches:
-                waiting.append(self.predict_async(images))
+                waiting.append(self.predict_async(images, layout))
                 if len(waiting) >= depth:
                     yield waiting.popleft().result()
             while waiting:
@@ -250,13 +302,13 @@ class Accelerator:
         with self._lock:
             if self._closed:
                 return
-            self._closed = True
-            worker = self._workers.get(os.getpid())
-        if worker is not None:
+            self._closed, is_own = True, self._refusal is None
+            self._refusal = "this Accelerator is closed; open another one"
+        if self._worker is not None:
             # A callback runs in the worker, which cannot wait for itself. Its call has ended by then.
-            worker.shutdown(wait=self._worker_thread != threading.get_ident(), cancel_futures=True)
+            self._worker.shutdown(wait=self._worker_thread != threading.get_ident(), cancel_futures=True)
         with self._lock:
-            if self._is_own():
+            if is_own:
                 self._backend.close()
 
     def __enter__(self) -> Accelerator:
@@ -269,31 +321,33 @@ class Accelerator:
 
     def _predict_in_background(self, pixels: NDArray[np.uint8], layout: str, convert_s: float) -> NDArray[np.int32]:
         self._worker_thread = threading.get_ident()
-        return self._predict(pixels, layout, convert_s)
-
-    def _predict(self, pixels: NDArray[np.uint8], layout: str, convert_s: float) -> NDArray[np.int32]:
         with self._lock:
             self._check_open()
             start = perf_counter()
             logits = self._backend.predict(pixels, layout)
-            self._last = len(pixels), convert_s, perf_counter() - start
+            self._last = len(pixels), convert_s, convert_s + perf_counter() - start
         return logits
 
-    @property
-    def _lock(self) -> threading.Lock:
-        """The lock of this process; setdefault is atomic, so that all its threads get the same."""
-        pid = os.getpid()
-        return self._locks.get(pid) or self._locks.setdefault(pid, threading.Lock())
-
-    def _is_own(self) -> bool:
-        """Whether this process may use the backend."""
-        return self._backend.survives_fork or self._process == os.getpid()
-
     def _check_open(self) -> None:
-        if self._closed:
-            raise DeviceError("this Accelerator is closed; open another one")
-        if not self._is_own():
-            raise DeviceError(
-                f"this Accelerator belongs to process {self._process}, which opened it before the fork; "
+        if self._refusal is not None:
+            raise DeviceError(self._refusal)
+
+    def _enter_child(self, parent: int) -> None:
+        """After a fork: the parent's lock may be held here for ever, its worker does not run, nor may its device."""
+        self._lock, self._worker, self._worker_thread = threading.Lock(), None, None
+        if self._refusal is None and not self._backend.survives_fork:
+            self._refusal = (
+                f"this Accelerator belongs to process {parent}, which opened it before the fork; "
                 f"backend {self.backend} cannot be shared: open another Accelerator in process {os.getpid()}"
             )
+
+
+_LIVING: weakref.WeakSet[Accelerator] = weakref.WeakSet()
+
+
+def _enter_child() -> None:
+    for accelerator in list(_LIVING):
+        accelerator._enter_child(os.getppid())
+
+
+os.register_at_fork(after_in_child=_enter_child)

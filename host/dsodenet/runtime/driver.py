@@ -109,6 +109,7 @@ class KernelDriver:
         self._ready = False
         self._armed_for = 0  # images of the run that AP_START would start now; 0: it would start something else
         self._runs: dict[tuple[int, str, int], PreparedRun] = {}  # by images, layout and slot
+        self._steady: dict[tuple[int, str], PreparedRun] = {}  # those that need nothing but images, by these and layout
         self._pending: Pending | None = None  # the run under way
         self._slot = 0  # of the memory that no run under way uses
         self._cycles: int | None = None
@@ -119,11 +120,12 @@ class KernelDriver:
         """Run the same integers under another solver from the next batch on."""
         if self.identity is not None:
             self.identity.check(params)
-        self._settle()
+        self.settle()
         self._read_cycles()
         self.params, self._ready = params, False
         self.max_cycles = sum(macs(params.spec).values())
         self._runs.clear()
+        self._steady.clear()
 
     @property
     def clock_mhz(self) -> float | None:
@@ -138,6 +140,7 @@ class KernelDriver:
     @timed.setter
     def timed(self, on: bool) -> None:
         self.transport.stages.on, self.transport.stages.seconds = on, {}
+        self._steady.clear()
 
     @property
     def stages(self) -> dict[str, float]:
@@ -164,8 +167,8 @@ class KernelDriver:
         Returns int32 logits (N, num_classes). DeviceError when the kernel fails.
         """
         try:
-            run = self._runs.get((len(images), layout, 0))
-            if run is None or self._pending is not None or not self._ready or self.transport.stages.on:
+            run = self._steady.get((len(images), layout))
+            if run is None:
                 return self._predict(images, layout)
             run.pack(images)
             if self._armed_for != run.count:
@@ -180,15 +183,25 @@ class KernelDriver:
             self.forget()
             raise
 
+    @property
+    def works_alone(self) -> bool:
+        """Whether the kernel computes while this process does something else."""
+        return self.transport.works_alone
+
     def begin(self, images: NDArray[np.uint8], layout: str = NCHW) -> Pending:
-        """Start a run, of at most frames_per_batch images, and return while the kernel works.
+        """Start a run and return while the kernel works; more images than one command takes are done at once.
 
         The images are packed while the run before them is under way; its logits are unpacked while this one is.
         DeviceError when it cannot be started. What the run before came to is in its own Pending.
         """
         try:
+            if len(images) > self.frames_per_batch:
+                done = Pending(None, len(images))
+                done.logits = self._predict(images, layout)
+                return done
+            self._steady.clear()
             if not self._ready:
-                self._settle()
+                self.settle()
                 self._prepare()
             self._slot ^= 1
             run = self._run(len(images), layout, self._slot)
@@ -198,9 +211,9 @@ class KernelDriver:
                 self._prepare()
             self._arm(run)
             run.exchange.start()
-            self._pending = Pending(run)
-            if before is not None and before.error is None:
-                before.logits = before.run.unpack()
+            self._pending = Pending(run, len(images))
+            if before is not None:
+                before.unpack()
             return self._pending
         except BaseException:
             self.forget()
@@ -209,16 +222,36 @@ class KernelDriver:
     def result(self, pending: Pending) -> NDArray[np.int32]:
         """The logits of a run that `begin` started; what it failed with is raised."""
         if pending is self._pending:
-            self._settle()
+            self.settle()
         if pending.error is not None:
             raise pending.error
         assert pending.logits is not None
         return pending.logits
 
+    def settle(self) -> None:
+        """Wait for the run under way, if there is one, and keep its logits: another command comes, or none."""
+        try:
+            if (pending := self._finish()) is not None:
+                pending.unpack()
+        except BaseException:
+            self.forget()
+            raise
+
+    def prepared(self, count: int, layout: str = NCHW) -> PreparedRun:
+        """The run of so many images, ready to be started: for measurements of its steps."""
+        self.settle()
+        if not self._ready:
+            self._prepare()
+        run = self._run(count, layout, 0)
+        self._arm(run)
+        return run
+
     def close(self) -> None:
         with contextlib.suppress(DeviceError):
+            self.settle()
             self._read_cycles()
         self._runs.clear()
+        self._steady.clear()
         self._pending, self._cycles_unread = None, False
         self.transport.close()
         self._clean_up()
@@ -226,6 +259,7 @@ class KernelDriver:
     def forget(self) -> None:
         """Take nothing about the kernel's state for granted: the next call identifies it and loads its program."""
         self._written.clear()
+        self._steady.clear()
         self._armed_for = 0
         self._cycles_unread = False
         self.identity, self._ready = None, False
@@ -233,7 +267,7 @@ class KernelDriver:
     def _predict(self, images: NDArray[np.uint8], layout: str) -> NDArray[np.int32]:
         """A call with laps, of a new size, or of several batches."""
         stages = self.transport.stages
-        self._settle()
+        self.settle()
         if stages.on:
             stages.start()
         if not self._ready:
@@ -261,6 +295,8 @@ class KernelDriver:
         self.batches, self._cycles, self._cycles_unread = len(starts), cycles, len(starts) == 1
         if not counts_cycles:  # the hls kernel has no counter
             self._cycles = None
+        if len(starts) == 1 and not stages.on:
+            self._steady[len(images), layout] = run
         return logits
 
     def _lap(self, name: str) -> None:
@@ -272,6 +308,7 @@ class KernelDriver:
         if run is None:
             if len(self._runs) >= MAX_PREPARED:
                 self._runs.clear()
+                self._steady.clear()
             network = self.params.spec.network
             exchange = self.transport.exchange(
                 count * image_bytes(network),
@@ -291,7 +328,7 @@ class KernelDriver:
     def _finish(self) -> Pending | None:
         """Wait for the run under way; its failure is its own, and everything is set up afresh after it."""
         pending, self._pending = self._pending, None
-        if pending is not None:
+        if pending is not None and pending.run is not None:
             try:
                 if status := pending.run.exchange.finish():
                     raise self._refused(status)
@@ -302,16 +339,6 @@ class KernelDriver:
                 if not isinstance(error, Exception):
                     raise
         return pending
-
-    def _settle(self) -> None:
-        """Wait for the run under way and keep its logits: another command comes."""
-        try:
-            pending = self._finish()
-            if pending is not None and pending.error is None:
-                pending.logits = pending.run.unpack()
-        except BaseException:
-            self.forget()
-            raise
 
     def _read_cycles(self) -> None:
         """Of the last run, while its register still holds them."""

@@ -11,12 +11,13 @@ import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsodenet.contract import AP_DONE, AP_START, CTRL_FIELDS, REGISTERS, Status
+from dsodenet.contract import AP_DONE, AP_START, CTRL_FIELDS, REGISTERS
 from dsodenet.errors import DeviceError, DsodenetError
 from dsodenet.runtime.pacing import SPIN_S, Pace
 from dsodenet.runtime.stages import Stages
@@ -100,22 +101,28 @@ class Bus:
         self.is_loaded, self.make_ready = is_loaded, make_ready
         self.stages = Stages()
         self.addresses: dict[int, int] = {}  # what each channel of the DMA holds
+        self.owner: BoardExchange | None = None  # whose addresses they are
         self.paces: defaultdict[tuple[int, int], Pace] = defaultdict(Pace)  # by the size of a command
         self.broken = True  # until the first command resets the DMA and sets it running
 
-    def set_address(self, channel: int, address: int) -> None:
-        """Where a channel's next transfer is; the registers keep it, so memory used again costs nothing."""
-        self.dma[(channel + ADDRESS) // 4] = address & 0xFFFFFFFF
-        self.dma[(channel + ADDRESS_MSB) // 4] = address >> 32
-        self.addresses[channel] = address
+    def hand_over(self, owner: BoardExchange, addresses: dict[int, int]) -> None:
+        """Tell the DMA where the transfers of an exchange are; it keeps what does not change."""
+        self.owner = None
+        for channel, address in addresses.items():
+            if self.addresses.get(channel) != address:
+                self.dma[(channel + ADDRESS) // 4] = address & 0xFFFFFFFF
+                self.dma[(channel + ADDRESS_MSB) // 4] = address >> 32
+                self.addresses[channel] = address
+        self.owner = owner
 
     def reset_dma(self) -> bool:
         """Stop both channels; whether the DMA did so in time."""
         self.addresses.clear()
+        self.owner = None
         self.dma[(MM2S + DMACR) // 4] = DMACR_RESET
-        deadline = time.monotonic() + RESET_TIMEOUT_S
+        deadline = monotonic() + RESET_TIMEOUT_S
         while self.dma.item((MM2S + DMACR) // 4) & DMACR_RESET:
-            if time.monotonic() > deadline:
+            if monotonic() > deadline:
                 return False
         return True
 
@@ -164,8 +171,10 @@ class BoardExchange:
         nothing = np.zeros(0, np.uint8)
         self.input: NDArray[np.uint8] = sent.view[:in_bytes] if sent else nothing
         self.output: NDArray[np.uint8] = received.view[:out_bytes] if received else nothing
-        self._bus, self._sent, self._received = bus, sent, received
-        self._in_bytes, self._out_bytes = in_bytes, out_bytes
+        self._bus, self._in_bytes, self._out_bytes = bus, in_bytes, out_bytes
+        self._addresses = {S2MM: received.address} if received else {}
+        self._addresses |= {MM2S: sent.address} if sent else {}
+        self._flush, self._invalidate = sent.flush if sent else None, received.invalidate if received else None
         self._pace, self._started = bus.paces[in_bytes, out_bytes], 0.0
 
     def start(self) -> None:
@@ -174,22 +183,21 @@ class BoardExchange:
         try:
             if bus.broken or not bus.is_loaded():
                 bus.make_ready()
-            self._started = time.monotonic()
-            if (received := self._received) is not None:
-                if bus.addresses.get(S2MM) != received.address:
-                    bus.set_address(S2MM, received.address)
-                bus.dma[RECEIVED_LENGTH] = self._out_bytes
+            if bus.owner is not self:
+                bus.hand_over(self, self._addresses)
+            timed, dma = bus.stages.on, bus.dma
+            self._started = monotonic()
+            if self._out_bytes:
+                dma[RECEIVED_LENGTH] = self._out_bytes
             bus.kernel[CTRL_WORD] = AP_START
-            if (sent := self._sent) is not None:
-                if bus.stages.on:
+            if self._flush is not None:
+                if timed:
                     bus.stages.lap("start")
-                sent.flush()
-                if bus.stages.on:
+                self._flush()
+                if timed:
                     bus.stages.lap("flush")
-                if bus.addresses.get(MM2S) != sent.address:
-                    bus.set_address(MM2S, sent.address)
-                bus.dma[SENT_LENGTH] = self._in_bytes
-            if bus.stages.on:
+                dma[SENT_LENGTH] = self._in_bytes
+            if timed:
                 bus.stages.lap("start")
         except BaseException as error:
             self._failed(error)
@@ -199,31 +207,31 @@ class BoardExchange:
         """Wait for the kernel and what it sends: STATUS, and with Status.OK `output` is there."""
         bus, pace = self._bus, self._pace
         try:
+            timed, kernel, dma = bus.stages.on, bus.kernel, bus.dma
             if pace.sleep_s:
-                time.sleep(max(0.0, self._started + min(pace.sleep_s, bus.timeout_s) - time.monotonic()))
-            if not bus.kernel.item(CTRL_WORD) & AP_DONE:
+                time.sleep(max(0.0, self._started + min(pace.sleep_s, bus.timeout_s) - monotonic()))
+            if not kernel.item(CTRL_WORD) & AP_DONE:
                 self._wait_done()
             elif pace.sleep_s:
                 pace.done_at_once()
-            if bus.stages.on:
+            if timed:
                 bus.stages.lap("compute")
-            status = bus.kernel.item(STATUS_WORD)
-            if status != Status.OK:
+            if status := kernel.item(STATUS_WORD):
                 # The kernel has drained its input, but the receiving channel still waits.
-                bus.broken = bus.broken or self._received is not None
+                bus.broken = bus.broken or self._out_bytes > 0
             # The kernel is done, the DMA a few clocks later: after a run its write to memory, after a load its read.
-            elif (received := self._received) is not None:
-                if not bus.dma.item(RECEIVED_STATUS) & DMASR_IDLE:
+            elif self._out_bytes:
+                if not dma.item(RECEIVED_STATUS) & DMASR_IDLE:
                     self._wait_idle(RECEIVED_STATUS)
-                if (count := bus.dma.item(RECEIVED_LENGTH)) != self._out_bytes:
+                if (count := dma.item(RECEIVED_LENGTH)) != self._out_bytes:
                     raise DeviceError(f"the kernel sent {count} bytes, but {self._out_bytes} were expected")
-                if bus.stages.on:
+                if timed:
                     bus.stages.lap("finish")
-                if received.invalidate is not None:
-                    received.invalidate()
-                    if bus.stages.on:
+                if self._invalidate is not None:
+                    self._invalidate()
+                    if timed:
                         bus.stages.lap("invalidate")
-            elif self._sent is not None and not bus.dma.item(SENT_STATUS) & DMASR_IDLE:
+            elif self._in_bytes and not dma.item(SENT_STATUS) & DMASR_IDLE:
                 self._wait_idle(SENT_STATUS)
         except BaseException as error:
             self._failed(error)
@@ -239,10 +247,10 @@ class BoardExchange:
     def _wait_done(self) -> None:
         """Spin for a short while, then sleep between questions: each is a register read, which costs microseconds."""
         bus = self._bus
-        now = time.monotonic()
+        now = monotonic()
         deadline, spin_until, pause = self._started + bus.timeout_s, now + SPIN_S, FIRST_PAUSE_S
         while not bus.kernel.item(CTRL_WORD) & AP_DONE:
-            now = time.monotonic()
+            now = monotonic()
             if now < spin_until and now < deadline:
                 continue
             bus.raise_dma_errors()
@@ -250,7 +258,7 @@ class BoardExchange:
                 raise DeviceError(f"no answer in {bus.timeout_s:g} s: {bus.describe()}")
             time.sleep(pause)
             pause = min(2 * pause, max(LONGEST_PAUSE_S, self._pace.pause_s))
-        self._pace.done_later(time.monotonic() - self._started)
+        self._pace.done_later(monotonic() - self._started)
 
     def _wait_idle(self, status_word: int) -> None:
         """As long as the command may take; the DMA is a few clocks behind the kernel, so it is asked at once."""
@@ -258,7 +266,7 @@ class BoardExchange:
         while not (value := bus.dma.item(status_word)) & DMASR_IDLE:
             if value & DMASR_ERROR_MASK:
                 bus.raise_dma_errors()
-            if time.monotonic() - self._started > bus.timeout_s:
+            if monotonic() - self._started > bus.timeout_s:
                 raise DeviceError(f"the kernel is done, but the DMA is not in {bus.timeout_s:g} s: {bus.describe()}")
             time.sleep(pause)
             pause = FIRST_PAUSE_S

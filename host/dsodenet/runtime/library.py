@@ -152,6 +152,7 @@ class LibraryTransport:
     """The driver's transport straight into a library: no bus, no DMA."""
 
     kind = "simulated"
+    works_alone = False
     max_bytes = 1 << 30
     clock_mhz: float | None = None
 

@@ -12,8 +12,13 @@ from dsodenet.spec import PIXEL_BITS, Network
 
 PIXEL_MAX = (1 << PIXEL_BITS) - 1
 NCHW, NHWC = "nchw", "nhwc"  # the order of an image's axes: as torch has them, or as cameras and decoders give them
-LAYOUTS = (NCHW, NHWC)
 UINT8 = np.dtype(np.uint8)
+
+
+def image_shapes(network: Network) -> dict[str, tuple[int, int, int]]:
+    """layout -> the shape of one image."""
+    channels, height, width = network.image_shape
+    return {NCHW: (channels, height, width), NHWC: (height, width, channels)}
 
 
 def as_pixels(images: ArrayLike, network: Network, layout: str = NCHW) -> NDArray[np.uint8]:
@@ -22,26 +27,17 @@ def as_pixels(images: ArrayLike, network: Network, layout: str = NCHW) -> NDArra
     layout: nhwc for images, and a result, of (N, height, width, channels). It is never guessed from the shape.
     Floats round half to even, as in training. InputError says what was given and what is allowed.
     """
-    channels, height, width = network.image_shape
-    shape = (channels, height, width) if layout == NCHW else (height, width, channels)
-    if type(images) is np.ndarray and images.dtype is UINT8 and images.shape[1:] == shape and len(images):
-        if layout not in LAYOUTS:
-            raise InputError(f"layout is {shown(layout)}, but it must be one of {', '.join(LAYOUTS)}")
-        return images
-    return _converted(images, shape, layout)
-
-
-def _converted(images: ArrayLike, shape: tuple[int, int, int], layout: str) -> NDArray[np.uint8]:
-    if layout not in LAYOUTS:
-        raise InputError(f"layout is {shown(layout)}, but it must be one of {', '.join(LAYOUTS)}")
+    shapes = image_shapes(network)
+    if not isinstance(layout, str) or layout not in shapes:
+        raise InputError(f"layout is {shown(layout)}, but it must be one of {', '.join(shapes)}")
+    shape = shapes[layout]
     try:
         array: NDArray[Any] = np.asarray(images)
     except (ValueError, TypeError, RuntimeError) as error:  # a ragged list, a tensor that keeps its gradient
         raise InputError(f"images are no array ({error})") from None
     if array.ndim != 4 or array.shape[1:] != shape:
         other = NHWC if layout == NCHW else NCHW
-        axes = (1, 2, 0) if layout == NCHW else (2, 0, 1)
-        turned = array.ndim == 4 and array.shape[1:] == tuple(shape[axis] for axis in axes)
+        turned = array.ndim == 4 and array.shape[1:] == shapes[other]
         hint = f"; say layout={other!r} for images in that order" if turned else ""
         raise InputError(
             f"images have shape {array.shape}, but this model takes (N, {', '.join(map(str, shape))}){hint}"

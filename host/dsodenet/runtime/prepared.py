@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import perf_counter
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,9 +42,14 @@ class PreparedRun:
 
 
 class Pending:
-    """A run under way, and then what came of it."""
+    """Images under way, and then what came of them."""
 
-    def __init__(self, run: PreparedRun) -> None:
-        self.run = run
+    def __init__(self, run: PreparedRun | None, count: int) -> None:
+        self.run, self.count = run, count  # no run: they were too many for one command, and are done
+        self.began = perf_counter()
         self.logits: NDArray[np.int32] | None = None
         self.error: BaseException | None = None
+
+    def unpack(self) -> None:
+        if self.run is not None and self.error is None:
+            self.logits = self.run.unpack()

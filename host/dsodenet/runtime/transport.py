@@ -37,6 +37,7 @@ class Transport(Protocol):
     """
 
     kind: str  # whether its times are "simulated" or "measured"
+    works_alone: bool  # whether the kernel computes while this process does something else
     max_bytes: int  # the most that one command moves in each direction
     clock_mhz: float | None  # the fabric's clock, where there is one
 

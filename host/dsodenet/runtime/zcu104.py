@@ -94,6 +94,8 @@ class BufferPool:
 class Zcu104Transport:
     """One overlay on one pynq device. `timeout_s` bounds every command."""
 
+    works_alone = True
+
     def __init__(self, bitfile: Path, device: pynq.Device, kind: str, timeout_s: float) -> None:
         self.kind, self.bitfile = kind, bitfile
         check_files(bitfile)

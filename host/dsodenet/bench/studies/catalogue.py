@@ -83,10 +83,12 @@ STUDIES = {
     ),
     "host": Command(
         _of("host_study"),
-        "the host library's share of a call, many calls, and every fault with what it raises, on the simulated board",
+        "the steps of a call outside the kernel, waiting, many calls, and every fault, on the simulated board",
         "dsodenet study host --many 1000",
         (
-            argument("--repeats", type=int, default=500, metavar="N", help="timed calls of each batch size"),
+            argument("--board", default="sim", metavar="sim|zcu104", help="zcu104: measure the steps of a call there"),
+            argument("--overlay", type=Path, metavar="FILE.bit", help="of --board zcu104"),
+            argument("--repeats", type=int, default=500, metavar="N", help="timed runs of each step at batch 1"),
             argument("--many", type=int, default=10_000, metavar="N", help="calls that must leave nothing behind"),
         ),
     ),

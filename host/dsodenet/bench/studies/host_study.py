@@ -1,7 +1,8 @@
 """What the host library costs and how it fails, on the simulated board.
 
-Counted are the register accesses of a call; timed is what a call costs outside the kernel. The same is estimated for a
-ZCU104. Then come many calls on one accelerator, every fault, and what pynq reads of the hand-off file.
+A call is taken apart into steps, which are counted and timed, and estimated for a ZCU104 by declared factors; on a real
+board the same steps are measured instead. Then come waiting, many calls of random shapes on one accelerator, every
+fault, and what pynq reads of the hand-off file.
 """
 
 from __future__ import annotations
@@ -9,110 +10,139 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import mmap
+import random
 import tempfile
 import time
 import tracemalloc
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pynq
 
-from dsodenet.bench.host_share import InstantKernel, host_share, open_instant
+from dsodenet.bench.host_share import (
+    InstantKernel,
+    host_share,
+    open_instant,
+    pixel_sums,
+    shortest_us,
+    steps_of,
+    waiting,
+)
 from dsodenet.bench.machine import origin
-from dsodenet.bench.published import ACCESS_SOURCE, ACCESS_US, FINN_CALL_US, FINN_SOURCE
+from dsodenet.bench.published import (
+    A53_PYTHON_FACTOR,
+    A53_PYTHON_SOURCE,
+    BUS_SOURCE,
+    BUS_US,
+    FINN_CALL_US,
+    FINN_SOURCE,
+    FLUSH_SOURCE,
+    FLUSH_US,
+)
 from dsodenet.command import Values
 from dsodenet.contract import Kind, block_design
 from dsodenet.errors import InputError
+from dsodenet.runtime import Accelerator
 from dsodenet.runtime.simulated import FAULTS, SimulatedZcu104, trial, write_overlay
 from dsodenet.spec import Params, Spec, random_images, random_params
 from dsodenet.text import paragraph, table
 
-SPEC = "s"  # 32 x 32 x 3 pixels, 10 classes
-BATCHES = (1, 256)
-WARM_CALLS = 50  # after which memory must not grow
+SPECS = ("xs", "s", "m")
+BATCHES = (1, 8, 256)
+LAYOUTS = ("nchw", "nhwc")
+KERNELS_S = (20e-6, 86e-6, 500e-6, 5e-3)  # 86 us: `s` on the rtl kernel
+WAITS = 100  # timed commands of each
+MANY_BATCH = 9  # the largest of the many calls
+WARM_CALLS = 50  # after which memory must not grow, once every shape was seen
 FAULT_TIMEOUT_S = 0.25
+BOARDS = ("sim", "zcu104")
 
 
-def calls(params: Params, repeats: int) -> list[dict[str, Any]]:
-    """Microseconds of a call with an instant kernel: the host library, pynq, and the simulated board's own work."""
+def calls(repeats: int) -> list[dict[str, Any]]:
+    """A call in steps, for each spec, batch and order of the axes, and its estimate for a Cortex-A53."""
     rows = []
-    for batch in BATCHES:
-        share = host_share(params, random_images(params.spec, batch, 0), repeats)
-        result = share.timing
-        rows.append(
-            {
-                "batch": batch,
-                "accesses": share.accesses,
-                "calls": result.calls,
-                "median_us": share.median_us,
-                "p99_us": result.latency_us["p99"],
-                "us_per_image": share.median_us / batch,
-                "stages_us": result.stages_us,
-            }
-        )
+    for name in SPECS:
+        params = random_params(Spec.named(name), 1)
+        for batch in BATCHES:
+            images = random_images(params.spec, batch, 0)
+            for layout in LAYOUTS:
+                share = host_share(params, images, max(3, repeats // batch), layout)
+                low, used, high = (share.a53_us(factor) for factor in A53_PYTHON_FACTOR)
+                rows.append(
+                    {
+                        "spec": name,
+                        "batch": batch,
+                        "layout": layout,
+                        "accesses": share.accesses,
+                        "python_steps": share.python_steps,
+                        "us": share.us,
+                        "steps_us": share.steps_us,
+                        "a53_us": {"low": low, "used": used, "high": high},
+                    }
+                )
     return rows
 
 
-class _Mapped:
-    """A pynq device whose registers are ordinary memory, for the time that pynq's MMIO takes."""
-
-    def has_capability(self, name: str) -> bool:
-        return name == "MEMORY_MAPPED"
-
-    def mmap(self, base: int, length: int) -> mmap.mmap:
-        return mmap.mmap(-1, length)
-
-
-def mmio_cost(repeats: int = 20_000) -> dict[str, float]:
-    """Microseconds here of one register write through pynq's MMIO, and through its array, the mapped memory itself."""
-    mmio = pynq.MMIO(0, 4096, device=_Mapped())
-    array = mmio.array
-
-    def us(work: Callable[[], object]) -> float:
-        start = time.perf_counter()
-        for _ in range(repeats):
-            work()
-        return 1e6 * (time.perf_counter() - start) / repeats
-
-    return {"mmio_us": us(lambda: mmio.write(16, 1)), "array_us": us(lambda: array.__setitem__(4, 1))}
+def assumptions() -> dict[str, Any]:
+    """What the estimates for a ZCU104 are made of."""
+    return {
+        "python_factor": list(A53_PYTHON_FACTOR),
+        "python_source": A53_PYTHON_SOURCE,
+        "bus_us": BUS_US,
+        "bus_source": BUS_SOURCE,
+        "flush_us": FLUSH_US,
+        "flush_source": FLUSH_SOURCE,
+        "finn_call_us": FINN_CALL_US,
+        "finn_source": FINN_SOURCE,
+    }
 
 
-def board_estimate(count: int) -> list[dict[str, Any]]:
-    """A call's register accesses on a ZCU104, by the published time of one.
+def waits(params: Params) -> dict[str, Any]:
+    """How long after its end a kernel is seen to be done, and what the processor does meanwhile."""
+    return {
+        "sleep_20_us": shortest_us(lambda: time.sleep(20e-6), 20),
+        "rows": [dataclasses.asdict(waiting(params, kernel_s, WAITS)) for kernel_s in KERNELS_S],
+    }
 
-    Mapped registers are taken to be faster by the ratio that is measured here.
+
+def endurance(params: Params, repeats: int, seed: int = 1) -> dict[str, Any]:
+    """Many calls of random sizes and orders on one accelerator: every word, and memory and buffers before and after.
+
+    One call in eight goes through `stream`.
     """
-    cost = mmio_cost()
-    mapped = ACCESS_US * cost["array_us"] / cost["mmio_us"]
-    return [
-        {"what": "ours, through pynq's MMIO", "accesses": count, "us_each": ACCESS_US, "us": count * ACCESS_US},
-        {"what": "ours, through mapped registers", "accesses": count, "us_each": mapped, "us": count * mapped},
-        {"what": "FINN, a whole call", "accesses": None, "us_each": None, "us": FINN_CALL_US},
-    ]
-
-
-def endurance(params: Params, repeats: int) -> dict[str, Any]:
-    """Many calls on one accelerator: the same logits, and memory and buffers before and after."""
     device, accelerator = open_instant(params)
+    rng = random.Random(seed)
+    images = random_images(params.spec, 4 * MANY_BATCH, 3)
+    expected = pixel_sums(images, params.spec.network.num_classes)
+    orders = {"nchw": images, "nhwc": np.ascontiguousarray(images.transpose(0, 2, 3, 1))}
     with accelerator:
-        images = random_images(params.spec, 5, 3)
-        expected = accelerator.predict(images)
+        for count in range(1, MANY_BATCH + 1):  # every shape is seen
+            for layout, given in orders.items():
+                accelerator.predict(given[:count], layout)
+            list(accelerator.stream([images[:count], images[:count]]))
         tracemalloc.start()
         try:
             different = 0
             for done in range(repeats + WARM_CALLS):
                 if done == WARM_CALLS:
                     before = memory(device)
-                different += not np.array_equal(accelerator.predict(images), expected)
+                count, start = rng.randint(1, MANY_BATCH), rng.randrange(3 * MANY_BATCH)
+                if rng.random() < 0.125:
+                    (logits,) = accelerator.stream([images[start : start + count]])
+                else:
+                    layout = rng.choice(LAYOUTS)
+                    logits = accelerator.predict(orders[layout][start : start + count], layout)
+                different += int((logits != expected[start : start + count]).sum())
             after = memory(device)
         finally:
             tracemalloc.stop()
     return {
         "calls": repeats,
-        "different": different,
+        "seed": seed,
+        "wrong_words": different,
         "before": before,
         "after": after,
         "buffers_after_close": len(device.board.ddr.live),
@@ -129,84 +159,111 @@ def memory(device: SimulatedZcu104) -> dict[str, int]:
     }
 
 
-def hand_off(folder: Path) -> list[dict[str, Any]]:
+def hand_off() -> list[dict[str, Any]]:
     """What the real pynq.Overlay makes of the generated .bit and .hwh of both kernels."""
-    found = []
-    for kind in Kind:
-        bit = write_overlay(block_design(f"host_{kind.name.lower()}", kind, 200.0), "kernel_0", folder)
-        engine = InstantKernel(random_params(Spec.named("xs"), 0))
-        engine.kind = kind  # nothing is run
-        overlay = pynq.Overlay(str(bit), device=SimulatedZcu104(engine))
-        found += [
-            {
-                "kernel": kind.name.lower(),
-                "instance": name,
-                "type": ip["type"],
-                "address": ip["phys_addr"],
-                "bytes": ip["addr_range"],
-                "registers": len(ip["registers"]),
-                "bound_to": type(getattr(overlay, name)).__name__,
-                "clock_mhz": overlay.clock_dict[0]["frequency"],
-            }
-            for name, ip in overlay.ip_dict.items()
-            if "phys_addr" in ip
-        ]
-    return found
+    with tempfile.TemporaryDirectory() as folder:
+        return [row for kind in Kind for row in _hand_off(Path(folder), kind)]
+
+
+def _hand_off(folder: Path, kind: Kind) -> list[dict[str, Any]]:
+    bit = write_overlay(block_design(f"host_{kind.name.lower()}", kind, 200.0), "kernel_0", folder)
+    engine = InstantKernel(random_params(Spec.named("xs"), 0))
+    engine.kind = kind  # nothing is run
+    overlay = pynq.Overlay(str(bit), device=SimulatedZcu104(engine))
+    return [
+        {
+            "kernel": kind.name.lower(),
+            "instance": name,
+            "type": ip["type"],
+            "address": ip["phys_addr"],
+            "bytes": ip["addr_range"],
+            "registers": len(ip["registers"]),
+            "bound_to": type(getattr(overlay, name)).__name__,
+            "clock_mhz": overlay.clock_dict[0]["frequency"],
+        }
+        for name, ip in overlay.ip_dict.items()
+        if "phys_addr" in ip
+    ]
 
 
 def measure(repeats: int, many: int) -> dict[str, Any]:
-    """Everything that this module shows.
+    """Everything that this module shows, on the simulated board.
 
-    repeats: timed calls of each batch size; many: calls that must leave nothing behind.
+    repeats: timed runs of a step at batch 1; many: calls that must leave nothing behind.
     """
-    params = random_params(Spec.named(SPEC), 1)
     small = random_params(
         dataclasses.replace(Spec.named("xs"), network=dataclasses.replace(Spec.named("xs").network, time="bias")), 1
     )
-    rows = calls(params, repeats)
-    with tempfile.TemporaryDirectory() as folder:
-        overlays = hand_off(Path(folder))
     kinds = {
-        "microseconds, seconds, bytes": "measured, of a simulated board",
-        "register accesses, calls, buffers": "counted",
-        "board_estimate": "estimated",
+        "us, microseconds, seconds, bytes": "measured, of a simulated board",
+        "accesses, python_steps, calls, buffers": "counted",
+        "a53_us": "estimated",
     }
     return origin("dsodenet study host", kinds, "numpy", "pynq") | {
-        "spec": SPEC,
-        "calls": rows,
-        "board_estimate": board_estimate(rows[0]["accesses"]),
+        "calls": calls(repeats),
+        "assumptions": assumptions(),
+        "waiting": waits(small),
         "endurance": endurance(small, many),
         "fault_timeout_s": FAULT_TIMEOUT_S,
         "faults": [dataclasses.asdict(trial(name, small, FAULT_TIMEOUT_S)) for name in FAULTS],
-        "hand_off": overlays,
+        "hand_off": hand_off(),
     }
+
+
+def measure_board(overlay: Path, repeats: int) -> dict[str, Any]:
+    """The steps of a call on the real board, with the kernel's own time in `wait and check`."""
+    rows = []
+    with Accelerator(overlay, "zcu104") as accelerator:
+        for batch in BATCHES:
+            images = random_images(accelerator.params.spec, batch, 0)
+            given = {"nchw": images, "nhwc": np.ascontiguousarray(images.transpose(0, 2, 3, 1))}
+            for layout, pixels in given.items():
+                steps = steps_of(accelerator, pixels, layout, max(3, repeats // batch))
+                row = {"spec": accelerator.params.spec.name, "batch": batch, "layout": layout}
+                rows.append(row | {"us": sum(steps.values()), "steps_us": steps})
+    kinds = {"us": "measured, on the board"}
+    return origin("dsodenet study host --board zcu104", kinds, "numpy", "pynq") | {"calls": rows}
 
 
 def text(result: dict[str, Any]) -> str:
     """The result for a terminal."""
     found = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    height = Spec.named(SPEC).network.height
-    stages = list(result["calls"][0]["stages_us"])
-    many = result["endurance"]
+    rows = result["calls"]
+    steps = [{"spec": row["spec"], "batch": row["batch"], "layout": row["layout"]} | row["steps_us"] for row in rows]
+    columns = {"spec": "", "batch": "", "layout": ""}
+    shown_steps = _table(steps, columns | dict.fromkeys(rows[0]["steps_us"], ".2f"))
+    if "assumptions" not in result:
+        parts = [
+            f"measured on the board, {result['cpu']}, {found}: microseconds of the steps of a call, the kernel's time "
+            "under `wait and check`; the shortest of many",
+            shown_steps,
+        ]
+        return "\n".join(part if "\n" in part else paragraph(part) for part in parts)
+    about, many = result["assumptions"], result["endurance"]
     before, after = many["before"], many["after"]
+    totals = [row | {f"a53_{name}": value for name, value in row["a53_us"].items()} for row in rows]
+    low, used, high = about["python_factor"]
     parts = [
-        f"measured on {result['cpu']}, {found}: simulated board with an instant kernel, "
-        f"images of {height} x {height} x 3 pixels",
+        f"a call outside the kernel. Counted: register accesses, and bytecode instructions of Python. Measured on "
+        f"{result['cpu']}, {found}, with registers in memory and a kernel that is done at once: us, the shortest of "
+        "many. Estimated for a ZCU104: a53",
         _table(
-            result["calls"],
-            {"batch": "", "calls": "", "accesses": "", "median_us": ".1f", "p99_us": ".1f", "us_per_image": ".2f"},
+            totals,
+            columns
+            | {"accesses": "", "python_steps": "", "us": ".1f", "a53_low": ".0f", "a53_used": ".0f", "a53_high": ".0f"},
         ),
-        "of which, median us by stage (start holds the simulated board's own work)",
-        _table(
-            [{"batch": row["batch"]} | row["stages_us"] for row in result["calls"]],
-            {"batch": ""} | dict.fromkeys(stages, ".1f"),
-        ),
-        "estimated for a ZCU104: register accesses of one call, the rest of the host's work left out",
-        _table(result["board_estimate"], {"what": "", "accesses": "", "us_each": ".1f", "us": ".0f"}),
-        f"us_each: {ACCESS_SOURCE}; mapped: less by the ratio of both here. FINN: {FINN_SOURCE}",
-        f"{many['calls']} calls: {many['different']} with other logits; Python holds {before['python']:,} bytes before "
-        f"and {after['python']:,} after, the process {before['process']:,} and {after['process']:,}; "
-        f"{before['buffers']} buffers before, {after['buffers']} after, {many['buffers_after_close']} once closed",
+        f"a53: {low:g}, {used:g} and {high:g} times our us ({about['python_source']}); {about['bus_us']:g} us for each "
+        f"access ({about['bus_source']}); {about['flush_us']:g} us for the flush ({about['flush_source']}). For "
+        f"comparison {about['finn_call_us']:g} us: {about['finn_source']}",
+        "microseconds here by step",
+        shown_steps,
+        "how a kernel is waited for: how late its end is seen (the median), and the processor's share of the time; "
+        f"time.sleep of 20 us takes {result['waiting']['sleep_20_us']:.0f} us here",
+        _table(result["waiting"]["rows"], {"kernel_us": ".0f", "late_us": ".1f", "cpu": ".0%"}),
+        f"{many['calls']} calls of random sizes and orders: {many['wrong_words']} wrong words; Python holds "
+        f"{before['python']:,} bytes before and {after['python']:,} after, the process {before['process']:,} and "
+        f"{after['process']:,}; {before['buffers']} buffers before, {after['buffers']} after, "
+        f"{many['buffers_after_close']} once closed",
         f"faults, with a time limit of {result['fault_timeout_s']:g} s",
         _table(
             result["faults"],
@@ -238,7 +295,15 @@ def run(args: argparse.Namespace) -> Values:
     """`dsodenet study host`."""
     if args.repeats < 1 or args.many < 1:
         raise InputError(f"repeats is {args.repeats} and many {args.many}, but both must be at least 1")
+    if args.board not in BOARDS:
+        raise InputError(f"board is {args.board!r}, but it must be one of {', '.join(BOARDS)}")
     warnings.filterwarnings("ignore", message="Unsupported register size", module="pynq")
+    if args.board == "zcu104":
+        if args.overlay is None:
+            raise InputError("board zcu104 needs --overlay FILE.bit, with its .hwh and .json beside it")
+        return Values(measure_board(args.overlay, args.repeats), text)
+    if args.overlay is not None:
+        raise InputError("--overlay is for --board zcu104; the simulated board makes its own")
     result = measure(args.repeats, args.many)
-    ok = not result["endurance"]["different"] and all(row["next_call_right"] for row in result["faults"])
+    ok = not result["endurance"]["wrong_words"] and all(row["next_call_right"] for row in result["faults"])
     return Values(result | {"ok": ok}, text)
