@@ -34,7 +34,7 @@ def comparison_figure(result: dict[str, Any]) -> Figure:
     batches = list(dict.fromkeys(row["batch"] for row in result["rows"]))
     panels = {batch: quickest([row for row in result["rows"] if row["batch"] == batch]) for batch in batches}
     most = max(map(len, panels.values()))
-    figure = Figure(figsize=(5.2 * len(batches) + 0.4, 1.5 + 0.36 * most), layout="constrained")
+    figure = Figure(figsize=(5.2 * len(batches) + 1.2 * (len(batches) == 1), 1.5 + 0.36 * most), layout="constrained")
     for axes, (batch, rows) in zip(figure.subplots(1, len(batches), squeeze=False)[0], panels.items()):
         _dots(axes, rows)
         axes.set(title=f"a call of {batch} image{'s' * (batch > 1)}", ylim=(most - 0.5, -0.5))
