@@ -5,19 +5,23 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := train,lower,rtl,sim,explore,bench,notebooks,test,dev,docs
 
-.PHONY: help setup demo lab test lint docs results wheel rtl-checks board-pythons aarch64 clean
+.PHONY: help setup demo lab test lint docs results wheel rtl-checks audit fuzz mutants board-pythons aarch64 clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "%-13s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready  ## install everything into .venv
 
-$(VENV)/.ready: pyproject.toml
+$(VENV)/.ready: pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 13) or sys.exit("make setup needs Python 3.11 or 3.12; PYTHON=... names one")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	# torch by itself first: a later install then keeps whichever build (CPU or GPU) this chose
+	# all that the tests ran with, each file by its hash
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements.lock
+	# torch in the build (CPU or GPU) that this machine offers, so by its version alone
 	$(BIN)/pip install --quiet torch==2.13.0
-	$(BIN)/pip install --quiet torch==2.13.0 -e '.[$(EXTRAS)]'
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	$(BIN)/pip check
 	touch $@
 
 demo: setup  ## train on real digits, lower, run on the simulated ZCU104, prove bit-exactness
@@ -49,6 +53,16 @@ rtl-checks: setup  ## the long checks of the engine: proofs, a small engine as g
 	$(BIN)/python -m tools.rtl.flips --journal build/flips.json
 	$(BIN)/python -m tools.rtl.gate_sim
 	$(BIN)/python -m tools.results resources
+
+audit: setup  ## known vulnerabilities of what `make setup` installs (asks the network)
+	$(BIN)/pip-audit --strict --no-deps --disable-pip -r requirements.lock
+
+fuzz: setup  ## damaged files for every reader of files from outside (MINUTES=N, all together)
+	$(BIN)/python -m tools.fuzz --minutes $(or $(MINUTES),5)
+
+mutants: setup  ## put faults into a copy of the sources, one by one: do the tests see them? (an hour; SAMPLE=N of each module)
+	$(BIN)/python -m tools.mutants --sample $(or $(SAMPLE),25)
+	$(BIN)/python -m tools.mutants --planted
 
 board-pythons: setup  ## the self-test under the Pythons and pynqs of the PYNQ images, where those Pythons are installed
 	$(BIN)/python -m tools.pythons boards build/pythons

@@ -11,11 +11,26 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from dsodenet.spec.specification import Spec
 
 # Test models are tiny: more threads only wait for each other, for minutes where other work shares the machine.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# The same few examples in every run of the tests; `pytest --hypothesis-profile=long` looks for new ones.
+settings.register_profile(
+    "long", max_examples=2000, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
+settings.register_profile(
+    "quick",
+    settings.get_profile("long"),
+    max_examples=25,
+    stateful_step_count=12,
+    derandomize=True,
+    database=None,
+)
+settings.load_profile("quick")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from dsodenet.errors import InputError, RunError
-from dsodenet.ladder import IMAGE_SEED, Ladder, load_images, read_images, rungs_text, verify
+from dsodenet.evaluation import IMAGE_SEED, sample_images
+from dsodenet.ladder import Ladder, rungs_text, verify
 from dsodenet.reference import Reference
 from dsodenet.runtime.backends import BACKENDS, SoftwareBackend
 from dsodenet.spec import Params, random_images
@@ -133,22 +134,22 @@ def test_images_are_generated_where_none_are_given(run: Path) -> None:
     ladder = verify(run, "cpu")
     assert isinstance(ladder, Ladder)
     assert (ladder.images, ladder.rungs[0].images) == (f"16 generated, seed {IMAGE_SEED}", 16)
-    images, source = load_images("4", run, PARAMS)
-    assert source == f"4 generated, seed {IMAGE_SEED}"
+    images, source = sample_images("4", run, PARAMS)
+    assert source.startswith(f"4 generated, seed {IMAGE_SEED}, since {run} does not say on which data it was trained")
     np.testing.assert_array_equal(images, random_images(PARAMS.spec, 4, IMAGE_SEED))
 
 
 def test_images_of_a_file(run: Path) -> None:
     np.save(run / "x.npy", IMAGES)
     (run / "x.npy").rename(run / "X.NPY")
-    images, source = load_images(str(run / "X.NPY"), run, PARAMS)
+    images, source = sample_images(str(run / "X.NPY"), run, PARAMS)
     np.testing.assert_array_equal(images, IMAGES)
     assert source == str(run / "X.NPY")
-    with pytest.raises(InputError, match=r"y\.npy: not a \.npy file of images \(no such file\)"):
-        read_images(run / "y.npy", PARAMS.spec.network)
+    with pytest.raises(InputError, match=r"images is .*y\.npy', but it must be a number from 1 up, or a picture"):
+        sample_images(str(run / "y.npy"), run, PARAMS)
 
 
 @pytest.mark.parametrize("source", ["0", "-1", "1.5", "", "x", "9" * 19, f"{1 << 40}"])
 def test_a_number_of_images_that_is_none_is_refused(run: Path, source: str) -> None:
     with pytest.raises(InputError, match=r"^images is "):
-        load_images(source, run, PARAMS)
+        sample_images(source, run, PARAMS)

@@ -84,8 +84,8 @@ def make(name: str, folder: Path = ZOO) -> Path:
     """Train, export and describe one model; its folder takes the place of an earlier one only when all is done."""
     entry = ENTRIES[name]
     spec = entry.spec(name)
-    data = load_dataset(SOURCE, spec.network)
-    domain = None if entry.target is None else load_dataset(entry.target, spec.network)
+    data = load_dataset(SOURCE, spec.network, spec.images)
+    domain = None if entry.target is None else load_dataset(entry.target, spec.network, spec.images)
     with tempfile.TemporaryDirectory(prefix="dsodenet-") as run, atomic_folder(folder / name) as target:
         train(spec, data, run, replace(Options(), **dict(entry.options)), entry.recipe, target=domain)
         export(run)
@@ -111,7 +111,7 @@ def integer_accuracies(params: Params, metrics: dict[str, Any]) -> dict[str, flo
     """
     result = {}
     for name in (domain["name"] for domain in (metrics["data"], metrics["target"]) if domain is not None):
-        data = load_dataset(name, params.spec.network)
+        data = load_dataset(name, params.spec.network, params.spec.images)
         result[name] = float(np.mean(Reference(params).predict(data.test_images).argmax(axis=1) == data.test_labels))
     return result
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dsodenet.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from dsodenet.data import load_dataset
+    from dsodenet.data import load_dataset, prepare
     from dsodenet.errors import DsodenetError
     from dsodenet.exploration import explore
     from dsodenet.exporting import export
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dsodenet.ladder import verify
     from dsodenet.rtl import estimate
     from dsodenet.runs import Run
-    from dsodenet.runtime import Accelerator, selftest
+    from dsodenet.runtime import Accelerator, load_images, selftest
     from dsodenet.spec import Params, Spec
     from dsodenet.training import train
 
@@ -35,7 +35,9 @@ __all__ = [
     "explore",
     "export",
     "load_dataset",
+    "load_images",
     "lower",
+    "prepare",
     "selftest",
     "train",
     "verify",
@@ -53,7 +55,9 @@ __getattr__, __dir__ = lazy_names(
         "explore": "dsodenet.exploration",
         "export": "dsodenet.exporting",
         "load_dataset": "dsodenet.data",
+        "load_images": "dsodenet.runtime",
         "lower": "dsodenet.hls",
+        "prepare": "dsodenet.data",
         "selftest": "dsodenet.runtime",
         "train": "dsodenet.training",
         "verify": "dsodenet.ladder",

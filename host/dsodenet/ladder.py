@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -10,20 +9,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dsodenet.errors import InputError
-from dsodenet.outside import read_npy
+from dsodenet.evaluation import IMAGE_SEED
 from dsodenet.reference import Reference
-from dsodenet.runs import Run
 from dsodenet.runtime import BACKENDS, Accelerator, as_pixels, backend_options
-from dsodenet.spec import Network, Params, Solver, random_images
+from dsodenet.spec import Params, Solver, random_images
 from dsodenet.text import table
 
 LADDER = ("torch", "cpu", "csim", "rtl", "zcu104-sim")
-IMAGE_SEED = 1
-MAX_PIXELS = 1 << 30  # all images together
 
 
 @dataclass(frozen=True)
@@ -137,28 +132,3 @@ def verify(
             differing = int((logits != truth[: len(part)]).sum())
             rungs.append(Rung(name, call.kind, len(part), logits.size, differing, seconds, call.cycles))
     return Ladder(source, solver, tuple(rungs))
-
-
-def load_images(source: str, run: Path, params: Params) -> tuple[NDArray[np.uint8], str]:
-    """(images, what they are): FILE.npy, or a number of images of the run's test split, generated ones beyond it."""
-    if source.lower().endswith(".npy"):
-        return read_images(Path(source), params.spec.network), source
-    if not source.isdecimal() or len(source) > 18 or int(source) < 1:
-        raise InputError(f"images is {source!r}, but it must be a number from 1 up or a .npy file")
-    count, name = int(source), Run(run).data_name()
-    most = MAX_PIXELS // math.prod(params.spec.network.image_shape)
-    if count > most:
-        raise InputError(f"images is {count}, but at most {most} are taken")
-    if name is not None:
-        from dsodenet.data import DATASETS, GENERATED, load_dataset
-
-        if name.removesuffix(GENERATED) in DATASETS:
-            test = load_dataset(name, params.spec.network).test_images
-            if count <= len(test):
-                return test[:count], f"{count} of the {name} test split"
-    return random_images(params.spec, count, IMAGE_SEED), f"{count} generated, seed {IMAGE_SEED}"
-
-
-def read_images(path: Path, network: Network) -> NDArray[np.uint8]:
-    """Images of a .npy file as pixels; InputError when they do not fit the network, or the file is no such file."""
-    return as_pixels(read_npy(path, "a .npy file of images", MAX_PIXELS), network)

@@ -127,11 +127,12 @@ class Run:
         """The bitstream of model `name`, beside which .hwh and .json lie."""
         return self.folder / f"{name}.bit"
 
-    def data_name(self) -> str | None:
-        """The data set that the model was trained on; None where the run does not say."""
+    def data_source(self) -> str | None:
+        """The data set, or the path of the folder, that the model was trained on; None where the run does not say."""
         try:
-            return str(read_json(self.metrics, "the metrics of a run")["data"]["name"])
-        except (InputError, LookupError, TypeError):
+            data = read_json(self.metrics, "the metrics of a run")["data"]
+            return str(data.get("source") or data["name"])
+        except (InputError, LookupError, TypeError, AttributeError):
             return None
 
 

@@ -99,8 +99,8 @@ def test_a_spec_file_and_lanes(tmp_path: Path) -> None:
         cycles = {}
         for lanes in ("1x32x64", "3x16x64"):
             (found,) = compare.compare(model, ("estimate",), (1,), 1, lanes).to_dict()["rows"]
-            assert f"{lanes} lanes, assumed 200 MHz" in found["machine"]
-            assert found["median_us"] == found["cycles"] / 200
+            assert f"{lanes} lanes, assumed 187.498 MHz" in found["machine"]
+            assert found["median_us"] == found["cycles"] / (33.333 * 45 / 8)
             cycles[lanes] = found["cycles"]
         assert cycles == {"1x32x64": 34_446, "3x16x64": 16_052}, (
             f"the simulated cycles of overlays/rtl/README.md, for {name}"

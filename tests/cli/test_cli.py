@@ -163,7 +163,7 @@ def test_bad_words(run: Path, images: Path, tmp_path: Path, capsys: pytest.Captu
     assert "n_steps is 0" in refused(capsys, *job, "--n-steps", 0)
     assert "3 entries" in refused(capsys, *job, "--n-steps", "1,2,3")
     assert "'many'" in refused(capsys, *job, "--n-steps", "many")
-    assert "--backend" in refused(capsys, "run", run)
+    assert "--input" in refused(capsys, "run", run)
     assert "'fly'" in refused(capsys, "fly")
     assert "gpu" in refused(capsys, "run", run, "--backend", "gpu", "--input", images, *out)
     assert "must be a .npy" in refused(

@@ -233,12 +233,12 @@ def test_inversion_and_rotation():
 
 def test_verify_takes_the_test_split_of_a_generated_domain(tmp_path, make_spec):
 
-    from dsodenet.ladder import load_images
+    from dsodenet.evaluation import sample_images
     from dsodenet.spec.synthetic import random_params
 
     params = random_params(make_spec(channels=(4,), height=8, width=8), 0)
     name = f"digits-inverted{GENERATED}"
     (tmp_path / "metrics.json").write_text(json.dumps({"data": {"name": name}}))
-    images, source = load_images("3", tmp_path, params)
+    images, source = sample_images("3", tmp_path, params)
     assert np.array_equal(images, load_dataset(name, params.spec.network).test_images[:3])
     assert source == f"3 of the {name} test split"

@@ -364,8 +364,9 @@ def test_wrong_part_wrong_ip_and_missing_files_are_refused(tmp_path: Path) -> No
     def load(table: design.Design, device: SimulatedZcu104) -> None:
         Zcu104Transport(hwh.write_overlay(table, "kernel_0", tmp_path), device, "simulated", 1.0)
 
+    zynq = dataclasses.replace(good.board, part="xc7z020-clg400-1")
     with pytest.raises(DeviceError, match=r"is for xc7z020-clg400-1, but the ZCU104 has xczu7ev-ffvc1156-2-e"):
-        load(dataclasses.replace(good, name="part", part="xc7z020-clg400-1"), open_device())
+        load(dataclasses.replace(good, name="part", board=zynq), open_device())
     with pytest.raises(DeviceError, match="is for xczu7ev-ffvc1156-2-e, but the board has xczu9eg"):
         load(good, open_device(part="xczu9eg-ffvb1156-2-e"))
     with pytest.raises(

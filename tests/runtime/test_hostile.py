@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dsodenet.contract import ZCU104
 from dsodenet.errors import DeviceError, DsodenetError, InputError
 from dsodenet.reference import Reference
 from dsodenet.runtime.accelerator import Accelerator
@@ -26,7 +27,6 @@ from dsodenet.runtime.artefacts import write_manifest
 from dsodenet.runtime.backends import BACKENDS, backend_options
 from dsodenet.runtime.checks import throughput_test, validate
 from dsodenet.runtime.driver import KernelDriver
-from dsodenet.spec import PART
 from dsodenet.spec.synthetic import random_images
 from tests.models import MODELS
 
@@ -104,7 +104,8 @@ def test_a_damaged_hwh_is_one_line_that_names_it(bitfile: Path, damage: str) -> 
     before = file.read_text()
     file.write_text(DAMAGED_HWH[damage](before))
     assert file.read_text() != before
-    bitfile.write_bytes(hwh.bit_bytes("tiny", PART, damage.encode()))  # pynq keeps what it parsed under the .bit's hash
+    # pynq keeps what it parsed under the .bit's hash
+    bitfile.write_bytes(hwh.bit_bytes("tiny", ZCU104.part, damage.encode()))
     write_manifest(PARAMS, "hls", bitfile, {})
     with pytest.raises(DsodenetError, match=r"^[^\n]*tiny\.(bit|hwh)[^\n]*$|^[^\n]* bytes [^\n]*$"):
         open_overlay(bitfile)
@@ -112,10 +113,10 @@ def test_a_damaged_hwh_is_one_line_that_names_it(bitfile: Path, damage: str) -> 
 
 DAMAGED_BIT = {
     "empty": b"",
-    "cut": hwh.bit_bytes("tiny", PART, b"x")[:20],
+    "cut": hwh.bit_bytes("tiny", ZCU104.part, b"x")[:20],
     "no header": bytes(range(256)),
     "a length of -1": b"\xff\xff" + bytes(100),
-    "a part that is no text": hwh.bit_bytes("tiny", PART, b"x").replace(b"xczu7ev", b"\xff" * 7),
+    "a part that is no text": hwh.bit_bytes("tiny", ZCU104.part, b"x").replace(b"xczu7ev", b"\xff" * 7),
 }
 
 

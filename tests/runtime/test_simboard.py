@@ -51,7 +51,8 @@ def test_pynq_reads_the_generated_hand_off(kind: Kind, tmp_path: Path) -> None:
     assert parser.ip_dict["axi_dma_0"]["parameters"]["c_sg_length_width"] == "26"
     assert parser.clock_dict[0]["enable"] == 1
     assert parser.clock_dict[0]["frequency"] == pytest.approx(187.5, rel=1e-4)
-    other = hwh.write_overlay(dataclasses.replace(table, clock_mhz=100.0), "kernel_0", tmp_path / "other")
+    slower = dataclasses.replace(table, pl_clock=table.board.clock(100.0))
+    other = hwh.write_overlay(slower, "kernel_0", tmp_path / "other")
     assert bit.read_bytes() != other.read_bytes(), "pynq caches a parsed .hwh by its .bit"
 
 

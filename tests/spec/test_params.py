@@ -15,7 +15,8 @@ import pytest
 from dsodenet.errors import DsodenetError, RunError, SpecError
 from dsodenet.spec.formats import Format
 from dsodenet.spec.layers import all_layers, sections
-from dsodenet.spec.params import Params
+from dsodenet.spec.params import ACCUMULATOR_BITS, Params
+from dsodenet.spec.specification import MAX_CHANNELS
 from dsodenet.spec.synthetic import random_images, random_params
 
 
@@ -259,3 +260,24 @@ def test_the_bias_table_is_the_rounded_interpolation(make_spec):
     assert np.abs(table - expected).max() <= 0.5 + spread / 2**13 + 1e-9
     assert np.array_equal(table[0], knots[0])
     assert np.array_equal(table[-1], knots[-1])
+
+
+@pytest.mark.parametrize("stem", ["conv3x3", "space_to_depth_4"])
+def test_no_model_can_exceed_the_accumulator(make_spec, stem) -> None:
+    """The largest network that a spec may say, every integer at the end of its range."""
+    quantisation = {"weight_bit_width": 8, "act_bit_width": 8, "bias_bit_width": 24}
+    widest = make_spec(
+        channels=(MAX_CHANNELS,), in_channels=64, height=8, width=8, stem=stem, quantisation=quantisation
+    )
+    params = random_params(widest, 0)
+    for name, array in params.arrays.items():
+        array[...] = -(1 << 7) if name.endswith(".weight") else -(1 << 23)
+    bounds = [params.accumulator_bound(layer) for layer in all_layers(widest.network)]
+    assert max(bounds) == 1024 * (1 << 7) * 255 + (1 << 23) or stem == "conv3x3"
+    assert max(bounds) < 1 << 26 < 1 << (ACCUMULATOR_BITS - 1)
+    for wider in ({"channels": (MAX_CHANNELS + 1,)}, {"in_channels": 65}):
+        with pytest.raises(SpecError):
+            make_spec(**{"channels": (4,)} | wider)
+    for key, most in (("weight_bit_width", 8), ("act_bit_width", 8), ("bias_bit_width", 24)):
+        with pytest.raises(SpecError):
+            make_spec(quantisation={key: most + 1})

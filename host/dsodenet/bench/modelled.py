@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dsodenet.bench.published import A53, A53_GMAC_PER_S, A53_PYTHON_FACTOR, A53_SOURCE, FINN_CALL_US, FINN_SOURCE
 from dsodenet.bench.rows import END_TO_END, KERNEL, Row, integers
+from dsodenet.contract import ZCU104
 from dsodenet.reference import Reference
 from dsodenet.rtl import Estimate, estimate
 from dsodenet.runtime import Accelerator
@@ -90,10 +91,11 @@ def _whole_call(kernel: Row, path: str, rest_us: float, note: str) -> Row:
 
 def _kernel_row(params: Params, kind: str, batch: int, cycles: int, note: str, differing: int | None = None) -> Row:
     kernel = params.spec.kernel
-    machine = f"rtl kernel, {lanes_text(kernel)} lanes, assumed {kernel.clock_mhz:g} MHz"
-    times = (cycles / kernel.clock_mhz,) * 3
+    clock = ZCU104.clock(kernel.clock_mhz).mhz
+    machine = f"rtl kernel, {lanes_text(kernel)} lanes, assumed {clock:g} MHz"
+    times = (cycles / clock,) * 3
     row = Row(RTL, KERNEL, kind, machine, 1, integers(params), "SystemVerilog", batch, *times, 0, params.fingerprint)
-    return dataclasses.replace(row, cycles=cycles, clock_mhz=kernel.clock_mhz, differing=differing, note=note)
+    return dataclasses.replace(row, cycles=cycles, clock_mhz=clock, differing=differing, note=note)
 
 
 def published_a53(params: Params, images: Images) -> Modelled:

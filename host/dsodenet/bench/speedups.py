@@ -9,7 +9,7 @@ from dsodenet.bench.modelled import FINN_CALL, OUR_HOST, RTL
 from dsodenet.bench.rows import END_TO_END, KERNEL, KINDS, Row
 
 USUAL_BEST = "onnxruntime"  # without it, the best of the rest is no baseline
-SOFTWARE = ("cpu", "torch", "torch-compile", "onnxruntime", "onnxruntime-int8")  # on this processor
+SOFTWARE = ("cpu", "cpu-fast", "torch", "torch-compile", "onnxruntime", "onnxruntime-int8")  # on this processor
 ACCELERATORS = {KERNEL: (RTL, "zcu104"), END_TO_END: ("zcu104", OUR_HOST, FINN_CALL)}  # scope -> paths
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dsodenet.errors import SpecError, ToolError
-from dsodenet.ladder import IMAGE_SEED, load_images
+from dsodenet.errors import SpecError
+from dsodenet.evaluation import IMAGE_SEED, sample_images
 from dsodenet.rtl import Engine
 from dsodenet.runs import Run
 from dsodenet.spec import FOLDING_NORMS, SIZES, Params, Spec, random_images, random_params, with_lanes
@@ -49,11 +49,5 @@ class Subject:
     def images(self, count: int) -> tuple[NDArray[np.uint8], str]:
         """uint8 (count, channels, height, width), and what they are."""
         if self.run is not None:
-            try:
-                return load_images(str(count), self.run, self.params)
-            except (
-                ModuleNotFoundError,
-                ToolError,
-            ):  # the board has no data set libraries; times hardly depend on the pixels
-                pass
+            return sample_images(str(count), self.run, self.params)
         return random_images(self.params.spec, count, IMAGE_SEED), f"{count} generated, seed {IMAGE_SEED}"

@@ -14,21 +14,36 @@ from dsodenet.bench import DEFAULT, Comparison, compare
 from dsodenet.command import Answer, Values, json_text
 from dsodenet.contract import DEVICE, Resources
 from dsodenet.errors import InputError
+from dsodenet.evaluation import sample_images
 from dsodenet.files import atomic_files
 from dsodenet.hls import Plan, best_plan
-from dsodenet.ladder import load_images, read_images, verify
+from dsodenet.ladder import verify
 from dsodenet.rtl import Estimate, estimate, memory_map, of_spec, rtl_resources
 from dsodenet.runs import PREFIX, Run, check_folder, check_output, zoo_names
-from dsodenet.spec import Params, Spec, macs, parameter_comparison, parameters, with_lanes
+from dsodenet.runtime import Classification
+from dsodenet.spec import SIZES, Params, Spec, macs, parameter_comparison, parameters, with_lanes
 from dsodenet.text import progress_bar, table
+
+MAX_LINES = 100  # images that are listed
 
 
 def print_spec(args: argparse.Namespace) -> Answer:
-    return Values(Spec.load(args.spec).to_dict(), json_text)
+    spec = Spec.load(args.spec)
+    if args.data is not None:
+        from dsodenet.data import dataset_classes
+
+        spec = spec.with_classes(dataset_classes(args.data))
+    if args.resize is not None:
+        spec = dataclasses.replace(spec, images=dataclasses.replace(spec.images, resize=args.resize))
+    return Values(spec.to_dict(), json_text)
 
 
 def train_run(args: argparse.Namespace) -> Answer:
     spec = Spec.load(args.spec)
+    if args.spec in SIZES:  # a ready size takes its classes from the data
+        from dsodenet.data import dataset_classes
+
+        spec = spec.with_classes(dataset_classes(args.data))
     if args.weight_bits is not None:
         widths = dataclasses.replace(spec.quantisation, weight_bit_width=args.weight_bits)
         spec = dataclasses.replace(spec, quantisation=widths)
@@ -38,8 +53,8 @@ def train_run(args: argparse.Namespace) -> Answer:
 
     given = {name: getattr(args, name) for name in OPTION_NAMES if getattr(args, name) is not None}
     options = Options(progress=not args.quiet, **given)
-    data = load_dataset(args.data, spec.network)
-    target = None if args.target is None else load_dataset(args.target, spec.network)
+    data = load_dataset(args.data, spec.network, spec.images)
+    target = None if args.target is None else load_dataset(args.target, spec.network, spec.images)
     teachers = args.teacher.split(",") if args.teacher else ()
     metrics = train(spec, data, args.out, options, args.recipe, target=target, teachers=teachers, resume=args.resume)
     kept = {key: value for key, value in metrics.items() if key.endswith("_accuracy") and value is not None}
@@ -122,7 +137,7 @@ def lower_run(args: argparse.Namespace) -> Answer:
 def verify_run(args: argparse.Namespace) -> Answer:
     params = Params.load(args.run)
     backends = args.backends.split(",")
-    images, source = load_images(args.images, args.run, params)
+    images, source = sample_images(args.images, args.run, params)
     with progress_bar("verify", len(backends), args.quiet) as step:
         return verify(
             args.run,
@@ -137,35 +152,47 @@ def verify_run(args: argparse.Namespace) -> Answer:
 
 
 def run_images(args: argparse.Namespace) -> Answer:
-    from dsodenet.runtime import Accelerator
+    from dsodenet.runtime import Accelerator, load_images
 
     params = Params.load(args.run).with_solver(args.solver, args.n_steps)
-    images = read_images(args.input, params.spec.network)
-    beside = args.output.with_suffix(".json")
-    for output, suffix in ((args.output, ".npy"), (beside, ".json")):
-        check_output(output, suffix)
-    if args.output.exists() and args.output.samefile(args.input):
-        raise InputError(f"output is {args.output}, but that is the input")
+    images, sources = load_images(args.input, params)
+    if args.output is not None:
+        beside = args.output.with_suffix(".json")
+        for output, suffix in ((args.output, ".npy"), (beside, ".json")):
+            check_output(output, suffix)
+        if args.output.exists() and args.output.samefile(args.input):
+            raise InputError(f"output is {args.output}, but that is the input")
     solver = params.spec.solver
-    options = {} if args.simulate_with is None else {"simulate_with": args.simulate_with}
-    with Accelerator(args.run, args.backend, **options) as accelerator:
+    with Accelerator(args.run, args.backend, simulate_with=args.simulate_with) as accelerator:
         accelerator.set_solver(solver.method, solver.n_steps)
-        logits = accelerator.predict(images)
+        found = accelerator.classify(images)
         call = accelerator.last_call
+    found = dataclasses.replace(found, sources=tuple(sources))
     assert call is not None
     result = dataclasses.asdict(call) | {
         "model": params.spec.name,
         "fingerprint": params.model_fingerprint,
         "solver": solver.method,
         "n_steps": list(solver.n_steps),
-        "logits_scale": params.logits_scale,
-        "classes": logits.argmax(axis=1).tolist(),
+        "classes": found.labels.tolist(),
+        **found.to_dict(),
     }
-    with atomic_files(args.output, beside) as (logits_file, json_file):
-        with open(logits_file, "wb") as file:
-            np.save(file, logits, allow_pickle=False)
-        json_file.write_text(json_text(result) + "\n", encoding="utf-8")
-    return Values(result | {"output": str(args.output)})
+    if args.output is not None:
+        with atomic_files(args.output, beside) as (logits_file, json_file):
+            with open(logits_file, "wb") as file:
+                np.save(file, found.logits, allow_pickle=False)
+            json_file.write_text(json_text(result) + "\n", encoding="utf-8")
+        result |= {"output": str(args.output)}
+    return Values(result, lambda data: _classes_text(found, data))
+
+
+def _classes_text(found: Classification, data: dict[str, Any]) -> str:
+    lines = [*map(str, found[:MAX_LINES])]
+    if len(found) > MAX_LINES:
+        lines.append(f"... and {len(found) - MAX_LINES} more")
+    written = f"; logits in {data['output']}" if "output" in data else ""
+    took = f"{data['seconds'] * 1e3:.3g} ms {data['kind']}"
+    return "\n".join([*lines, f"{len(found)} images on {data['backend']}, {took}{written}"])
 
 
 @dataclass(frozen=True)

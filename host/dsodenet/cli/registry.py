@@ -21,7 +21,7 @@ from dsodenet.command import Command, argument
 from dsodenet.exploration import LIMITS, OBJECTIVES, Space
 from dsodenet.ladder import LADDER
 from dsodenet.runtime.simulated import SIMULATED_KERNELS
-from dsodenet.spec import KERNELS, SIZES
+from dsodenet.spec import KERNELS, RESIZES, SIZES
 
 RUN = argument("run", type=parse_own_run, metavar="RUN", help="run folder")
 MODEL = argument(
@@ -49,7 +49,16 @@ COMMANDS = {
         commands.print_spec,
         "print a complete spec JSON, to edit",
         "dsodenet spec xs > my.json",
-        (argument("spec", metavar="NAME|FILE", help=SPEC_HELP),),
+        (
+            argument("spec", metavar="NAME|FILE", help=SPEC_HELP),
+            argument("--data", metavar="NAME|DIR", help=f"take the classes of this data: {DATA_HELP}"),
+            argument(
+                "--resize",
+                choices=RESIZES,
+                help="how pictures of another shape are made to fit: squash changes their aspect ratio; crop cuts the "
+                "middle out; pad adds a black border",
+            ),
+        ),
     ),
     "train": Command(
         commands.train_run,
@@ -117,28 +126,32 @@ COMMANDS = {
         (
             MODEL,
             argument("--backends", default=",".join(LADDER), metavar="A,B", help="rungs"),
-            argument("--images", default="16", metavar="N|FILE", help="number of test images, or a .npy file"),
+            argument(
+                "--images",
+                default="16",
+                metavar="N|FILE|DIR",
+                help="number of the run's own test images, or a picture, a folder or a .npy file",
+            ),
             SIMULATE_WITH,
             *SOLVER,
         ),
     ),
     "run": Command(
         commands.run_images,
-        "run images through a backend",
-        "dsodenet run build/digits --backend zcu104-sim --input X.npy --output Y.npy",
+        "say which class each image shows, by any backend",
+        "dsodenet run build/digits --backend zcu104-sim --input photos/",
         (
             MODEL,
-            argument("--backend", required=True, metavar="B", help="cpu, csim, rtl, zcu104-sim or zcu104"),
+            argument("--backend", default="cpu", metavar="B", help="cpu, csim, rtl, zcu104-sim or zcu104"),
             argument(
                 "--input",
                 required=True,
                 type=Path,
-                metavar="X.npy",
-                help="uint8, or float in [0, 1], (N, channels, H, W)",
+                metavar="PHOTO|DIR|X.npy",
+                help="a png or jpg file, a folder of such, or images as an array: uint8, or float in [0, 1], "
+                "(N, channels, H, W)",
             ),
-            argument(
-                "--output", required=True, type=Path, metavar="Y.npy", help="int32 logits; their scale goes to Y.json"
-            ),
+            argument("--output", type=Path, metavar="Y.npy", help="int32 logits; all else goes to Y.json"),
             SIMULATE_WITH,
             *SOLVER,
         ),

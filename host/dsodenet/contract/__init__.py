@@ -1,5 +1,6 @@
 """What host and fabric agree on: registers, streams, the block design, and what the device has."""
 
+from dsodenet.contract.boards import BOARDS, ZCU104, Board, PlClock
 from dsodenet.contract.design import (
     ADDRESS_BLOCK,
     DMA_VLNV,
@@ -57,6 +58,7 @@ __all__ = [
     "AP_START",
     "ARGUMENTS",
     "BEAT_BYTES",
+    "BOARDS",
     "BRAM36",
     "BUDGET",
     "COEFF",
@@ -72,10 +74,13 @@ __all__ = [
     "REGISTERS",
     "URAM",
     "WINDOW_BYTES",
+    "ZCU104",
+    "Board",
     "Command",
     "Design",
     "Instance",
     "Kind",
+    "PlClock",
     "Register",
     "Resources",
     "Status",

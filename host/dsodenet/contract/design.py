@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dsodenet.contract.boards import ZCU104, Board, PlClock
 from dsodenet.contract.registers import BEAT_BYTES, Kind
-from dsodenet.spec import BOARD, PART
 
 KERNEL_VLNVS = {Kind.HLS: "dsodenet:kernel:dsodenet_hls:1.0", Kind.RTL: "dsodenet:kernel:dsodenet_rtl:1.0"}
 # Vitis HLS names clock and reset itself; the rtl kernel takes the names of the contract.
@@ -77,9 +77,8 @@ class Net:
 @dataclass(frozen=True)
 class Design:
     name: str
-    part: str
-    board: str
-    clock_mhz: float
+    board: Board
+    pl_clock: PlClock
     instances: tuple[Instance, ...]
     buses: tuple[tuple[Pin, Pin], ...]  # master -> slave
     windows: tuple[Window, ...]
@@ -105,8 +104,12 @@ class Design:
         return next(instance for instance in self.instances if instance.name == name)
 
 
-def block_design(name: str, kind: Kind, clock_mhz: float) -> Design:
-    """Processor, AXI DMA in simple mode, and one kernel between its two streams; memory through one 128-bit HP port."""
+def block_design(name: str, kind: Kind, clock_mhz: float, board: Board = ZCU104) -> Design:
+    """Processor, AXI DMA in simple mode, and one kernel between its two streams; memory through one 128-bit HP port.
+
+    clock_mhz: the fastest clock that is wanted; the design has the next one that the board's PLL makes.
+    """
+    pl_clock = board.clock(clock_mhz)
     width = str(8 * BEAT_BYTES)
     processor = Instance(
         "zynq_ultra_ps_e_0",
@@ -119,7 +122,7 @@ def block_design(name: str, kind: Kind, clock_mhz: float) -> Design:
             ("PSU__SAXIGP2__DATA_WIDTH", width),
             *((f"PSU__FPGA_PL{i}_ENABLE", str(int(i == 0))) for i in range(4)),
             ("PSU__CRL_APB__PL0_REF_CTRL__SRCSEL", "IOPLL"),
-            ("PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ", f"{clock_mhz:g}"),
+            ("PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ", f"{pl_clock.asked_mhz:g}"),
         ),
         (
             ("C_MAXIGP0_DATA_WIDTH", "32"),
@@ -201,9 +204,8 @@ def block_design(name: str, kind: Kind, clock_mhz: float) -> Design:
     )
     return Design(
         name,
-        PART,
-        BOARD,
-        clock_mhz,
+        board,
+        pl_clock,
         (processor, control, memory, reset, dma, kernel),
         buses,
         windows,

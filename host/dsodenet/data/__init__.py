@@ -1,7 +1,16 @@
 """Images and labels: named data sets, folders, standard files, other domains."""
 
-from dsodenet.data.datasets import DATASETS, GENERATED, Dataset, Labels, load_dataset, stratified_test_mask
+from dsodenet.data.datasets import (
+    DATASETS,
+    GENERATED,
+    Dataset,
+    Labels,
+    dataset_classes,
+    load_dataset,
+    stratified_test_mask,
+)
 from dsodenet.data.images import Images
+from dsodenet.data.pictures import prepare, read_pictures
 
 __all__ = [
     "DATASETS",
@@ -9,6 +18,9 @@ __all__ = [
     "Dataset",
     "Images",
     "Labels",
+    "dataset_classes",
     "load_dataset",
+    "prepare",
+    "read_pictures",
     "stratified_test_mask",
 ]

@@ -8,7 +8,7 @@ checked before memory is taken, nothing in it is executed, and no link leads out
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +19,13 @@ from dsodenet.data.images import Images, check_memory, class_names, fit, read_cl
 from dsodenet.data.limits import Part, inside
 from dsodenet.data.readers import STANDARD_FILES
 from dsodenet.errors import InputError, ToolError
-from dsodenet.spec import Network
+from dsodenet.spec import USUAL, Network, Preparation, Spec
 
 Labels = NDArray[np.int64]  # (count,)
 
 SPLIT_SEED = 2024
 TEST_SHARE = 0.2
+A_FIFTH = "a fixed fifth of each class"  # stratified_test_mask
 GENERATED = " (generated)"  # ends the name of a data set that was made here
 
 
@@ -38,6 +39,8 @@ class Dataset:
     test_images: Images
     test_labels: Labels
     class_names: tuple[str, ...]
+    source: str = ""  # what load_dataset finds it by again: a name, or the path of a folder
+    split: str = "its own"  # how the test split came about
 
     def __post_init__(self) -> None:
         for split, images, labels in (
@@ -61,23 +64,40 @@ class Dataset:
             )
 
 
-def load_dataset(name_or_folder: str | Path, network: Network) -> Dataset:
-    """A data set of DATASETS by name, or a folder by path, at the network's size; InputError when it does not fit."""
+def load_dataset(name_or_folder: str | Path, network: Network, how: Preparation = USUAL) -> Dataset:
+    """A data set of DATASETS by name, or a folder by path, at the network's size; InputError when it does not fit.
+
+    how: `spec.images`, by which pictures of another shape become the network's.
+    """
     name = str(name_or_folder)
     if name.removesuffix(GENERATED) in DATASETS:
-        data = DATASETS[name.removesuffix(GENERATED)](network)
+        data = replace(DATASETS[name.removesuffix(GENERATED)](network, how), source=name.removesuffix(GENERATED))
     elif Path(name).is_dir():
-        data = _load_folder(Path(name), network)
+        data = replace(_load_folder(Path(name), network, how), source=str(Path(name).resolve()))
     else:
         raise InputError(f"data is {name!r}, but it must be one of {', '.join(DATASETS)}, or a folder that is there")
     if len(data.class_names) != network.num_classes:
         raise InputError(
-            f"{name} has {len(data.class_names)} classes, but the spec's network.num_classes is {network.num_classes}"
+            f"{name} has {len(data.class_names)} classes, but the spec's network.num_classes is {network.num_classes}; "
+            f"`dsodenet spec NAME --data {name}` prints a spec that fits"
         )
     return data
 
 
-def load_digits(network: Network) -> Dataset:
+def dataset_classes(name_or_folder: str | Path) -> tuple[str, ...]:
+    """The class names of a data set, in the order of its labels, with as few pictures read as that takes."""
+    folder = Path(name_or_folder)
+    if str(name_or_folder) in DATASETS or not folder.is_dir():
+        return load_dataset(name_or_folder, Spec.named("xs").network).class_names
+    for recognises, read in STANDARD_FILES:
+        found = recognises(folder)
+        if found is not None:
+            return read(found)[2]
+    train = inside(folder, "train")
+    return class_names(train if train.is_dir() and inside(folder, "test").is_dir() else folder)
+
+
+def load_digits(network: Network, how: Preparation = USUAL) -> Dataset:
     """The 1,797 real 8x8 digits that come with scikit-learn; a fixed fifth of each class is the test split."""
     try:
         from sklearn import datasets
@@ -87,14 +107,14 @@ def load_digits(network: Network) -> Dataset:
     images = np.rint(grey.reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
     test = stratified_test_mask(labels.astype(np.int64))
     parts = [(images[mask], labels[mask].astype(np.int64)) for mask in (~test, test)]
-    return _from_parts("digits", parts[0], parts[1], tuple("0123456789"), network)
+    return replace(_from_parts("digits", parts[0], parts[1], tuple("0123456789"), network, how), split=A_FIFTH)
 
 
-def _generated(change: Callable[[Images, int], Images], name: str) -> Callable[[Network], Dataset]:
+def _generated(change: Callable[[Images, int], Images], name: str) -> Callable[[Network, Preparation], Dataset]:
     """A data set whose images `change(images, seed)` makes from the digits; its name says that it is generated."""
 
-    def load(network: Network) -> Dataset:
-        digits = load_digits(network)
+    def load(network: Network, how: Preparation) -> Dataset:
+        digits = load_digits(network, how)
         images = {
             split: change(getattr(digits, f"{split}_images"), seed) for seed, split in enumerate(("train", "test"))
         }
@@ -105,12 +125,13 @@ def _generated(change: Callable[[Images, int], Images], name: str) -> Callable[[
             images["test"],
             digits.test_labels,
             digits.class_names,
+            split=digits.split,
         )
 
     return load
 
 
-DATASETS: dict[str, Callable[[Network], Dataset]] = {"digits": load_digits}
+DATASETS: dict[str, Callable[[Network, Preparation], Dataset]] = {"digits": load_digits}
 DATASETS |= {f"digits-{kind}": _generated(change, f"digits-{kind}") for kind, change in DOMAINS.items()}
 
 
@@ -124,8 +145,8 @@ def stratified_test_mask(labels: Labels, share: float = TEST_SHARE, seed: int = 
     return mask
 
 
-def fit_images(images: Images, network: Network) -> Images:
-    """Resize (bilinear, area-weighted when shrinking) and convert channels.
+def fit_images(images: Images, network: Network, how: Preparation = USUAL) -> Images:
+    """Resize and convert channels.
 
     Uint8 (count, 1 or 3, h, w) -> the network's shape.
     """
@@ -135,23 +156,26 @@ def fit_images(images: Images, network: Network) -> Images:
     check_memory("the data set", shape)
     out = np.empty(shape, np.uint8)
     for i, image in enumerate(images):
-        out[i] = fit(to_pillow(image), network)
+        out[i] = fit(to_pillow(image), network, how)
     return out
 
 
-def _from_parts(name: str, train: Part, test: Part, classes: tuple[str, ...], network: Network) -> Dataset:
-    return Dataset(name, fit_images(train[0], network), train[1], fit_images(test[0], network), test[1], classes)
+def _from_parts(
+    name: str, train: Part, test: Part, classes: tuple[str, ...], network: Network, how: Preparation
+) -> Dataset:
+    fitted = (fit_images(part[0], network, how) for part in (train, test))
+    return Dataset(name, next(fitted), train[1], next(fitted), test[1], classes)
 
 
-def _load_folder(folder: Path, network: Network) -> Dataset:
+def _load_folder(folder: Path, network: Network, how: Preparation) -> Dataset:
     for recognises, read in STANDARD_FILES:
         found = recognises(folder)
         if found is not None:
-            return _from_parts(folder.name, *read(found), network)
-    return _load_image_folder(folder, network)
+            return _from_parts(folder.name, *read(found), network, how)
+    return _load_image_folder(folder, network, how)
 
 
-def _load_image_folder(folder: Path, network: Network) -> Dataset:
+def _load_image_folder(folder: Path, network: Network, how: Preparation) -> Dataset:
     """One subfolder of png or jpg files per class, either in `train` and `test` or split by us."""
     splits = [inside(folder, split) for split in ("train", "test")]
     if all(split.is_dir() for split in splits):
@@ -161,10 +185,10 @@ def _load_image_folder(folder: Path, network: Network) -> Dataset:
                 f"{folder}: train has the classes {', '.join(classes)}, "
                 f"but test has {', '.join(class_names(splits[1]))}"
             )
-        train, test = (read_classes(split, classes, network) for split in splits)
+        train, test = (read_classes(split, classes, network, how) for split in splits)
         return Dataset(folder.name, *train, *test, classes)
     classes = class_names(folder)
-    images, labels = read_classes(folder, classes, network)
+    images, labels = read_classes(folder, classes, network, how)
     for name, count in zip(classes, np.bincount(labels)):
         if count < 2:
             raise InputError(
@@ -173,4 +197,4 @@ def _load_image_folder(folder: Path, network: Network) -> Dataset:
                 f"train and test divide them"
             )
     mask = stratified_test_mask(labels)
-    return Dataset(folder.name, images[~mask], labels[~mask], images[mask], labels[mask], classes)
+    return Dataset(folder.name, images[~mask], labels[~mask], images[mask], labels[mask], classes, split=A_FIFTH)

@@ -5,6 +5,7 @@ The size is known before memory is taken, and nothing but a file is opened: a pi
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from dsodenet.data.limits import MAX_IMAGE_BYTES, Part, inside
 from dsodenet.errors import InputError
-from dsodenet.spec import Network
+from dsodenet.spec import USUAL, Network, Preparation
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -41,12 +42,11 @@ def to_pillow(image: Images) -> Image:
     return pillow.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
 
 
-def fit(image: Image, network: Network) -> Images:
-    """A Pillow image -> uint8 (channels, height, width).
+def fit(image: Image, network: Network, how: Preparation = USUAL) -> Images:
+    """A Pillow image -> uint8 (channels, height, width), bilinear and area-weighted when shrinking.
 
-    Grey is repeated over as many channels as the network has; what is
+    how: how another shape becomes the network's. Grey is repeated over as many channels as the network has; what is
     transparent shows the colour that its pixel has."""
-    from PIL.Image import Resampling
 
     grey = image.mode in GREY_MODES or image.mode.startswith(WIDE_MODE)
     image = _of_8_bits(image)
@@ -59,9 +59,21 @@ def fit(image: Image, network: Network) -> Images:
         raise InputError(
             f"the spec's network.in_channels is {network.in_channels}, but colour images have 1 or 3 channels"
         )
-    pixels = np.asarray(image.resize((network.width, network.height), Resampling.BILINEAR))
+    pixels = np.asarray(_resized(image, (network.width, network.height), how.resize))
     planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
     return np.broadcast_to(planes, network.image_shape)
+
+
+def _resized(image: Image, size: tuple[int, int], how: str) -> Image:
+    """size: width, height; how: one of spec.RESIZES."""
+    from PIL import ImageOps
+    from PIL.Image import Resampling
+
+    if how == "crop":
+        return ImageOps.fit(image, size, Resampling.BILINEAR)
+    if how == "pad":
+        return ImageOps.pad(image, size, Resampling.BILINEAR, color=0)
+    return image.resize(size, Resampling.BILINEAR)
 
 
 def _of_8_bits(image: Image) -> Image:
@@ -84,12 +96,12 @@ def class_names(folder: Path) -> tuple[str, ...]:
     return names
 
 
-def read_classes(folder: Path, classes: tuple[str, ...], network: Network) -> Part:
+def read_classes(folder: Path, classes: tuple[str, ...], network: Network, how: Preparation = USUAL) -> Part:
     """The images in one subfolder for each class."""
     files: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        found = sorted(path for path in inside(folder, name).iterdir() if _is_named_image(path.name))
+        found = sorted(path for path in inside(folder, name).iterdir() if is_named_image(path.name))
         if not found:
             raise InputError(f"{folder / name}: no {', '.join(IMAGE_SUFFIXES)} file in this class")
         files += found
@@ -98,20 +110,21 @@ def read_classes(folder: Path, classes: tuple[str, ...], network: Network) -> Pa
     check_memory(str(folder), shape)
     images = np.empty(shape, np.uint8)
     for i, file in enumerate(files):
-        images[i] = read_image(inside(folder, file.relative_to(folder)), network)
+        images[i] = read_image(inside(folder, file.relative_to(folder)), network, how)
     return images, np.array(labels, np.int64)
 
 
-def _is_named_image(name: str) -> bool:
+def is_named_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")  # ._0.png is what macOS adds to 0.png
 
 
-def read_image(path: Path, network: Network) -> Images:
+def read_image(path: Path, network: Network, how: Preparation = USUAL) -> Images:
     """uint8 (channels, height, width) of one file, turned as its EXIF data says; InputError names the file."""
     from PIL import Image as pillow
 
     if not path.is_file():
-        raise InputError(f"{path}: no file that can be read, though it is named like an image")
+        why = "no file that can be read, though it is named like an image" if os.path.lexists(path) else "no such file"
+        raise InputError(f"{path}: {why}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of too many pixels, which are refused here
@@ -119,14 +132,14 @@ def read_image(path: Path, network: Network) -> Images:
                 if max(image.size) > MAX_SIDE or image.width * image.height > MAX_PIXELS:
                     raise InputError(f"{path}: {image.width} x {image.height} pixels are more than an image may have")
                 image.load()
-                return fit(_upright(image), network)
+                return fit(upright(image), network, how)
     except InputError:
         raise
     except Exception as error:  # Pillow raises whatever a damaged file leads it to
         raise InputError(f"{path}: not a readable image ({' '.join(str(error).split())[:200]})") from None
 
 
-def _upright(image: Image) -> Image:
+def upright(image: Image) -> Image:
     """As the camera was held, where its EXIF data can be read and says it."""
     from PIL import ImageOps
 

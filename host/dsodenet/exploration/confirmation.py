@@ -80,7 +80,7 @@ def _confirm(spec: Spec, data_name: str, folder: Path, progress: bool, seed: int
     from dsodenet.training import Options, train
 
     run = folder / f"seed-{seed}"
-    data = load_dataset(data_name, spec.network)
+    data = load_dataset(data_name, spec.network, spec.images)
     if not _is_of(spec, run):
         train(spec, data, run, replace(Options(), seed=seed, progress=progress))
         export(run)

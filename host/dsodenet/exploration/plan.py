@@ -88,7 +88,7 @@ def check_plan(plan: Plan, final: bool = False) -> None:
 
         if plan.spec.network.float_only:
             raise InputError(f"network.norm is {plan.spec.network.norm}, but a search needs one that can be quantised")
-        held_back(load_dataset(plan.data, plan.spec.network))
+        held_back(load_dataset(plan.data, plan.spec.network, plan.spec.images))
 
 
 def held_back(data: Dataset, seed: int = 0) -> Dataset:

@@ -143,12 +143,12 @@ def build(base: Spec, choice: dict[str, Any]) -> Spec:
     """The spec of a choice; SpecError when its parts do not go together."""
     blocks = choice["blocks"]
     channels = tuple(choice["channels"] << block for block in range(blocks))
-    spec = Spec(
-        base.name,
-        replace(base.network, channels=channels, stem=choice["stem"]),
-        replace(base.solver, method=choice["method"], n_steps=(choice["n_steps"],) * blocks),
-        replace(base.quantisation, weight_bit_width=choice["weight_bits"]),
-        replace(base.kernel, reuse_factor=choice["reuse_factor"]),
+    spec = replace(
+        base,
+        network=replace(base.network, channels=channels, stem=choice["stem"]),
+        solver=replace(base.solver, method=choice["method"], n_steps=(choice["n_steps"],) * blocks),
+        quantisation=replace(base.quantisation, weight_bit_width=choice["weight_bits"]),
+        kernel=replace(base.kernel, reuse_factor=choice["reuse_factor"]),
     )
     return with_lanes(spec, choice["lanes"])
 

@@ -66,7 +66,7 @@ def trained_accuracy(plan: Plan, spec: Spec, place: Path, seed: int = 0) -> floa
     from dsodenet.reference import Reference
     from dsodenet.training import Options, load_checkpoint, train
 
-    data = held_back(load_dataset(plan.data, spec.network), seed)
+    data = held_back(load_dataset(plan.data, spec.network, spec.images), seed)
     options = replace(Options(), epochs=plan.epochs, qat_epochs=plan.qat_epochs, seed=plan.seed + seed, progress=False)
     place.mkdir(exist_ok=True)
     with _one_thread(), tempfile.TemporaryDirectory(dir=place) as run:

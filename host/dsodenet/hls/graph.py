@@ -36,8 +36,9 @@ with warnings.catch_warnings():
     from qonnx.transformation.gemm_to_matmul import GemmToMatMul
     from qonnx.util.cleanup import cleanup_model
 
+from dsodenet.contract import ZCU104
 from dsodenet.errors import SpecError
-from dsodenet.spec import ACCUMULATOR_BITS, PART, Format, Layer, Params, Section
+from dsodenet.spec import ACCUMULATOR_BITS, Format, Layer, Params, Section
 
 BACKEND = "Vitis"
 STREAM_DEPTH = 2
@@ -232,8 +233,8 @@ def convert(
             hls_config=config,
             backend=BACKEND,
             io_type="io_stream",
-            part=PART,
-            clock_period=1000 / kernel.clock_mhz,
+            part=ZCU104.part,
+            clock_period=1000 / ZCU104.clock(kernel.clock_mhz).mhz,
             output_dir=str(folder),
             project_name=name,
             write_weights_txt=False,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dsodenet.contract import ARGUMENTS, Kind
+from dsodenet.contract import ARGUMENTS, ZCU104, Kind
 from dsodenet.errors import InputError, ToolError
 from dsodenet.files import atomic_file, only_one
 from dsodenet.hls import check_plan_fits, lowered_plan
@@ -28,7 +28,7 @@ from dsodenet.overlay.reports import hls_offsets, read_reports
 from dsodenet.overlay.tools import Tools, find_tools, run_tool
 from dsodenet.runs import Run
 from dsodenet.runtime import publish
-from dsodenet.spec import BOARD, PART, Params
+from dsodenet.spec import Params
 
 JOBS = 4
 STEP_TIMEOUT_S = 12 * 3600.0
@@ -93,8 +93,8 @@ def build(
             seconds[step.name] = _do(step, previous, folder, timeout_s, progress)
         facts: dict[str, Any] = {
             "vivado": tools.vivado_release,
-            "part": PART,
-            "board": BOARD,
+            "part": ZCU104.part,
+            "board": ZCU104.board_part,
             "clock_asked_mhz": params.spec.kernel.clock_mhz,
             "seconds": seconds,
         } | read_reports(folder / "reports")

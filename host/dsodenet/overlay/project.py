@@ -72,10 +72,10 @@ def config_text(params: Params, kind: Kind, sources: list[str]) -> str:
     table = block_design(params.spec.name, kind, params.spec.kernel.clock_mhz)
     entries: dict[str, Any] = {
         "releases": RELEASES,
-        "part": table.part,
-        "board": table.board,
-        "clock_mhz": f"{table.clock_mhz:g}",
-        "clock_period_ns": f"{1e3 / table.clock_mhz:.4f}",
+        "part": table.board.part,
+        "board": table.board.board_part,
+        "clock_mhz": f"{table.pl_clock.mhz:g}",
+        "clock_period_ns": f"{1e3 / table.pl_clock.mhz:.4f}",
         "top": TOPS[kind],
         "ip": KERNEL_VLNVS[kind],
         "sources": sources,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dsodenet.errors import ToolError
-from dsodenet.outside import read_text
+from dsodenet.outside import guard, read_text
 
 SITES = {"lut": "CLB LUTs", "ff": "CLB Registers", "bram36": "Block RAM Tile", "uram": "URAM", "dsp": "DSPs"}
 POWER = {"total_w": "Total On-Chip Power (W)", "dynamic_w": "Dynamic (W)", "static_w": "Device Static (W)"}
@@ -51,7 +51,8 @@ def utilisation(report: Path) -> dict[str, dict[str, float]]:
             # A star behind a name refers to a footnote.
             if cells[0].rstrip("*") == site and {"Used", "Available"} <= set(titles) and key not in found:
                 row = dict(zip(titles, cells))
-                found[key] = {"used": float(row["Used"]), "available": float(row["Available"])}
+                with guard(report, "a utilisation report of Vivado", ToolError):
+                    found[key] = {"used": float(row["Used"]), "available": float(row["Available"])}
     if missing := [site for key, site in SITES.items() if key not in found]:
         raise ToolError(f"{report}: no line for {', '.join(missing)}; this form of report is not known")
     return found
@@ -65,7 +66,8 @@ def power(report: Path) -> dict[str, float]:
         match = re.search(rf"\|\s*{re.escape(title)}\s*\|\s*([\d.]+)\s*\|", text)
         if match is None:
             raise ToolError(f"{report}: no line '{title}'; this form of report is not known")
-        result[key] = float(match[1])
+        with guard(report, "a power report of Vivado", ToolError):
+            result[key] = float(match[1])
     return result
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dsodenet.contract import DEVICE
+from dsodenet.contract import DEVICE, ZCU104
 from dsodenet.rtl.builder import TURN_CYCLES, Builder
 from dsodenet.rtl.engine import Engine
 from dsodenet.rtl.passes import Pass
@@ -74,13 +74,18 @@ class Estimate:
         """
         return sum(section.macs for section in self.sections) / self.cycles / self.peak_macs
 
+    @property
+    def clock_mhz(self) -> float:
+        """What the board makes of the clock that the spec wants."""
+        return ZCU104.clock(self.spec.kernel.clock_mhz).mhz
+
     def command_cycles(self, frames: int) -> int:
         """The register CYCLES after a RUN of this many frames."""
         return COMMAND_CYCLES + frames * self.cycles
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; `kind` says where the figures come from."""
-        clock = self.spec.kernel.clock_mhz
+        clock = self.clock_mhz
         return {
             "kind": "estimated",
             "model": self.spec.name,
@@ -106,7 +111,7 @@ class Estimate:
                 f"{section.name:10}{section.cycles:10,}{share:8.1%}{busy:12.1%}{section.macs / section.cycles:11,.0f}"
             )
         lines.append(f"{'in and out':10}{self.other:10,}{self.other / self.cycles:8.1%}")
-        clock = self.spec.kernel.clock_mhz
+        clock = self.clock_mhz
         own, device = self.share_of_own_peak, self.macs_per_cycle / DEVICE_MACS
         lines.append(f"{'image':10}{self.cycles:10,}  {self.cycles / clock:,.1f} us at an assumed {clock:g} MHz")
         lines.append(

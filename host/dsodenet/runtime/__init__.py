@@ -8,7 +8,9 @@ from dsodenet.runtime.accelerator import Accelerator, CallInfo
 from dsodenet.runtime.artefacts import publish, read_manifest
 from dsodenet.runtime.backends import BACKENDS, backend_options
 from dsodenet.runtime.checks import Throughput, Validation, throughput_test, validate
+from dsodenet.runtime.classification import Classification, Prediction
 from dsodenet.runtime.driver import STATUS_TEXT
+from dsodenet.runtime.inputs import load_images
 from dsodenet.runtime.pixels import as_pixels
 from dsodenet.runtime.power import PowerMeter, board_rails
 from dsodenet.runtime.self_test import CHECKS, Report, selftest
@@ -19,13 +21,16 @@ __all__ = [
     "STATUS_TEXT",
     "Accelerator",
     "CallInfo",
+    "Classification",
     "PowerMeter",
+    "Prediction",
     "Report",
     "Throughput",
     "Validation",
     "as_pixels",
     "backend_options",
     "board_rails",
+    "load_images",
     "publish",
     "read_manifest",
     "selftest",

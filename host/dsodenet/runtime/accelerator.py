@@ -22,7 +22,9 @@ from dsodenet.errors import DeviceError, InputError, shown
 from dsodenet.runs import Run
 from dsodenet.runtime.artefacts import read_manifest
 from dsodenet.runtime.backends import backend_options, check_number, open_backend
+from dsodenet.runtime.classification import Classification
 from dsodenet.runtime.driver import KernelDriver
+from dsodenet.runtime.inputs import named_pixels
 from dsodenet.runtime.pixels import NCHW, UINT8, as_pixels, image_shapes
 from dsodenet.runtime.prepared import Pending
 from dsodenet.spec import Params
@@ -70,7 +72,8 @@ class Accelerator:
 
         run: a folder that `dsodenet export` wrote, `zoo:NAME`, loaded Params, or the .bit of a built overlay with its
             .hwh and .json beside it.
-        backend: torch, cpu, csim, csim-concurrent, rtl, zcu104-sim or zcu104; by default zcu104 for a .bit, else cpu.
+        backend: torch, cpu, cpu-fast, csim, csim-concurrent, rtl, zcu104-sim or zcu104; by default zcu104 for a .bit,
+            else cpu.
         simulate_with: what computes inside the board of zcu104-sim: csim, rtl, or reference, which needs no compiler.
             By default it is the kernel of the spec.
         library: the compiled kernel that csim, rtl or zcu104-sim uses. By default csim takes the one that `dsodenet
@@ -80,7 +83,7 @@ class Accelerator:
         timeout_s: seconds after which a command of zcu104 or zcu104-sim fails; 10 by default.
         max_batch_bytes: bytes of the images or logits of one command, for every kernel; 4 MiB by default. More images
             take several commands.
-        threads: chunks of images that cpu computes at once, by default one per core.
+        threads: chunks of images that cpu computes at once, or threads of cpu-fast; by default one per core.
         """
         given = {
             "simulate_with": simulate_with, "library": library, "bitfile": bitfile, "device": device,
@@ -185,6 +188,16 @@ class Accelerator:
             logits = self._backend.predict(pixels, layout)
             self._last = len(pixels), convert_s, perf_counter() - start
         return logits
+
+    def classify(self, images: Any, layout: str = NCHW) -> Classification:
+        """Class names and probabilities of a picture file, a folder of them, a Pillow image, or what `predict` takes.
+
+        Pictures are resized and converted as in training; a picture that is an array already goes through
+        `prepare(image, params)` first. InputError and DeviceError as `predict` raises them.
+        """
+        pixels, sources = named_pixels(images, self._params, layout)
+        logits = self.predict(pixels)
+        return Classification(self._params.spec.labels, logits, self._params.logits_scale, tuple(sources))
 
     def predict_async(self, images: ArrayLike, layout: str = NCHW) -> Future[NDArray[np.int32]]:
         """predict in the background: a Future of the logits.

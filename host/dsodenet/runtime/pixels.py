@@ -24,6 +24,7 @@ def image_shapes(network: Network) -> dict[str, tuple[int, int, int]]:
 def as_pixels(images: ArrayLike, network: Network, layout: str = NCHW) -> NDArray[np.uint8]:
     """uint8, or float in [0, 1], (N, channels, height, width) -> uint8 of that shape.
 
+    A single image without N is a batch of one.
     layout: nhwc for images, and a result, of (N, height, width, channels). It is never guessed from the shape.
     Floats round half to even, as in training. InputError says what was given and what is allowed.
     """
@@ -35,19 +36,20 @@ def as_pixels(images: ArrayLike, network: Network, layout: str = NCHW) -> NDArra
         array: NDArray[Any] = np.asarray(images)
     except (ValueError, TypeError, RuntimeError) as error:  # a ragged list, a tensor that keeps its gradient
         raise InputError(f"images are no array ({error})") from None
+    if array.shape == shape:
+        array = array[None]
     if array.ndim != 4 or array.shape[1:] != shape:
-        other = NHWC if layout == NCHW else NCHW
-        turned = array.ndim == 4 and array.shape[1:] == shapes[other]
-        hint = f"; say layout={other!r} for images in that order" if turned else ""
         raise InputError(
-            f"images have shape {array.shape}, but this model takes (N, {', '.join(map(str, shape))}){hint}"
+            f"images have shape {array.shape}, but this model takes (N, {', '.join(map(str, shape))})"
+            f"{_hint(array, shapes, layout)}"
         )
     if not len(array):
         raise InputError("images are an empty batch, but at least one image is needed")
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind != "f":
-        raise InputError(f"images are {array.dtype}, but they must be uint8, or float in [0, 1]")
+        hint = "; convert pixels of 0 to 255 by images.astype(numpy.uint8)" if array.dtype.kind in "iu" else ""
+        raise InputError(f"images are {array.dtype}, but they must be uint8, or float in [0, 1]{hint}")
     if not np.isfinite(array).all():
         raise InputError("images hold NaN or infinite values, but floats must be in [0, 1]")
     low, high = array.min(), array.max()
@@ -56,3 +58,16 @@ def as_pixels(images: ArrayLike, network: Network, layout: str = NCHW) -> NDArra
         raise InputError(f"images reach {low:g} to {high:g}, but floats must be in [0, 1]{hint}")
     wide = array.astype(np.float32) if array.itemsize < 4 else array  # x * 255 is not exact in float16
     return np.rint(wide * PIXEL_MAX).astype(np.uint8)
+
+
+def _hint(array: NDArray[Any], shapes: dict[str, tuple[int, int, int]], layout: str) -> str:
+    """What to do with images of this shape, where it can be told."""
+    if array.dtype.kind == "U":
+        return "; classify takes the path of a picture"
+    other = NHWC if layout == NCHW else NCHW
+    if array.shape[-3:] == shapes[other]:
+        bgr = ", whose channels OpenCV has in the order BGR: images[..., ::-1] is RGB" if shapes[NHWC][2] == 3 else ""
+        return f"; say layout={other!r} for images in that order{bgr if other == NHWC else ''}"
+    if array.ndim in (2, 3) and (array.ndim == 2 or array.shape[2] in (1, 3)):
+        return "; prepare(image, params) resizes one picture of (height, width) or (height, width, 3)"
+    return ""

@@ -15,6 +15,7 @@ from dsodenet.spec.layers import (
     tensor_widths,
 )
 from dsodenet.spec.params import ACCUMULATOR_BITS, UPDATE_BITS, Params, array_shapes, bias_name, knot_positions
+from dsodenet.spec.preparation import CHANNEL_ORDERS, RESIZES, USUAL, Preparation
 from dsodenet.spec.solvers import (
     MAX_STAGES,
     TABLEAUS,
@@ -27,14 +28,12 @@ from dsodenet.spec.solvers import (
     weighted_sum,
 )
 from dsodenet.spec.specification import (
-    BOARD,
     FOLDING_NORMS,
     KERNELS,
     MAX_BLOCKS,
     MAX_SIDE,
     MAX_STEPS,
     NORMS,
-    PART,
     PIXEL_BITS,
     SIZES,
     STEMS,
@@ -51,7 +50,7 @@ from dsodenet.spec.synthetic import random_images, random_params
 
 __all__ = [
     "ACCUMULATOR_BITS",
-    "BOARD",
+    "CHANNEL_ORDERS",
     "FACTOR",
     "FOLDING_NORMS",
     "IMAGE_FORMAT",
@@ -61,19 +60,21 @@ __all__ = [
     "MAX_STAGES",
     "MAX_STEPS",
     "NORMS",
-    "PART",
     "PIXEL_BITS",
+    "RESIZES",
     "SIZES",
     "STEMS",
     "TABLEAUS",
     "TIME_FRAC_BITS",
     "UPDATE_BITS",
+    "USUAL",
     "Format",
     "Kernel",
     "Layer",
     "LowRank",
     "Network",
     "Params",
+    "Preparation",
     "Problem",
     "Quantisation",
     "Section",

@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 from dsodenet.errors import SpecError
 from dsodenet.outside import guard, read_json
 from dsodenet.spec.formats import Format
+from dsodenet.spec.preparation import USUAL, Preparation, check_class_names
 from dsodenet.spec.solvers import evaluation_times, step_coefficients, tableau
 from dsodenet.spec.strict import canonical_json, check_choice, check_range, strict_from_json
 
@@ -41,8 +43,6 @@ FOLDING_NORMS = tuple(norm for norm in NORMS if norm not in FLOAT_ONLY_NORMS)
 STEMS = {"conv3x3": (3, 1, 1), "space_to_depth_2": (2, 2, 0), "space_to_depth_4": (4, 4, 0)}  # kernel, stride, padding
 ROUNDINGS = ("RND_CONV", "TRN")  # the modes that torch, QONNX, hls4ml and the engine all have
 KERNELS = ("rtl", "hls")
-PART = "xczu7ev-ffvc1156-2-e"
-BOARD = "xilinx.com:zcu104:part0:1.1"
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ class Kernel:
     """What runs in the fabric, and how wide it is."""
 
     name: str
-    clock_mhz: float
+    clock_mhz: float  # the fastest that is wanted; the board gives the next one that its PLL makes
     reuse_factor: int  # hls: the fewest multiplications that share a multiplier; `lower` chooses more where it must
     pixel_lanes: int  # rtl: parallel pixels, inputs and outputs of the pointwise array
     input_lanes: int
@@ -205,8 +205,11 @@ class Spec:
     solver: Solver
     quantisation: Quantisation
     kernel: Kernel
+    images: Preparation = USUAL
+    class_names: tuple[str, ...] = ()  # by label; none before training, which takes them from its data
 
     def __post_init__(self) -> None:
+        check_class_names(self.class_names, self.network.num_classes)
         if not self.name or len(self.name) > 64 or not all(ch.isalnum() or ch in "_-" for ch in self.name):
             raise SpecError(f"name is {self.name!r}, but it must be 1 to 64 letters, digits, '_' or '-'")
         blocks = len(self.network.channels)
@@ -214,6 +217,17 @@ class Spec:
             raise SpecError(f"solver.n_steps has {len(self.solver.n_steps)} entries, but network.channels has {blocks}")
         for block in range(blocks):
             self.coefficients(block)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """A name for every class: its own, or its number."""
+        return self.class_names or tuple(map(str, range(self.network.num_classes)))
+
+    def with_classes(self, names: Iterable[str]) -> Spec:
+        """The same model for classes of these names."""
+        names = tuple(names)
+        network = dataclasses.replace(self.network, num_classes=len(names))
+        return dataclasses.replace(self, network=network, class_names=names)
 
     @classmethod
     def named(cls, size: str) -> Spec:
@@ -246,7 +260,10 @@ class Spec:
 
     @classmethod
     def from_dict(cls, data: Any) -> Spec:
-        """Build from decoded JSON; every key must be there, and no other. n_steps may be one number for all blocks."""
+        """Build from decoded JSON; every key must be there, and no other. n_steps may be one number for all blocks.
+
+        A file from before `images` and `class_names` were part of a spec is one with their defaults.
+        """
         if (
             isinstance(data, dict)
             and isinstance(data.get("solver"), dict)
@@ -256,6 +273,8 @@ class Spec:
             channels = network.get("channels") if isinstance(network, dict) else None
             blocks = len(channels) if isinstance(channels, list) else 1
             data = data | {"solver": data["solver"] | {"n_steps": [data["solver"]["n_steps"]] * blocks}}
+        if isinstance(data, dict):
+            data = LATER_KEYS | data
         return strict_from_json(cls, data, "spec")
 
     def to_dict(self) -> dict[str, Any]:
@@ -266,7 +285,11 @@ class Spec:
 
     def fingerprint(self) -> str:
         """SHA-256 of the canonical JSON, in hexadecimal."""
-        return hashlib.sha256(canonical_json(self.to_dict())).hexdigest()
+        return hashlib.sha256(canonical_json(self.identity())).hexdigest()
+
+    def identity(self) -> dict[str, Any]:
+        """What fingerprints are made of: to_dict without LATER_KEYS at their defaults: old files keep theirs."""
+        return {key: value for key, value in self.to_dict().items() if LATER_KEYS.get(key) != value}
 
     def with_solver(self, method: str | None = None, n_steps: int | tuple[int, ...] | None = None) -> Spec:
         """The same model under another solver or step count: what may change after training."""
@@ -297,13 +320,16 @@ class Spec:
         return rows
 
 
+LATER_KEYS: dict[str, Any] = {"images": dataclasses.asdict(USUAL), "class_names": ()}
+
+
 def _size(name: str, channels: int, side: int, in_channels: int, n_steps: int, lanes: tuple[int, int, int]) -> Spec:
     return Spec(
         name,
         Network(in_channels, side, side, (channels, 2 * channels, 4 * channels), 10, "conv3x3", "none", "none", 5),
         Solver("euler", (n_steps,) * 3, 0.0, 1.0),
         Quantisation(8, 8, 16, 16, 18, 15, "RND_CONV"),
-        Kernel("hls", 200.0, 1, *lanes),
+        Kernel("hls", 187.5, 1, *lanes),
     )
 
 

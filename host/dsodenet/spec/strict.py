@@ -67,5 +67,5 @@ def _kind(hint: Any) -> str:
         item = hint.__args__[0]
         if isinstance(item, type) and dataclasses.is_dataclass(item):
             return f"a list of objects with {', '.join(field.name for field in dataclasses.fields(item))}"
-        return "a list of whole numbers"
+        return "a list of strings" if item is str else "a list of whole numbers"
     return {int: "a whole number", float: "a number", str: "a string"}[hint]

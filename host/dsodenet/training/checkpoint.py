@@ -96,7 +96,8 @@ def _accuracy_on(data: Dataset | None, model: nn.Module | None) -> float | None:
 
 
 def _counts(data: Dataset) -> dict[str, Any]:
-    return {"name": data.name, "train_images": len(data.train_images), "test_images": len(data.test_images)}
+    counts = {"train_images": len(data.train_images), "test_images": len(data.test_images)}
+    return {"name": data.name, "source": data.source, "split": data.split} | counts
 
 
 @torch.no_grad()

@@ -76,6 +76,7 @@ def train(
     if recipe not in RECIPES:
         raise InputError(f"recipe is {recipe!r}, but it must be one of {', '.join(RECIPES)}")
     _check_fit(spec, data, target)
+    spec = dataclasses.replace(spec, class_names=data.class_names)
     plan = RECIPES[recipe]
     with torch.random.fork_rng(devices=[]), threads_for(spec), place(options) as where:
         torch.manual_seed(options.seed)
@@ -130,6 +131,11 @@ def _check_fit(spec: Spec, data: Dataset, target: Dataset | None) -> None:
                 f"{domain.name} has images of {domain.train_images.shape[1:]} in {len(domain.class_names)} classes, "
                 f"but the spec's network takes {network.image_shape} in {network.num_classes}"
             )
+    if spec.class_names not in ((), data.class_names):
+        raise InputError(
+            f"{data.name} has the classes {', '.join(data.class_names)}, "
+            f"but the spec's class_names are {', '.join(spec.class_names)}"
+        )
     if target is not None and target.class_names != data.class_names:
         raise InputError(
             f"target {target.name} has the classes {', '.join(target.class_names)}, "

@@ -43,7 +43,7 @@ class Case:
         return Spec.from_dict(data)
 
 
-RUNGS = ("torch", "csim", "rtl", "zcu104-sim", CONCURRENT, "repeated")  # columns that count differing words
+RUNGS = ("torch", "cpu-fast", "csim", "rtl", "zcu104-sim", CONCURRENT, "repeated")  # columns that count differing words
 CASES = {
     "xs": Case("xs", solvers=tuple((method, n) for method in TABLEAUS for n in (1, 2, 7, 32))),
     "xs_timed": Case("xs", {"network": {"time": "bias"}}, tuple((method, n) for method in TABLEAUS for n in (1, 3))),
@@ -129,7 +129,7 @@ def climb(name: str, run: Path, seed: int, concurrent: bool = False) -> list[dic
     images = make_run(case.spec(name), run, seed)
     rows = []
     for method, n_steps in case.solvers:
-        backends, limits = (*LADDER, *[CONCURRENT] * concurrent), {CONCURRENT: CONCURRENT_IMAGES}
+        backends, limits = (*LADDER, "cpu-fast", *[CONCURRENT] * concurrent), {CONCURRENT: CONCURRENT_IMAGES}
         rungs = verify(run, backends, images, limits=limits, method=method, n_steps=n_steps).rungs
         params = Params.load(run).with_solver(method, n_steps)
         with Accelerator(run, "csim") as accelerator:

@@ -68,8 +68,8 @@ def run_cell(cell: Cell, teacher: Path | None) -> dict[str, Any]:
     from dsodenet.training import load_checkpoint, load_float_model, train
 
     row, scale = cell.row, cell.scale
-    data = load_dataset(row.data, scale.spec.network)
-    target = None if row.target is None else load_dataset(row.target, scale.spec.network)
+    data = load_dataset(row.data, scale.spec.network, scale.spec.images)
+    target = None if row.target is None else load_dataset(row.target, scale.spec.network, scale.spec.images)
     options = dataclasses.replace(scale.options if target is None else scale.adaptation, seed=cell.seed)
     teachers = [scale.teacher] if row.new_teacher else [str(teacher)] if row.teacher else []
     metrics = train(cell.spec, data, cell.run, options, row.recipe, target=target, teachers=teachers, resume=True)
@@ -107,7 +107,7 @@ def train_teacher(scale: Scale, seed: int, out: Path) -> Path:
         options = dataclasses.replace(scale.options, seed=seed)
         train(
             scale.spec,
-            load_dataset(SOURCE, scale.spec.network),
+            load_dataset(SOURCE, scale.spec.network, scale.spec.images),
             run,
             options,
             "teacher",
@@ -172,7 +172,7 @@ def verify_all(scale: Scale, out: Path, quiet: bool) -> list[dict[str, Any]]:
     from dsodenet.ladder import verify
     from dsodenet.training import RECIPES, train
 
-    data, target = (load_dataset(name, scale.spec.network) for name in (SOURCE, scale.targets[0]))
+    data, target = (load_dataset(name, scale.spec.network, scale.spec.images) for name in (SOURCE, scale.targets[0]))
     options = dataclasses.replace(scale.options, epochs=1, qat_epochs=1, teacher_epochs=1)
     result = []
     quantising = {name: recipe for name, recipe in RECIPES.items() if recipe.quantises}

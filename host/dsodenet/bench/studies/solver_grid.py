@@ -103,7 +103,8 @@ def measure(
             other = spec.with_solver(solver, n_steps)
             row = {"numbers": numbers, "solver": solver, "n_steps": n_steps, "accuracy": measured[numbers](other)}
             if numbers == "integer":
-                row |= {"cycles": of_spec(other).cycles, "assumed_clock_mhz": spec.kernel.clock_mhz}
+                found = of_spec(other)
+                row |= {"cycles": found.cycles, "assumed_clock_mhz": found.clock_mhz}
             rows.append(row)
     trained = {"solver": spec.solver.method, "n_steps": list(spec.solver.n_steps)}
     return {

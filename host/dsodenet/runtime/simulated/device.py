@@ -16,10 +16,10 @@ from pynq.pl_server.device import Device
 from pynq.pl_server.embedded_device import DEFAULT_XCLBIN, BitfileHandler, EmbeddedDevice, parse_bit_header
 from pynq.pmbus import Rail, SysFSSensor
 
+from dsodenet.contract import ZCU104
 from dsodenet.errors import DeviceError
 from dsodenet.runtime.simulated.board import Board
 from dsodenet.runtime.simulated.kernels import SimulatedKernel
-from dsodenet.spec import PART
 
 MEMORY_BYTES = 64 << 20
 WATTS = {
@@ -49,7 +49,7 @@ class SimulatedZcu104(Device):
     `rails` are pynq's own, on files as Linux shows regulators. A test may change or remove the files and the rails.
     """
 
-    def __init__(self, kernel: SimulatedKernel, memory_bytes: int = MEMORY_BYTES, part: str = PART) -> None:
+    def __init__(self, kernel: SimulatedKernel, memory_bytes: int = MEMORY_BYTES, part: str = ZCU104.part) -> None:
         super().__init__("simulated_zcu104")
         self.name, self.arch, self.part = "ZCU104 (simulated)", "aarch64", part
         self.capabilities = {"REGISTER_RW": True}

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dsodenet.contract import ZCU104
 from dsodenet.reference import Reference
 from dsodenet.runtime.accelerator import Accelerator
 from dsodenet.runtime.simulated.device import SimulatedZcu104
 from dsodenet.runtime.simulated.faults import Faults
 from dsodenet.runtime.simulated.kernels import ReferenceKernel
 from dsodenet.runtime.simulated.memory import AxiDma
-from dsodenet.spec import PART, Params, random_images
+from dsodenet.spec import Params, random_images
 
 ANOTHER_PART = "xczu9eg-ffvb1156-2-e"
 ENDLESS_S = 3600.0  # over every time limit
@@ -72,7 +73,7 @@ FAULTS = {
         _set("lost_accesses", 2), r"the board does not answer any more \(the way to the board is gone\)"
     ),
     "interrupted call": Fault(_set("interrupts", 1), "KeyboardInterrupt"),
-    "wrong part": Fault(_another_part, f"is for {PART}, but the board has {ANOTHER_PART}", at_open=True),
+    "wrong part": Fault(_another_part, f"is for {ZCU104.part}, but the board has {ANOTHER_PART}", at_open=True),
     "wrong fingerprint": Fault(
         _result("FINGERPRINT_LO", 7), r"built for model [0-9a-f]{8}00000007, but the run holds", at_open=True
     ),
@@ -124,7 +125,7 @@ def trial(name: str, params: Params, timeout_s: float, count: int = 40) -> Trial
         exception, text = type(error).__name__, str(error) or type(error).__name__
         text = re.sub(r"\S*/(?=\w+\.bit)", "", text)  # the temporary folder of a simulated board says nothing
     seconds = time.perf_counter() - start
-    device.board.faults, device.part = Faults(), PART
+    device.board.faults, device.part = Faults(), ZCU104.part
     with accelerator or opened() as accelerator:
         right = bool((accelerator.predict(images) == expected).all())
     return Trial(name, exception, text, seconds, int(np.sum(logits != expected)), right, len(device.board.ddr.live))

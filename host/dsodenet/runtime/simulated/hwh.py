@@ -8,7 +8,6 @@ The .hwh comes from the block design table, and follows what Vivado 2024.1 write
 from __future__ import annotations
 
 import hashlib
-import math
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,8 +16,6 @@ from xml.etree import ElementTree as ET
 from dsodenet.contract import ADDRESS_BLOCK, CTRL_FIELDS, DMA_VLNV, REGISTERS, Design, Instance, Register
 from dsodenet.files import atomic_file
 
-IO_PLL_MHZ = 33.333 * 45  # the source of the PL clocks on this board, as pynq computes it
-MAX_DIVISOR = 63
 # The wire that stands for an interface in the netlist: pynq follows connections by any one of them.
 WIRES = {"aximm": "awaddr", "axis": "tdata"}
 ACCESS = {"rw": "read-write", "ro": "read-only"}
@@ -38,7 +35,7 @@ def write_overlay(design: Design, kernel: str, folder: Path) -> Path:
         path.write_text(hwh, encoding="utf-8")
     bit = folder / f"{design.name}.bit"
     with atomic_file(bit) as path:
-        path.write_bytes(bit_bytes(design.name, design.part, hashlib.sha256(hwh.encode()).digest()))
+        path.write_bytes(bit_bytes(design.name, design.board.part, hashlib.sha256(hwh.encode()).digest()))
     return bit
 
 
@@ -62,18 +59,11 @@ def bit_bytes(design: str, part: str, payload: bytes) -> bytes:
     )
 
 
-def pl_divisors(clock_mhz: float) -> tuple[int, int]:
-    """The divisors of the fastest PL clock that is not over clock_mhz."""
-    product = math.ceil(IO_PLL_MHZ / clock_mhz - 1e-3)
-    second = math.ceil(product / MAX_DIVISOR)
-    return math.ceil(product / second), second
-
-
 def hwh_text(design: Design, kernel: str) -> str:
     """The hardware hand-off file of a design."""
     system = ET.Element("EDKSYSTEM", EDWVERSION="1.2", VIVADOVERSION="2024.1")
-    device, package, speed, *_ = design.part.split("-")
-    info = {"ARCH": "zynquplus", "BOARD": design.board, "DEVICE": device, "NAME": design.name}
+    device, package, speed, *_ = design.board.part.split("-")
+    info = {"ARCH": "zynquplus", "BOARD": design.board.board_part, "DEVICE": device, "NAME": design.name}
     ET.SubElement(system, "SYSTEMINFO", info, PACKAGE=package, SPEEDGRADE=f"-{speed}")
     ET.SubElement(system, "EXTERNALPORTS")
     ET.SubElement(system, "EXTERNALINTERFACES")
@@ -190,10 +180,9 @@ def _register(registers: ET.Element, register: Register) -> None:
 
 def _clock_parameters(design: Design) -> list[tuple[str, str]]:
     """What Vivado derives from the clock that was asked for."""
-    first, second = pl_divisors(design.clock_mhz)
     prefix = "PSU__CRL_APB__PL{}_REF_CTRL__"
-    result = [(prefix.format(0) + "ACT_FREQMHZ", f"{IO_PLL_MHZ / (first * second):.6f}")]
+    result = [(prefix.format(0) + "ACT_FREQMHZ", f"{design.pl_clock.mhz:.6f}")]
     for i in range(4):
-        values = (first, second) if i == 0 else (1, 1)
+        values = design.pl_clock.divisors if i == 0 else (1, 1)
         result += [(f"{prefix.format(i)}DIVISOR{j}", str(value)) for j, value in enumerate(values)]
     return result

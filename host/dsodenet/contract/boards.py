@@ -1,0 +1,62 @@
+"""The boards that an overlay can be built for, one row each: part, clocks, memory, and what its device has.
+
+A clock of the fabric is a PLL of the processor over two dividers, so few clocks exist: `Board.clock` names them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+REFERENCE_MHZ = 33.333  # PSS_REF_CLK, as the presets of these boards and pynq's ps.py have it
+MAX_DIVISOR = 63  # of each of the two dividers, 6 bits (UG1087, PL0_REF_CTRL)
+SAME_CLOCK = 1e-5  # the share by which 187.498 MHz, as printed, may miss 187.498125 MHz
+
+
+@dataclass(frozen=True)
+class PlClock:
+    """One clock that the processor can give to the fabric."""
+
+    pll_mhz: float
+    divisors: tuple[int, int]
+
+    @property
+    def mhz(self) -> float:
+        return self.pll_mhz / (self.divisors[0] * self.divisors[1])
+
+    @property
+    def asked_mhz(self) -> float:
+        """What Vivado is asked for: the clock of a reference of 100/3 MHz, rounded up; it gives none over that."""
+        return math.ceil(round(1e3 * self.mhz * (100 / 3) / REFERENCE_MHZ, 3)) / 1e3
+
+
+@dataclass(frozen=True)
+class Board:
+    name: str
+    title: str
+    part: str
+    board_part: str  # of the board files that Vivado needs
+    io_pll_factor: int  # IOPLL = REFERENCE_MHZ times this, the source of the fabric's clock
+
+    @cached_property
+    def clocks(self) -> tuple[PlClock, ...]:
+        """Every clock that IOPLL and the dividers give, the fastest first."""
+        pll_mhz = REFERENCE_MHZ * self.io_pll_factor
+        # As pynq divides: the first divider as large as it may be.
+        products = {i * j: (i, j) for i in range(1, MAX_DIVISOR + 1) for j in range(1, MAX_DIVISOR + 1)}
+        return tuple(PlClock(pll_mhz, products[product]) for product in sorted(products))
+
+    def clock(self, at_most_mhz: float) -> PlClock:
+        """The fastest clock that is not over at_most_mhz."""
+        return next(clock for clock in self.clocks if clock.mhz <= at_most_mhz * (1 + SAME_CLOCK))
+
+
+ZCU104 = Board(
+    "zcu104",
+    "ZCU104",
+    part="xczu7ev-ffvc1156-2-e",
+    board_part="xilinx.com:zcu104:part0:1.1",
+    io_pll_factor=45,
+)
+BOARDS = {board.name: board for board in (ZCU104,)}
