@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS := train,lower,rtl,sim,explore,bench,notebooks,test,dev,docs
+EXTRAS := train,lower,rtl,sim,explore,adapt,bench,notebooks,test,dev,docs
 
 .PHONY: help setup demo lab test lint docs results wheel rtl-checks audit fuzz mutants board-pythons aarch64 clean
 

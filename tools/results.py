@@ -31,6 +31,7 @@ MEASUREMENTS: dict[str, tuple[str, ...]] = {
     "reference": (*DSODENET, "study", "reference"),
     "gradients": (*DSODENET, "study", "gradients"),
     "recipes": (*DSODENET, "study", "recipes"),
+    "adapting": (*DSODENET, "study", "adapting", "zoo:digits-xs", "--target", "digits-rotated"),
     "cycles": ("-m", "tools.rtl.measure", "s", "m", "l"),
     "resources": ("-m", "tools.rtl.synth"),
     "front": (*DSODENET, *shlex.split(SEARCH)),

@@ -70,6 +70,10 @@ class Convolution:
 
     def __call__(self, x: Map, bias: NDArray[Any] | None = None) -> Map:
         """(batch, height, width, in_channels) -> (batch, height, width, out_channels) in the format of `layer.dest`."""
+        return self.finish(self.accumulate(x, bias))
+
+    def accumulate(self, x: Map, bias: NDArray[Any] | None = None) -> Map:
+        """The accumulators of the layer's outputs, bias included, in units of `lsb`."""
         layer = self.layer
         x = x.astype(self.dtype, copy=False)
         if layer.padding:
@@ -80,7 +84,11 @@ class Convolution:
             x = padded
         out = self._depthwise(x) if layer.depthwise else self._dense(x)
         out += self.bias if bias is None else bias
-        return out if self.dest is None else requantise(out, self.dest)
+        return out
+
+    def finish(self, accumulators: Map) -> Map:
+        """Accumulators, in place, as what leaves the layer."""
+        return accumulators if self.dest is None else requantise(accumulators, self.dest)
 
     def _windows(self, x: Map) -> Map:
         """What each output of a contiguous padded map sees, without a copy.
@@ -117,6 +125,7 @@ class OdeBlock:
         self.biased = self.convolutions[section.layers.index(section.biased)]
         coeff = params.spec.quantisation.coeff
         self.lsb = 2.0 ** (self.z.frac_bits - k.frac_bits - coeff.frac_bits)  # LSB of coefficient * k, in LSBs of z
+        self.watch: Callable[[int, Map], None] | None = None  # sees (evaluation, accumulators in front of ReLU)
         solver = params.spec.solver
         self.set_solver(
             solver.n_steps[section.block],
@@ -133,7 +142,13 @@ class OdeBlock:
     def f(self, z: Map, evaluation: int) -> Map:
         x = convert(z, self.z, self.x)
         for convolution in self.convolutions:
-            x = convolution(x, self.biases[evaluation] if convolution is self.biased else None)
+            if convolution is self.biased:
+                x = convolution.accumulate(x, self.biases[evaluation])
+                if self.watch is not None:
+                    self.watch(evaluation, x)
+                x = convolution.finish(x)
+            else:
+                x = convolution(x)
         return x
 
     def combine(self, z: Map, row: Sequence[float], slopes: list[Map]) -> Map:

@@ -4,6 +4,7 @@ RUN/checkpoint.pt  metrics.json  metrics.csv  tensorboard/   what training leave
 teachers)
 RUN/unfinished/                                              a training that can be resumed
 RUN/spec.json  params.npz                                    the exported model: spec and formats, integers
+RUN/statistics.npz                                           what it saw over its own images, for `adapt`
 RUN/model.qonnx.onnx  qonnx/                                 the exported graphs: the whole network, and its pieces
 RUN/hls/                                                     the lowered kernel and its C simulation
 RUN/overlay/  <name>.bit  <name>.hwh  <name>.json            the build of an overlay, and the overlay
@@ -98,6 +99,11 @@ class Run:
     @property
     def params(self) -> Path:
         return self.folder / "params.npz"
+
+    @property
+    def statistics(self) -> Path:
+        """What the model saw over its own images, for `adapt`."""
+        return self.folder / "statistics.npz"
 
     @property
     def model(self) -> Path:

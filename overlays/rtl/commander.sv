@@ -26,6 +26,7 @@ module commander
     output logic [31:0]                 cycles_o,
     output logic [31:0]                 stalls_in_o,
     output logic [31:0]                 stalls_out_o,
+    output logic [3:0]                  state_o,  // of contract/registers.py, COMMANDER
     // program
     output logic                        load_start_o,
     input  logic                        load_busy_i,
@@ -63,6 +64,7 @@ module commander
   logic [$clog2(DRAIN_PATIENCE)-1:0] silence_q;
   logic [31:0] status_q, bad_argument;
   assign status_o = status_q;
+  assign state_o = 4'(state_q);
   assign last_frame_o = frames_done_o + 1'b1 == frames_i;
   assign drain_ready_o = state_q == Drain || (state_q == Idle && discard_q);
 

@@ -41,7 +41,8 @@ module control
     input  logic [31:0] frames_done_i,
     input  logic [31:0] cycles_i,
     input  logic [31:0] stalls_in_i,
-    input  logic [31:0] stalls_out_i
+    input  logic [31:0] stalls_out_i,
+    input  logic [31:0] state_i
 );
   localparam int unsigned Coeffs = MAX_BLOCKS * COEFFS_PER_BLOCK;
   localparam int unsigned Scalars = 3 + MAX_BLOCKS;  // COMMAND, FRAMES, NUM_STAGES, N_STEPS_*
@@ -173,6 +174,7 @@ module control
       REG_CYCLES[8:0]: rdata = cycles_i;
       REG_STALLS_IN[8:0]: rdata = stalls_in_i;
       REG_STALLS_OUT[8:0]: rdata = stalls_out_i;
+      REG_STATE[8:0]: rdata = state_i;
       default: begin
         if (is_scalar(read_scalar)) rdata = scalar_q[read_scalar[3:1]];
         if (is_coeff(read_coeff)) rdata = coeff_q[read_coeff[4:0]];

@@ -64,6 +64,8 @@ module dsodenet_engine
   // ---- registers and commands
   logic start, done, load_start, load_busy, load_done, load_ended, load_ready;
   logic [31:0] status, load_status, command, frames, num_stages, frames_done, cycles, stalls_in, stalls_out;
+  logic [3:0] command_state;
+  logic [27:0] frame_state;
   logic [MAX_BLOCKS-1:0][31:0] n_steps;
   logic [MAX_BLOCKS-1:0][15:0] evaluations, short_steps;
   logic signed [MAX_BLOCKS-1:0][COEFFS_PER_BLOCK-1:0][17:0] coeffs;
@@ -84,7 +86,7 @@ module dsodenet_engine
       .s_axi_control_rvalid, .s_axi_control_rready, .interrupt,
       .start_o(start), .done_i(done), .status_i(status), .command_o(command), .frames_o(frames), .num_stages_o(num_stages),
       .n_steps_o(n_steps), .coeff_o(coeffs), .fingerprint_i(fingerprint), .frames_done_i(frames_done), .cycles_i(cycles),
-      .stalls_in_i(stalls_in), .stalls_out_i(stalls_out)
+      .stalls_in_i(stalls_in), .stalls_out_i(stalls_out), .state_i({frame_state, command_state})
   );
 
   commander #(
@@ -92,7 +94,7 @@ module dsodenet_engine
   ) u_commander (
       .clk_i(clk), .rst_ni(rst_n), .start_i(start), .done_o(done), .status_o(status), .command_i(command), .frames_i(frames),
       .num_stages_i(num_stages), .n_steps_i(n_steps), .frames_done_o(frames_done), .cycles_o(cycles), .stalls_in_o(stalls_in),
-      .stalls_out_o(stalls_out), .load_start_o(load_start), .load_busy_i(load_busy), .load_done_i(load_done),
+      .stalls_out_o(stalls_out), .state_o(command_state), .load_start_o(load_start), .load_busy_i(load_busy), .load_done_i(load_done),
       .load_status_i(load_status), .load_ended_i(load_ended), .evaluations_i(evaluations), .blocks_i(blocks),
       .rewind_o(rewind), .image_start_o(image_start), .image_busy_i(image_busy), .image_done_i(image_done),
       .image_short_i(image_short), .image_long_i(image_long), .frame_start_o(frame_start), .frame_done_i(frame_done),
@@ -144,7 +146,7 @@ module dsodenet_engine
       .MAX_PASSES(MAX_PASSES)
   ) u_scheduler (
       .clk_i(clk), .rst_ni(running_n), .load_we_i(load_we[LoadPass]), .load_addr_i(load_addr), .load_column_i(load_column),
-      .load_data_i(load_data), .rewind_i(rewind), .start_i(frame_start), .done_o(frame_done),
+      .load_data_i(load_data), .rewind_i(rewind), .start_i(frame_start), .state_o(frame_state), .done_o(frame_done),
       .num_stages_i(num_stages[2:0]), .n_steps_i(short_steps), .coeff_i(coeffs), .context_o(pass_context),
       .pass_start_o(pass_start), .average_start_o(average_start), .core_busy_i(core_busy)
   );

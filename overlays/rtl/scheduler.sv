@@ -17,6 +17,7 @@ module scheduler
     input  logic                                rewind_i,  // make the first pass current: its fields describe the image
     input  logic                                start_i,
     output logic                                done_o,
+    output logic [27:0]                         state_o,  // of contract/registers.py, STATE: step, stage, pass, SCHEDULER
     input  logic [2:0]                          num_stages_i,
     input  logic [MAX_BLOCKS-1:0][15:0]         n_steps_i,
     input  logic signed [MAX_BLOCKS-1:0][COEFFS_PER_BLOCK-1:0][17:0] coeff_i,
@@ -52,6 +53,7 @@ module scheduler
   assign kind = kind_e'(pass.kind[1:0]);
   assign slope_pass = kind == KindSlope;
   assign f_pass = kind == KindHidden || slope_pass;
+  assign state_o = state_q == Idle ? '0 : {step_q[13:0], stage_q[1:0], 8'(index_q), 4'(state_q)};
   assign last_step = step_q + 1'b1 >= n_steps_i[pass.block[1:0]];
   assign last_stage = stage_q + 1'b1 >= num_stages_i;
   assign last_evaluation = last_step && last_stage;

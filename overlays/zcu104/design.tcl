@@ -8,15 +8,21 @@ proc space {name} { return [found "address space $name" [get_bd_addr_spaces $nam
 
 file delete -force [at vivado]
 create_project -part [config part] project [at vivado]
-found "board [config board]; install the board files of the ZCU104" [get_board_parts -quiet [config board]]
-set_property board_part [config board] [current_project]
+# Whichever revision of the board files is installed.
+set board [lindex [found "board [config board]; install its board files" \
+    [get_board_parts -quiet -latest_file_version [config board]:*]] end]
+set_property board_part $board [current_project]
 set_property ip_repo_paths [list [at kernel ip]] [current_project]
 update_ip_catalog
 
 create_bd_design overlay
+set used {}
 foreach entry [config instances] {
     lassign $entry name vlnv settings
-    found "IP $vlnv" [get_ipdefs -all -quiet $vlnv]
+    # Each release has one version of an IP that is not superseded; the kernel's own has the version that we gave it.
+    set family [join [lrange [split $vlnv :] 0 2] :]
+    set vlnv [lindex [lsort -dictionary [found "IP $family" [get_ipdefs -quiet $family:*]]] end]
+    lappend used $name $vlnv
     set cell [create_bd_cell -type ip -vlnv $vlnv $name]
     if {$name eq [config processor]} {
         # Memory, pins and peripherals of the board; what follows changes only the ports to the fabric.
@@ -27,6 +33,11 @@ foreach entry [config instances] {
 foreach entry [config buses] {
     lassign $entry master slave
     connect_bd_intf_net [interface $master] [interface $slave]
+}
+foreach entry [config monitors] {
+    lassign $entry watched monitor
+    connect_bd_intf_net -intf_net [found "net of $watched" [get_bd_intf_nets -of_objects [interface $watched]]] \
+        [interface $watched] [interface $monitor]
 }
 foreach entry [config nets] {
     lassign $entry driver loads
@@ -55,4 +66,4 @@ import_files -norecurse [make_wrapper -files $design -top]
 set_property top overlay_wrapper [current_fileset]
 update_compile_order -fileset sources_1
 close_project
-write_pairs [at reports design.txt] [list clock_hz $clock]
+write_pairs [at reports design.txt] [list clock_hz $clock board $board {*}$used]

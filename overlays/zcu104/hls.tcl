@@ -24,4 +24,9 @@ export_design -format ip_catalog -rtl verilog -vendor $vendor -library $library 
 close_project
 
 file rename [at kernel hls solution impl ip] [at kernel ip]
+# The offsets of the arguments, for the host: with the reports they come back from another machine.
+file mkdir [at reports]
+foreach header [found "driver header x*_hw.h" [glob -nocomplain [at kernel ip drivers * src x*_hw.h]]] {
+    file copy -force $header [at reports]
+}
 exit

@@ -11,7 +11,7 @@ import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
 
 from dsodenet.bench.studies.ladder_grid import saturated_words
-from dsodenet.contract.registers import BEAT_BYTES, COEFF, IDENTITY, REGISTERS, Command, Status
+from dsodenet.contract.registers import BEAT_BYTES, COEFF, IDENTITY, REGISTERS, Command, Status, state_text
 from dsodenet.spec.synthetic import random_images
 from tests.bus.bench import AUTO_RESTART, DONE, IDLE, KERNEL, POLLS, READY, START, started, stream
 from tests.bus.contract_cases import FAULTS, FRAMES, TESTS, FaultName
@@ -64,6 +64,9 @@ async def reset_in_the_middle(dut, cycles: int) -> None:
     await bench.write("CTRL", START)
     task = cocotb.start_soon(bench.send(stream(MODEL, 1)))
     await ClockCycles(dut.clk, cycles)
+    place = state_text(await bench.read("STATE"))  # readable while a command runs
+    assert (place != "idle") == KERNEL.counts
+    assert place.startswith("computing, ") == (KERNEL.counts and 200 <= cycles < 1500), place
     task.cancel()
     dut.s_axis_tvalid.value = 0
     bench.back_pressure = 0.0
@@ -71,6 +74,7 @@ async def reset_in_the_middle(dut, cycles: int) -> None:
     assert not int(dut.m_axis_tvalid.value)
     assert await bench.read("CTRL") == IDLE
     assert await bench.read("FRAMES") == 0
+    assert await bench.read("STATE") == 0
     assert await bench.command(Command.IDENTIFY) == Status.OK
     assert await bench.read("IDENTITY") == IDENTITY
     if KERNEL.forgets:

@@ -29,8 +29,11 @@ from dsodenet.rtl.builder import program
 from dsodenet.rtl.cycles import DEVICE_MACS, estimate, of_spec
 from dsodenet.rtl.engine import Engine
 from dsodenet.rtl.passes import PASS_BYTES
+from dsodenet.runtime.accelerator import Accelerator
+from dsodenet.runtime.cascade import confidence
 from dsodenet.runtime.driver import KernelDriver
 from dsodenet.runtime.library import REGISTER_WORDS, KernelLibrary, LibraryTransport
+from dsodenet.spec.features import split_features, with_features
 from dsodenet.spec.layers import all_layers
 from dsodenet.spec.params import Params
 from dsodenet.spec.solvers import tableau
@@ -154,9 +157,30 @@ def test_solver_changes_without_a_new_engine() -> None:
     driver = KernelDriver(transport, params)
     for method, n_steps in (("euler", 3), ("rk4", 1), ("euler", 1)):
         changed = params.with_solver(method, n_steps)
-        driver.set_solver(changed)
+        driver.set_model(changed)
         np.testing.assert_array_equal(driver.predict(images), Reference(changed).predict(images))
     transport.close()
+
+
+def test_features_and_cascades_are_programs_of_the_same_engine() -> None:
+    params = on(MODELS["plain"], "1x4x8")
+    images = random_images(params.spec, 6, 1)
+    features, logits = split_features(Reference(with_features(params)).predict(images), params)
+    steps = (1, 2)
+    plain = {n: Reference(params.with_solver(n_steps=n)).predict(images) for n in steps}
+    threshold = float(np.median(confidence(plain[1], params.logits_scale)))
+    with Accelerator(params, "rtl") as accelerator:
+        np.testing.assert_array_equal(accelerator.features(images), features)
+        np.testing.assert_array_equal(accelerator.predict(images), logits)
+        cascaded = accelerator.predict(images, cascade=steps, threshold=threshold)
+        call = accelerator.last_cascade
+    assert call is not None
+    assert call.cycles is not None
+    for row, n in enumerate(call.ended):
+        np.testing.assert_array_equal(cascaded[row], plain[int(n)][row])
+    stages = [(1, 6), (2, int((call.ended == 2).sum()))]
+    assert 0 < stages[1][1] < 6
+    assert call.cycles == sum(estimate(params.with_solver(n_steps=n)).command_cycles(count) for n, count in stages)
 
 
 # ---- the contract, command by command
@@ -219,7 +243,7 @@ def test_identity(bench: Bench) -> None:
     assert bench.command(Command.IDENTIFY)[0] == Status.OK
     engine = Engine.of(bench.params.spec.kernel)
     assert bench.get("IDENTITY") == 0x64734F44
-    assert bench.get("VERSION") == 2 << 16 | 2
+    assert bench.get("VERSION") == 2 << 16 | 3
     assert bench.get("CAP_LANES") == engine.lanes_word == 0x01040408
     assert bench.get("CAP_CHANNELS") == 1024
     assert bench.get("CAP_PIXELS") == engine.map_words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from dsodenet.contract.registers import REGISTERS, Command, Kind, Status, beats
 from dsodenet.contract.streams import bias_program, image_bytes, pack_images
+from dsodenet.errors import DeviceError
+from dsodenet.reference import Reference
 from dsodenet.runtime.accelerator import Accelerator
 from dsodenet.runtime.simulated.kernels import ReferenceKernel, get, put
 from dsodenet.spec.synthetic import random_images
@@ -19,6 +22,7 @@ pynq = pytest.importorskip("pynq")
 
 from dsodenet.contract import design  # noqa: E402
 from dsodenet.runtime.simulated import hwh  # noqa: E402
+from dsodenet.runtime.simulated.board import Boot  # noqa: E402
 from dsodenet.runtime.simulated.device import SimulatedZcu104  # noqa: E402
 from dsodenet.runtime.simulated.memory import PAGE_BYTES, STALE, BusError, Ddr  # noqa: E402
 from dsodenet.runtime.zcu104 import DsodenetKernel  # noqa: E402
@@ -79,19 +83,87 @@ def test_every_interface_of_the_design_is_connected_once() -> None:
         assert ends[0].protocol == ends[1].protocol
 
 
+# clocks and buffers
+
+
+def boots() -> dict[str, tuple[Boot, float, str, str]]:
+    """name -> how the board boots, the clock that runs, and the text of an error or of a note."""
+    ahead = (
+        r"but overlay\.bit meets timing at 187\.498 MHz: the boot image clocks it from RPLL at 1199\.99 MHz; publish"
+    )
+    return {
+        "IOPLL 1,500": (Boot(), 187.498125, "", ""),
+        "other dividers": (Boot(divisors=(7, 3)), 187.498125, "", ""),
+        "RPLL 1,500": (Boot("RPLL"), 187.498125, "", ""),
+        "RPLL 1,200": (Boot("RPLL", (("IOPLL", 45), ("RPLL", 36))), 199.998, "runs at 199.998 MHz, " + ahead, ""),
+        "RPLL 1,600": (
+            Boot("RPLL", (("IOPLL", 45), ("RPLL", 48))),
+            177.776,
+            "",
+            r"runs at 177\.776 MHz, slower than the 187\.498 MHz of overlay\.bit: .* from RPLL at 1599\.98 MHz",
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", boots())
+def test_the_clock_that_runs_is_compared_with_the_one_that_was_timed(name: str, tmp_path: Path) -> None:
+    """pynq divides by the nearest whole number, and leaves the PLL that the boot image chose."""
+    boot, mhz, error, note = boots()[name]
+    device = SimulatedZcu104(ReferenceKernel(PARAMS), boot=boot)
+    bit = hwh.write_overlay(design.block_design("overlay", Kind.HLS, 187.5), "kernel_0", tmp_path)
+    with (
+        pytest.raises(DeviceError, match=error) if error else contextlib.nullcontext(),
+        pytest.warns(RuntimeWarning, match=note) if note else contextlib.nullcontext(),
+        Accelerator(PARAMS, "zcu104-sim", device=device, bitfile=bit) as accelerator,
+    ):
+        assert accelerator.clock_mhz == pytest.approx(mhz)
+        np.testing.assert_array_equal(accelerator.predict(IMAGES), Reference(PARAMS).predict(IMAGES))
+    assert pynq.Clocks.fclk0_mhz == pytest.approx(mhz)
+
+
+def test_the_clock_that_an_error_advises_is_there(tmp_path: Path) -> None:
+    """1,199.988 MHz over 7, which is what `--clock 171.427` then publishes."""
+    device = SimulatedZcu104(ReferenceKernel(PARAMS), boot=boots()["RPLL 1,200"][0])
+    bit = hwh.write_overlay(design.block_design("overlay", Kind.HLS, 187.5), "kernel_0", tmp_path)
+    with pytest.raises(DeviceError, match=r"--clock 171\.427$"):
+        Accelerator(PARAMS, "zcu104-sim", device=device, bitfile=bit)
+
+
+def test_small_buffers_lie_where_no_dma_reaches_and_the_host_takes_none(tmp_path: Path) -> None:
+    device = open_device()
+    small = pynq.allocate((4096,), np.uint8, target=device, cacheable=1)
+    assert small.physical_address >= 1 << 32
+    assert pynq.allocate((8192,), np.uint8, target=device, cacheable=1).physical_address < 2 << 30
+    with Accelerator(PARAMS, "zcu104-sim", device=device) as accelerator:
+        np.testing.assert_array_equal(accelerator.predict(IMAGES[:1]), Reference(PARAMS).predict(IMAGES[:1]))
+        with pytest.raises(BusError, match=r"accessed 0x800000000, but its design reaches 0x0 to 0x7fffffff"):
+            device.board.ddr.reach(small.physical_address, 16)
+
+
+def test_memory_outside_the_windows_is_refused_before_the_dma_has_it() -> None:
+    device = open_device()
+    device.board.ddr.free = [(0x8_0000_0000, 64 << 20)]
+    with pytest.raises(
+        DeviceError,
+        match=r"a buffer of \d+ bytes lies at 0x800000000, but the DMA of this overlay reaches 0x0 to 0x7fffffff: give",
+    ):
+        Accelerator(PARAMS, "zcu104-sim", device=device)
+    assert not device.board.ddr.live
+
+
 # the models of the board themselves
 
 
 def test_memory_joins_what_is_freed_and_refuses_strangers() -> None:
-    ddr = Ddr(4 * PAGE_BYTES)
-    bases = [ddr.allocate(PAGE_BYTES - 1) for _ in range(4)]
+    ddr = Ddr(8 * PAGE_BYTES)
+    bases = [ddr.allocate(2 * PAGE_BYTES - 1) for _ in range(4)]
     with pytest.raises(MemoryError):
-        ddr.allocate(1)
+        ddr.allocate(PAGE_BYTES + 1)
     assert (ddr.view(bases[0], 16) == STALE).all()
     for base in (bases[2], bases[0], bases[3], bases[1]):
         ddr.return_pointer(base)
-    base = ddr.allocate(4 * PAGE_BYTES)
-    for address, size in ((base - 1, 1), (base + 4 * PAGE_BYTES - 8, 9)):
+    base = ddr.allocate(8 * PAGE_BYTES)
+    for address, size in ((base - 1, 1), (base + 8 * PAGE_BYTES - 8, 9)):
         with pytest.raises(BusError):
             ddr.view(address, size)
 

@@ -8,25 +8,30 @@ proc create_project {args} {
     lassign [dict get $given rest] name folder
     if {[file exists [file join $folder $name.xpr]]} { error "project $name exists in $folder" }
     note project $name [dict get $given -part]
-    touch [file join $folder $name.xpr] ""
+    touch [file join $folder $name.xpr] [dict get $given -part]
+    set ::project_part [dict get $given -part]
     set ::folder $folder
 }
 proc open_project {args} {
     set path [lindex [dict get [parse open_project {} {} 1 1 $args] rest] 0]
     must_exist $path
     set ::folder [file dirname $path]
+    set file [open $path]
+    set ::project_part [read $file]
+    close $file
 }
 foreach name {current_project current_fileset} { proc $name {} "return $name" }
 proc get_board_parts {args} {
-    parse get_board_parts -quiet {} 1 1 $args
-    return [expr {[fault board] ? {} : [lindex $args end]}]
+    set pattern [lindex [dict get [parse get_board_parts {-quiet -latest_file_version} {} 1 1 $args] rest] 0]
+    return [expr {[fault board] ? {} : [string map {* 9.9} $pattern]}]
 }
 proc update_ip_catalog {args} { parse update_ip_catalog {} {} 0 0 $args }
 proc update_compile_order {args} { parse update_compile_order {} -fileset 0 0 $args }
 proc get_ipdefs {args} {
-    set vlnv [lindex [dict get [parse get_ipdefs {-all -quiet} {} 1 1 $args] rest] 0]
-    if {[string match dsodenet:* $vlnv]} { must_exist [file join [lindex $::ip_repo 0] component.xml] }
-    return [expr {[dict exists $::ips $vlnv] && !([fault ip] && [string match *axi_dma* $vlnv]) ? $vlnv : {}}]
+    set pattern [lindex [dict get [parse get_ipdefs {-quiet} {} 1 1 $args] rest] 0]
+    if {[string match dsodenet:* $pattern]} { must_exist [file join [lindex $::ip_repo 0] component.xml] }
+    if {[fault ip] && [string match *axi_dma* $pattern]} { return {} }
+    return [dict keys $::ips $pattern]
 }
 proc set_property {args} {
     set given [parse set_property -dict {} 2 3 $args]
@@ -40,13 +45,17 @@ proc set_property {args} {
     if {$object eq ""} { error "set_property: no object" }
     foreach {name value} $pairs {
         if {[dict exists $::cells $object] && ![has settings $object/[string range $name 7 end]]} { error "$object has no $name" }
+        seen property [regsub {^CONFIG\..*} $name CONFIG.*]
         if {$name eq "ip_repo_paths"} { set ::ip_repo $value }
         note property $object $name $value
     }
 }
 proc get_property {args} {
     lassign [dict get [parse get_property {} {} 2 2 $args] rest] name object
+    seen property $name
     switch -glob $name {
+        PART { return [expr {[fault part] ? "xczu9eg-ffvb1156-2-e" : [lindex $::project_part 0]}] }
+        SLACK { return [expr {[fault setup] ? -0.25 : 0.125}] }
         CONFIG.FREQ_HZ { return 187498123 }
         STATUS {
             set step [expr {$object eq "synth_1" ? "synth_design" : "route_design"}]
@@ -68,6 +77,7 @@ proc create_bd_cell {args} {
     set given [parse create_bd_cell {} {-type -vlnv} 1 1 $args]
     if {[dict get $given -type] ne "ip" || ![dict exists $::ips [dict get $given -vlnv]]} { error "create_bd_cell: $args" }
     set name [lindex [dict get $given rest] 0]
+    if {![string match dsodenet:* [dict get $given -vlnv]]} { seen ip [join [lrange [split [dict get $given -vlnv] :] 0 2] :] }
     if {[dict exists $::cells $name]} { error "cell $name exists" }
     dict set ::cells $name [dict get $given -vlnv]
     note cell $name [dict get $given -vlnv]
@@ -81,7 +91,11 @@ proc get_bd_pins {args} { return [query get_bd_pins pins $args] }
 proc get_bd_intf_pins {args} { return [query get_bd_intf_pins interfaces $args] }
 proc get_bd_addr_spaces {args} { return [query get_bd_addr_spaces spaces $args] }
 proc get_bd_addr_segs {args} { return [query get_bd_addr_segs segments $args] }
-proc connect_bd_intf_net {args} { note bus {*}[dict get [parse connect_bd_intf_net {} {} 2 2 $args] rest] }
+proc get_bd_intf_nets {args} { return "net of [dict get [parse get_bd_intf_nets {} {-of_objects} 0 0 $args] -of_objects]" }
+proc connect_bd_intf_net {args} {
+    set given [parse connect_bd_intf_net {} {-intf_net} 2 2 $args]
+    note [expr {[dict exists $given -intf_net] ? "monitor" : "bus"}] {*}[dict get $given rest]
+}
 proc connect_bd_net {args} { note net {*}[dict get [parse connect_bd_net {} {} 2 100 $args] rest] }
 proc assign_bd_address {args} {
     set given [parse assign_bd_address -force {-offset -range -target_address_space} 1 1 $args]
@@ -102,7 +116,7 @@ proc save_bd_design {args} { parse save_bd_design {} {} 0 0 $args }
 proc get_files {args} { return [dict get [parse get_files {} {} 1 1 $args] rest] }
 proc generate_target {args} {
     parse generate_target {} {} 2 2 $args
-    touch [file join $::folder project.gen sources_1 bd overlay hw_handoff overlay.hwh] "<EDKSYSTEM/>"
+    touch [file join $::folder project.gen sources_1 bd overlay hw_handoff overlay.hwh] [expr {[fault hand_off] ? "<EDKSYSTEM/>" : [contents [file rootname $::env(RECORD_BIT)].hwh]}]
 }
 proc make_wrapper {args} {
     parse make_wrapper -top -files 0 0 $args
@@ -123,8 +137,14 @@ proc wait_on_run {args} {
 }
 proc get_runs {args} { return [dict get [parse get_runs {} {} 1 1 $args] rest] }
 proc open_run {args} { parse open_run {} {} 1 1 $args }
-proc report {command text arguments} { touch [dict get [parse $command {} -file 0 0 $arguments] -file] $text }
-proc report_timing_summary {args} { report report_timing_summary "" $args }
+proc report {command text arguments} {
+    set given [parse $command [dict get $::seen_options $command flags] [dict get $::seen_options $command values] 0 0 $arguments]
+    note report $command [file tail [dict get $given -file]]
+    touch [dict get $given -file] $text
+}
+foreach name {report_timing_summary report_timing report_design_analysis report_high_fanout_nets report_methodology report_ram_utilization report_drc} {
+    proc $name {args} "report $name {} \$args"
+}
 proc report_power {args} {
     report report_power "| Total On-Chip Power (W)  | 4.321 |\n| Dynamic (W) | 3.600 |\n| Device Static (W) | 0.721 |\n" $args
 }
@@ -138,11 +158,17 @@ proc report_utilization {args} {
 proc write_bitstream {args} {
     set path [lindex [dict get [parse write_bitstream -force {} 1 1 $args] rest] 0]
     note bitstream
-    set file [open $path wb]
-    set source [open $::env(RECORD_BIT) rb]
-    fcopy $source $file
-    close $file
+    file copy -force $::env(RECORD_BIT) $path
 }
+proc write_checkpoint {args} { touch [lindex [dict get [parse write_checkpoint -force {} 1 1 $args] rest] 0] "" }
+
+# ---- out of context
+proc read_verilog {args} { must_exist [lindex [dict get [parse read_verilog -sv {} 1 1 $args] rest] 0]; note source [file tail [lindex $args end]] }
+proc synth_design {args} { note synthesised {*}[parse synth_design {} {-top -part -mode} 0 0 $args] }
+proc create_clock {args} { note clock [dict get [parse create_clock {} {-period -name} 1 1 $args] -period] }
+proc get_ports {args} { return [dict get [parse get_ports {} {} 1 1 $args] rest] }
+foreach name {opt_design place_design phys_opt_design route_design} { proc $name {args} "parse $name {} {} 0 0 \$args; note step $name" }
+proc get_timing_paths {args} { parse get_timing_paths {} {-max_paths -delay_type} 0 0 $args; return path }
 
 # ---- packaging
 proc add_files {args} {

@@ -1,5 +1,5 @@
 # Stands for Vivado and Vitis HLS where they are not installed: knows the commands, options, IPs, pins and settings that the
-# overlay scripts may use (from UG835, UG1399, PG021, PG164, PG201, PG247 and PYNQ's ZCU104 designs), and refuses every other.
+# overlay scripts may use, and refuses every other. A name must stand in seen.tsv, which says where it was seen besides here.
 # It writes what happened to $RECORD, one event per line, words separated by tabs, and leaves the files that the tools would leave.
 # It proves nothing about what the tools would build. $RECORD_FAULTS names what goes wrong.
 
@@ -11,12 +11,42 @@ proc note {args} {
     close $file
 }
 proc unknown {args} { error "unknown command: $args" }
+proc contents {path} {
+    set file [open $path]
+    set text [read $file]
+    close $file
+    return $text
+}
+
+# ---- the second source: kind, name, options (with = where they take a value), where it was seen
+set seen_options [dict create]
+set seen_names [dict create]
+foreach line [lrange [split [contents [file join [file dirname [file normalize [info script]]] seen.tsv]] \n] 1 end] {
+    lassign [split $line \t] kind name options
+    if {$kind eq ""} { continue }
+    dict set seen_names $kind,$name 1
+    if {$kind ne "command"} { continue }
+    dict set seen_options $name [dict create flags {} values {}]
+    foreach option $options {
+        set sort [expr {[string match *= $option] ? "values" : "flags"}]
+        dict with seen_options $name { lappend $sort [string trimright $option =] }
+    }
+}
+proc seen {kind name} {
+    if {![dict exists $::seen_names $kind,$name]} { error "no second source: $kind $name is not in seen.tsv" }
+}
 # Arguments by kind: `flags` take none, `values` take one; the rest is positional, between `least` and `most` of it.
 proc parse {command flags values least most arguments} {
     set given {}
     set rest {}
+    set command_name [namespace tail $command]
+    seen command $command_name
     for {set i 0} {$i < [llength $arguments]} {incr i} {
         set word [lindex $arguments $i]
+        if {$word in $flags || $word in $values} {
+            set known [dict get $::seen_options $command_name [expr {$word in $flags ? "flags" : "values"}]]
+            if {$word ni $known} { error "no second source: $command $word is not in seen.tsv" }
+        }
         if {$word in $flags} {
             dict set given $word 1
         } elseif {$word in $values} {
@@ -56,6 +86,8 @@ set ips [dict create \
             c_m_axi_mm2s_data_width c_m_axi_s2mm_data_width c_m_axis_mm2s_tdata_width c_s_axis_s2mm_tdata_width c_addr_width}] \
     xilinx.com:ip:smartconnect:1.0 [dict create interfaces {S0[0-9]_AXI M0[0-9]_AXI} pins {aclk aresetn} spaces {} segments {} \
         settings {NUM_SI NUM_MI}] \
+    xilinx.com:ip:system_ila:1.1 [dict create interfaces {SLOT_[0-9]_AXIS SLOT_[0-9]_AXI} pins {clk resetn} spaces {} segments {} \
+        settings {C_MON_TYPE C_NUM_MONITOR_SLOTS C_SLOT_[0-9]_INTF_TYPE C_DATA_DEPTH}] \
     xilinx.com:ip:proc_sys_reset:5.0 [dict create interfaces {} pins {slowest_sync_clk ext_reset_in peripheral_aresetn} \
         spaces {} segments {} settings {}] \
     dsodenet:kernel:dsodenet_hls:1.0 [dict create interfaces $kernel_interfaces pins {ap_clk ap_rst_n interrupt} spaces {} \

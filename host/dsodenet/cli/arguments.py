@@ -64,6 +64,14 @@ def parse_limit(text: str) -> tuple[str, float]:
         ) from None
 
 
+def parse_clock(text: str) -> float | str:
+    """MHz, or auto."""
+    try:
+        return text if text == "auto" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"clock is {text!r}, but it must be a number of MHz, or auto") from None
+
+
 def parse_axis(text: str) -> tuple[str, str]:
     """NAME=A,B."""
     name, equals, choices = text.partition("=")

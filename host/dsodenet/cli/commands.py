@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from dsodenet.adapting import observe
 from dsodenet.bench import DEFAULT, Comparison, compare
 from dsodenet.command import Answer, Values, json_text
-from dsodenet.contract import DEVICE, Resources
+from dsodenet.contract import DEVICE, Resources, board_named
+from dsodenet.data import DATASETS, GENERATED, load_dataset
 from dsodenet.errors import InputError
 from dsodenet.evaluation import sample_images
 from dsodenet.files import atomic_files
@@ -24,6 +26,7 @@ from dsodenet.runtime import Classification
 from dsodenet.spec import SIZES, Params, Spec, macs, parameter_comparison, parameters, with_lanes
 from dsodenet.text import progress_bar, table
 
+STATISTICS_IMAGES = 512  # of the training split, whose statistics an export holds
 MAX_LINES = 100  # images that are listed
 
 
@@ -110,8 +113,13 @@ def zoo_text(data: dict[str, Any]) -> str:
 def export_run(args: argparse.Namespace) -> Answer:
     from dsodenet.exporting import export
 
+    data = args.data or Run(args.run).data_source()
     with progress_bar("export", None, args.quiet) as step:
         params = export(args.run, step)
+        if args.data is not None or (data or "").removesuffix(GENERATED) in DATASETS:
+            step("statistics")
+            images = load_dataset(str(data), params.spec.network, params.spec.images).train_images[:STATISTICS_IMAGES]
+            observe(params, images).save(Run(args.run).statistics)
     return Values(
         {
             "run": str(args.run),
@@ -281,27 +289,47 @@ def bench_model(args: argparse.Namespace) -> Comparison:
 
 
 def build_overlay(args: argparse.Namespace) -> Answer:
-    from dsodenet.overlay import build, package
+    from dsodenet.overlay import build, first_clock, package, publish_from
+    from dsodenet.runtime import read_manifest
 
-    if args.package is not None and (args.inputs_only or not args.package.is_file()):
+    if args.package is not None and (args.inputs_only or args.ooc or not args.package.is_file()):
         raise InputError(
             f"package is {args.package}, but it must be a built wheel that is there, and goes with a bitstream"
         )
+    if (args.inputs_only, args.ooc, args.built is not None).count(True) > 1:
+        raise InputError("--inputs-only, --from and --ooc exclude each other")
+    if args.ooc and args.kernel != "rtl":
+        raise InputError("kernel is 'hls', but --ooc is for the rtl kernel; Vitis HLS reports the clock of the other")
     if args.out is not None:
         check_folder(args.out)
     elif name := Run(args.run).zoo_name:
         raise InputError(f"run is {name} of the zoo, which is read only, so --out must name a folder")
+    about = {"run": str(args.run), "kernel": args.kernel}
+    board = board_named(args.board)
     with progress_bar("overlay", None, args.quiet) as step:
-        path = build(
-            args.run,
-            args.kernel,
-            args.out,
-            inputs_only=args.inputs_only,
-            force=args.force,
-            cosim=args.cosim,
-            progress=step,
-        )
-    result = {"run": str(args.run), "kernel": args.kernel, "inputs" if args.inputs_only else "bitstream": str(path)}
+        if args.ooc:
+            found = first_clock(args.run, args.out, board=board, clock=args.clock, progress=step)
+            return Values(about | {"kind": "estimated by Vivado, out of context"} | found)
+        if args.built is not None:
+            path = publish_from(args.built, args.run, args.kernel, args.out, clock=args.clock)
+        else:
+            path = build(
+                args.run,
+                args.kernel,
+                args.out,
+                board=board,
+                clock=args.clock,
+                strategy=args.strategy,
+                debug=args.debug,
+                jobs=args.jobs,
+                inputs_only=args.inputs_only,
+                force=args.force,
+                cosim=args.cosim,
+                progress=step,
+            )
+    result: dict[str, Any] = about | {"inputs" if args.inputs_only else "bitstream": str(path)}
+    if not args.inputs_only:
+        result["clock_mhz"] = read_manifest(path)[1]["build"]["clock_mhz"]
     if args.package is not None:
         result["archive"] = str(package(path, args.package, path.with_suffix(".zip")))
     return Values(result)

@@ -5,21 +5,25 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
+from dsodenet.adapting import METHODS
 from dsodenet.bench import BACKENDS, DEFAULT
-from dsodenet.cli import commands
+from dsodenet.cli import adapt_commands, commands
 from dsodenet.cli.arguments import (
     TRAINING,
     checked_lanes,
     parse_axis,
     parse_batches,
+    parse_clock,
     parse_limit,
     parse_own_run,
     parse_run,
     parse_steps,
 )
 from dsodenet.command import Command, argument
+from dsodenet.contract import BOARDS, ZCU104
 from dsodenet.exploration import LIMITS, OBJECTIVES, Space
 from dsodenet.ladder import LADDER
+from dsodenet.overlay import JOBS, STRATEGIES
 from dsodenet.runtime.simulated import SIMULATED_KERNELS
 from dsodenet.spec import KERNELS, RESIZES, SIZES
 
@@ -30,6 +34,7 @@ MODEL = argument(
 FORCE = argument(
     "--force", action="store_true", help="go on with an hls kernel that is estimated not to fit the device"
 )
+BOARD = argument("--board", default=ZCU104.name, metavar="NAME", help=f"one of {', '.join(BOARDS)}")
 LANES = argument("--lanes", type=checked_lanes, metavar="PxIxO", help="lanes of the rtl kernel instead of the spec's")
 SOLVER = (
     argument(
@@ -97,7 +102,15 @@ COMMANDS = {
         commands.export_run,
         "write integers, formats and QONNX of a trained run",
         "dsodenet export build/digits",
-        (RUN,),
+        (
+            RUN,
+            argument(
+                "--data",
+                metavar="NAME|DIR",
+                help="also store statistics of these images for `adapt` (default: of the training data, where a name "
+                "says what that is)",
+            ),
+        ),
     ),
     "lower": Command(
         commands.lower_run,
@@ -270,6 +283,48 @@ COMMANDS = {
             argument("--plot", type=Path, metavar="OUT.png", help="picture to write"),
         ),
     ),
+    "adapt": Command(
+        adapt_commands.adapt_model,
+        "adapt a model to new images, without labels or source data, where it runs",
+        "dsodenet adapt zoo:digits-s --images digits-rotated --out build/adapted",
+        (
+            MODEL,
+            argument(
+                "--images",
+                required=True,
+                metavar="NAME|DIR|X.npy",
+                help="at least 20 images of the new domain: X.npy, a folder, or the training split of a data set",
+            ),
+            argument("--out", required=True, type=Path, metavar="RUN2", help="run folder to write"),
+            argument(
+                "--method",
+                default="t3a,pseudo",
+                metavar="A,B",
+                help=f"one or more, in turn, of {', '.join(METHODS)} (default t3a,pseudo)",
+            ),
+            argument("--backend", default="cpu", metavar="B", help="what computes the model (default cpu)"),
+            argument(
+                "--budget", type=float, default=600.0, metavar="SECONDS", help="of `forward` at most (default 600)"
+            ),
+            argument("--generations", type=int, default=60, metavar="N", help="of `forward` at most (default 60)"),
+            argument("--seed", type=int, default=0, metavar="N", help="random seed (default 0)"),
+            argument("--test", metavar="NAME|DIR", help="a data set, to measure both models on its test split"),
+        ),
+    ),
+    "calibrate": Command(
+        adapt_commands.calibrate_model,
+        "choose the threshold of a cascade, which gives more solver steps only to images that need them",
+        "dsodenet calibrate zoo:digits-s --data digits --steps 2,10",
+        (
+            MODEL,
+            argument("--data", default="digits", metavar="NAME|DIR", help=f"{DATA_HELP} (default digits)"),
+            argument("--steps", type=parse_batches, required=True, metavar="N,N", help="steps of each stage, rising"),
+            argument(
+                "--accuracy", type=float, metavar="X", help="least accuracy, 0 to 1 (default: that of the last stage)"
+            ),
+            argument("--cycles", type=float, metavar="N", help="most cycles per image instead, the best accuracy"),
+        ),
+    ),
     "overlay": Command(
         commands.build_overlay,
         "build the bitstream with Vivado (and Vitis HLS)",
@@ -295,6 +350,27 @@ COMMANDS = {
                 help="also write one archive to copy to the board, with this wheel",
             ),
             FORCE,
+            BOARD,
+            argument(
+                "--clock",
+                type=parse_clock,
+                metavar="MHZ|auto",
+                help="fastest clock that is wanted (default: the spec's); auto: where the spec's is missed, the "
+                "fastest of the board's that the build meets",
+            ),
+            argument(
+                "--strategy", default="standard", metavar="NAME", help=f"of the implementation: {', '.join(STRATEGIES)}"
+            ),
+            argument("--jobs", type=int, default=JOBS, metavar="N", help="how many jobs Vivado may run at once"),
+            argument("--debug", action="store_true", help="with a System ILA on the streams and the registers"),
+            argument("--ooc", action="store_true", help="rtl: only the engine, out of context, for a first clock"),
+            argument(
+                "--from",
+                dest="built",
+                type=Path,
+                metavar="FOLDER",
+                help="publish what Vivado left in a folder of --inputs-only",
+            ),
             argument(
                 "--cosim",
                 action="store_true",
@@ -303,7 +379,7 @@ COMMANDS = {
             argument(
                 "--inputs-only",
                 action="store_true",
-                help="write what the tools read, for another machine that has them",
+                help="write a folder that stands alone, for a machine that has the tools",
             ),
         ),
     ),

@@ -1,6 +1,6 @@
 """What host and fabric agree on: registers, streams, the block design, and what the device has."""
 
-from dsodenet.contract.boards import BOARDS, ZCU104, Board, PlClock
+from dsodenet.contract.boards import BOARDS, ZCU104, Board, PlClock, board_named
 from dsodenet.contract.design import (
     ADDRESS_BLOCK,
     DMA_VLNV,
@@ -34,6 +34,7 @@ from dsodenet.contract.registers import (
     coefficient_words,
     cpp_header,
     fingerprint_words,
+    state_text,
     sv_package,
 )
 from dsodenet.contract.streams import (
@@ -88,6 +89,7 @@ __all__ = [
     "bias_program",
     "block_design",
     "blocks",
+    "board_named",
     "coefficient_words",
     "cpp_header",
     "fingerprint_words",
@@ -99,6 +101,7 @@ __all__ = [
     "pack_logits",
     "padding_view",
     "pixel_view",
+    "state_text",
     "sv_package",
     "unpack_images",
     "unpack_logits",

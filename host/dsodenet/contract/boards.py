@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
+from dsodenet.errors import InputError
+
 REFERENCE_MHZ = 33.333  # PSS_REF_CLK, as the presets of these boards and pynq's ps.py have it
 MAX_DIVISOR = 63  # of each of the two dividers, 6 bits (UG1087, PL0_REF_CTRL)
 SAME_CLOCK = 1e-5  # the share by which 187.498 MHz, as printed, may miss 187.498125 MHz
@@ -32,12 +34,27 @@ class PlClock:
 
 
 @dataclass(frozen=True)
+class Window:
+    """A part of the processor's memory behind its HP port, and its address segment (UG1085, PG201)."""
+
+    segment: str
+    base: int
+    size: int
+
+
+LOW_DDR = Window("HP0_DDR_LOW", 0, 2 << 30)
+HIGH_DDR = Window("HP0_DDR_HIGH", 0x8_0000_0000, 2 << 30)
+
+
+@dataclass(frozen=True)
 class Board:
     name: str
     title: str
     part: str
-    board_part: str  # of the board files that Vivado needs
+    board_part: str  # of the board files that Vivado needs, in any revision
     io_pll_factor: int  # IOPLL = REFERENCE_MHZ times this, the source of the fabric's clock
+    memory: tuple[Window, ...] = (LOW_DDR,)  # what the DMA reaches
+    map_style: str = "ultra"  # the memories that hold the engine's maps, as Vivado's ram_style names them
 
     @cached_property
     def clocks(self) -> tuple[PlClock, ...]:
@@ -56,7 +73,18 @@ ZCU104 = Board(
     "zcu104",
     "ZCU104",
     part="xczu7ev-ffvc1156-2-e",
-    board_part="xilinx.com:zcu104:part0:1.1",
+    board_part="xilinx.com:zcu104:part0",
     io_pll_factor=45,
 )
 BOARDS = {board.name: board for board in (ZCU104,)}
+REFUSED = {
+    "pynq-z2": "its XC7Z020 has DSP48E1, whose multiplier takes 25 bits, but the engine packs two products into 27",
+}
+
+
+def board_named(name: str) -> Board:
+    """A board by its name; InputError names those that there are, and why a well-known one is none of them."""
+    if name not in BOARDS:
+        why = f"; {name}: {REFUSED[name]}" if name in REFUSED else ""
+        raise InputError(f"board is {name!r}, but it must be one of {', '.join(BOARDS)}{why}")
+    return BOARDS[name]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dsodenet.contract.boards import ZCU104, Board, PlClock
+from dsodenet.contract.boards import Window as MemoryWindow
 from dsodenet.contract.registers import BEAT_BYTES, Kind
 
 KERNEL_VLNVS = {Kind.HLS: "dsodenet:kernel:dsodenet_hls:1.0", Kind.RTL: "dsodenet:kernel:dsodenet_rtl:1.0"}
@@ -18,7 +19,6 @@ KERNEL_PINS = {Kind.HLS: ("ap_clk", "ap_rst_n"), Kind.RTL: ("clk", "rst_n")}
 DMA_VLNV = "xilinx.com:ip:axi_dma:7.1"
 DMA_LENGTH_BITS = 26  # the most that the IP has; its default of 14 would end transfers at 16 KiB
 WINDOW_BYTES = 1 << 16
-DDR_BYTES = 2 << 30  # on this board all of it is in the low window
 ADDRESS_BLOCK = "Reg"  # the register block of an IP, as Vitis HLS and Xilinx's IPs call it
 
 
@@ -61,9 +61,8 @@ class Memory:
     """What the fabric reaches of the processor's memory."""
 
     spaces: tuple[Pin, ...]  # address spaces of the masters
-    segment: str
-    base: int
-    size: int
+    port: str  # the processor's address block of the HP port
+    windows: tuple[MemoryWindow, ...]
     excluded: tuple[str, ...]  # segments behind the same port that no master may reach
 
 
@@ -81,6 +80,7 @@ class Design:
     pl_clock: PlClock
     instances: tuple[Instance, ...]
     buses: tuple[tuple[Pin, Pin], ...]  # master -> slave
+    monitors: tuple[tuple[Pin, Pin], ...]  # interface on a bus -> what watches it
     windows: tuple[Window, ...]
     memory: Memory
     clock: Pin  # drives every clock input
@@ -104,10 +104,11 @@ class Design:
         return next(instance for instance in self.instances if instance.name == name)
 
 
-def block_design(name: str, kind: Kind, clock_mhz: float, board: Board = ZCU104) -> Design:
+def block_design(name: str, kind: Kind, clock_mhz: float, board: Board = ZCU104, debug: bool = False) -> Design:
     """Processor, AXI DMA in simple mode, and one kernel between its two streams; memory through one 128-bit HP port.
 
     clock_mhz: the fastest clock that is wanted; the design has the next one that the board's PLL makes.
+    debug: with a System ILA (PG261) on both streams and the kernel's registers.
     """
     pl_clock = board.clock(clock_mhz)
     width = str(8 * BEAT_BYTES)
@@ -191,11 +192,30 @@ def block_design(name: str, kind: Kind, clock_mhz: float, board: Board = ZCU104)
         ((dma.name, "M_AXIS_MM2S"), (kernel.name, "s_axis")),
         ((kernel.name, "m_axis"), (dma.name, "S_AXIS_S2MM")),
     )
+    # What each slot watches, by any end of the bus.
+    watched = ((kernel.name, "s_axis"), (kernel.name, "m_axis"), (kernel.name, "s_axi_control"))
+    analyser = Instance(
+        "system_ila_0",
+        "xilinx.com:ip:system_ila:1.1",
+        (
+            Interface("SLOT_0_AXIS", "axis", False),
+            Interface("SLOT_1_AXIS", "axis", False),
+            Interface("SLOT_2_AXI", "aximm", False),
+        ),
+        (
+            ("C_MON_TYPE", "INTERFACE"),
+            ("C_NUM_MONITOR_SLOTS", str(len(watched))),
+            *((f"C_SLOT_{i}_INTF_TYPE", "xilinx.com:interface:axis_rtl:1.0") for i in range(2)),
+            ("C_SLOT_2_INTF_TYPE", "xilinx.com:interface:aximm_rtl:1.0"),
+            ("C_DATA_DEPTH", "1024"),
+        ),
+        clocks=("clk",),
+        resets=("resetn",),
+    )
     memory_map = Memory(
         ((dma.name, "Data_MM2S"), (dma.name, "Data_S2MM")),
-        f"{processor.name}/SAXIGP2/HP0_DDR_LOW",
-        0,
-        DDR_BYTES,
+        f"{processor.name}/SAXIGP2",
+        board.memory,
         tuple(f"{processor.name}/SAXIGP2/{name}" for name in ("HP0_LPS_OCM", "HP0_QSPI")),
     )
     windows = (
@@ -206,8 +226,9 @@ def block_design(name: str, kind: Kind, clock_mhz: float, board: Board = ZCU104)
         name,
         board,
         pl_clock,
-        (processor, control, memory, reset, dma, kernel),
+        (processor, control, memory, reset, dma, kernel, *((analyser,) if debug else ())),
         buses,
+        tuple(zip(watched, ((analyser.name, i.name) for i in analyser.interfaces))) if debug else (),
         windows,
         memory_map,
         clock=(processor.name, "pl_clk0"),

@@ -23,7 +23,7 @@ from dsodenet.spec import MAX_BLOCKS, MAX_STAGES, MAX_STEPS, Tableau
 
 BEAT_BYTES = 16
 IDENTITY = 0x64734F44  # "dsOD" in ASCII
-CONTRACT_VERSION = 2
+CONTRACT_VERSION = 3
 COEFFS_PER_BLOCK = MAX_STAGES * (MAX_STAGES - 1) // 2 + MAX_STAGES  # a below the diagonal, row by row, then b
 
 
@@ -57,6 +57,22 @@ class Status(IntEnum):
     BAD_PROGRAM = 8  # a program that does not fit this kernel or this model
     WRITE_WHILE_BUSY = 9  # an argument was written while a command ran; the write was ignored
     WATCHDOG = 10  # the kernel itself stood still for longer than any program takes; its program is gone
+
+
+# Where the rtl kernel is, in the order of its own states (commander.sv, scheduler.sv)
+COMMANDER = ("idle", "checking the command", "loading the program", "before the image", "reading the image",
+             "computing", "sending the logits", "draining its input")  # fmt: skip
+SCHEDULER = ("idle", "beginning a pass", "in a pass", "between passes", "before the average", "averaging", "done")
+
+
+def state_text(word: int) -> str:
+    """The register STATE in words."""
+    commander, scheduler = word & 15, word >> 4 & 15
+    text = COMMANDER[commander] if commander < len(COMMANDER) else f"in the unknown state {commander}"
+    if text != "computing":
+        return text
+    frame = SCHEDULER[scheduler] if scheduler < len(SCHEDULER) else f"in the unknown state {scheduler}"
+    return f"{text}, {frame}: pass {word >> 8 & 255}, step {word >> 18}, stage {word >> 16 & 3}"
 
 
 @dataclass(frozen=True)
@@ -106,6 +122,7 @@ _SCALARS = (
     ("CYCLES", "ro", "clock cycles of the last command; hls: 0, it has no counter"),
     ("STALLS_IN", "ro", "cycles in which the kernel waited for s_axis; hls: 0"),
     ("STALLS_OUT", "ro", "cycles in which the kernel waited for m_axis; hls: 0"),
+    ("STATE", "ro", "rtl: 31:18 step, 17:16 stage, 15:8 pass, 7:4 scheduler, 3:0 commander, at any time; hls: 0"),
 )
 COEFF = Register(
     "COEFF", 0x100, "rw", "step coefficients, COEFFS_PER_BLOCK words per ODE block", MAX_BLOCKS * COEFFS_PER_BLOCK

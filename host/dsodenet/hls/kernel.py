@@ -45,7 +45,7 @@ inline void call_kernel(hls::stream<dsodenet::beat_t> &s_axis, hls::stream<dsode
 
 def kernel_source(params: Params) -> str:
     """kernel.cpp: the top function, whose ports are the registers of the contract."""
-    low, high = fingerprint_words(params.model_fingerprint)
+    low, high = fingerprint_words(params.kernel_fingerprint)
     network = params.spec.network
     constants = {
         "identity": f"{IDENTITY:#x}",

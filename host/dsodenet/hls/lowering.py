@@ -71,7 +71,7 @@ def lower(
         if findings := check_rules(folder):
             raise ToolError(f"the kernel breaks {len(findings)} rules of Vitis HLS, first {findings[0]}")
         compile_csim(params, compiler, folder, progress)
-        model = {"model": params.spec.name, "fingerprint": params.model_fingerprint}
+        model = {"model": params.spec.name, "fingerprint": params.kernel_fingerprint}
         write_manifest(folder, model | plan.to_dict() | seal(folder))
     return Run(run).hls
 
@@ -88,7 +88,7 @@ def _lowered(run: str | Path, params: Params) -> tuple[Path, dict[str, Any]]:
             f"{name} comes without an HLS kernel, so it has no C simulation; run it on cpu, rtl or zcu104-sim"
         )
     folder, made = Run(Path(run)).hls, "lowered kernel and no C simulation"
-    return folder, read_manifest(folder, params.model_fingerprint, made, f"dsodenet lower {run}")
+    return folder, read_manifest(folder, params.kernel_fingerprint, made, f"dsodenet lower {run}")
 
 
 def lowered_plan(run: str | Path) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dsodenet.spec import TIME_FRAC_BITS, Spec, knot_positions
 
@@ -66,13 +67,14 @@ class EvaluationNorm(nn.Module):
     def forward(self, x: Tensor, index: int, fraction: float) -> Tensor:
         """x: (batch, channels, height, width) at the time `fraction` of the way from knot `index` to the next."""
         if self.training:
-            var, mean = torch.var_mean(x, dim=(0, 2, 3), unbiased=False)
+            # One fused call; with momentum 1 the rows that it is given become the batch's own statistics.
+            mean, var = torch.zeros_like(self.running_mean[0]), torch.ones_like(self.running_var[0])
+            x = F.batch_norm(x, mean, var, self.weight, self.bias, training=True, momentum=1.0, eps=self.eps)
             with torch.no_grad():
-                count = x.numel() // x.shape[1]
                 self._move(self.running_mean, mean, index, fraction)
-                self._move(self.running_var, var * (count / max(1, count - 1)), index, fraction)
-        else:
-            mean, var = (_between(rows, index, fraction) for rows in (self.running_mean, self.running_var))
+                self._move(self.running_var, var, index, fraction)
+            return x
+        mean, var = (_between(rows, index, fraction) for rows in (self.running_mean, self.running_var))
         gain = self.gain(var)
         return x * gain[:, None, None] + (self.bias - mean * gain)[:, None, None]
 

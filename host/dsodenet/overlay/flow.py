@@ -12,25 +12,27 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dsodenet.contract import ARGUMENTS, ZCU104, Kind
+from dsodenet.contract import ARGUMENTS, ZCU104, Board, Kind
 from dsodenet.errors import InputError, ToolError
 from dsodenet.files import atomic_file, only_one
 from dsodenet.hls import check_plan_fits, lowered_plan
 from dsodenet.outside import read_text
-from dsodenet.overlay.project import KERNEL_SCRIPTS, digest, kernel_kind, write_inputs
-from dsodenet.overlay.reports import hls_offsets, read_reports
+from dsodenet.overlay.handoff import check_build, with_clock
+from dsodenet.overlay.project import KERNEL_SCRIPTS, RELEASES, Order, digest, kernel_kind, write_inputs
+from dsodenet.overlay.reports import hls_offsets, pairs, read_reports
 from dsodenet.overlay.tools import Tools, find_tools, run_tool
 from dsodenet.runs import Run
 from dsodenet.runtime import publish
 from dsodenet.spec import Params
 
-JOBS = 4
+JOBS, MAX_JOBS = 4, 99
 STEP_TIMEOUT_S = 12 * 3600.0
 
 
@@ -50,6 +52,10 @@ def build(
     kernel: str,
     out: str | Path | None = None,
     *,
+    board: Board = ZCU104,
+    clock: float | str | None = None,
+    strategy: str = "standard",
+    debug: bool = False,
     jobs: int = JOBS,
     timeout_s: float = STEP_TIMEOUT_S,
     inputs_only: bool = False,
@@ -60,7 +66,9 @@ def build(
     """Build the overlay of a run; returns OUT/<name>.bit, beside which .hwh and .json lie.
 
     kernel: hls or rtl; hls needs `dsodenet lower` first. out: by default the run folder. timeout_s bounds each step.
-    inputs_only: write what the tools read, for a machine without the tools, and return its folder.
+    clock: the fastest clock in MHz that is wanted, by default what the spec says; or "auto": the spec's, and where it
+    is missed the fastest clock of the board that this build meets. strategy: one of STRATEGIES.
+    inputs_only: write a folder that stands alone, for a machine with the tools, and return it.
     cosim: simulate the Verilog that Vitis HLS makes with one image and two solver steps before it is packaged.
 
     The build takes place in RUN/overlay. A model of the zoo is read only, so its build takes place in OUT/overlay, and
@@ -68,38 +76,125 @@ def build(
     of an earlier build stay. RunError when the run is not lowered, or another build is running in the folder. SpecError
     for an hls kernel that is estimated not to fit the device, unless forced.
     """
-    run, kind = Path(run), kernel_kind(kernel)
-    if cosim and kind is not Kind.HLS:
-        raise InputError(f"kernel is {kernel!r}, but only the hls kernel has a co-simulation")
-    if kind is Kind.HLS and not force:
+    run, order = Path(run), _order(kernel, board, clock, strategy, debug, cosim)
+    if not 1 <= jobs <= MAX_JOBS:
+        raise InputError(f"jobs is {jobs}, but it must be 1 to {MAX_JOBS}")
+    if order.kind is Kind.HLS and not force:
         check_plan_fits(lowered_plan(run))
-    tools = None if inputs_only else find_tools(kind)
+    tools = None if inputs_only else find_tools(order.kind)
     params = Params.load(run)
     place = out if out is not None and (inputs_only or Run(run).zoo_name is not None) else run
-    folder = (Run(Path(place)).overlay / kernel).resolve()
+    folder = build_folder(Path(place), kernel)
+    with only_one(folder, "build"):
+        progress("inputs")
+        write_inputs(run, params, order, folder)
+        if tools is None:
+            return folder
+        if tools.vivado_release not in RELEASES:
+            progress(f"warning: Vivado is {tools.vivado_release}; the scripts are made for {' and '.join(RELEASES)}")
+        seconds = _run_steps(_steps(order.kind, tools, folder, jobs), tools, folder, timeout_s, progress)
+        return _publish(folder, params, kernel, Path(out or run), None, order.auto, seconds)
+
+
+def publish_from(
+    folder: str | Path, run: str | Path, kernel: str, out: str | Path | None = None, *, clock: float | str | None = None
+) -> Path:
+    """Publish what Vivado left in a folder that `build(..., inputs_only=True)` wrote; returns OUT/<name>.bit.
+
+    clock: publish with the board's next clock below it; or "auto": the fastest that the build meets. RunError or
+    ToolError names what does not fit: timing, part, kernel, model, bitstream, edited files. Needs no vendor tool.
+    """
+    kernel_kind(kernel)
+    folder, run = Path(folder), Path(run)
+    at_most, auto = _clock(clock)
+    return _publish(folder, Params.load(run), kernel, Path(out or run), at_most, auto, {})
+
+
+def first_clock(
+    run: str | Path,
+    out: str | Path | None = None,
+    *,
+    board: Board = ZCU104,
+    clock: float | str | None = None,
+    timeout_s: float = STEP_TIMEOUT_S,
+    progress: Callable[[str], None] = lambda step: None,
+) -> dict[str, float]:
+    """The engine alone through Vivado, out of context: setup slack and the clock that it would allow, in minutes."""
+    run, order = Path(run), _order("rtl", board, clock, "standard", False, False)
+    tools = find_tools(order.kind)
+    params = Params.load(run)
+    folder = build_folder(Path(out or run), "rtl")
+    with only_one(folder, "build"):
+        write_inputs(run, params, order, folder)
+        log = _new_log(folder / "logs", "ooc")
+        progress(f"ooc: log {log}")
+        run_tool(tools.vivado_command(folder / "inputs" / "scripts" / "ooc.tcl"), folder, log, timeout_s)
+        found = {name: float(value) for name, value in pairs(folder / "ooc" / "timing.txt").items()}
+    return found | {"fastest_mhz": 1e3 / (found["period_ns"] - found["wns"])}
+
+
+def build_folder(place: Path, kernel: str) -> Path:
+    """Where the tools work; InputError for a path that they do not take."""
+    folder = (Run(place).overlay / kernel).resolve()
     if odd := sorted(set(re.findall(r"[^\w./+-]", str(folder), re.ASCII))):
         raise InputError(
             f"{folder}: has {' '.join(map(repr, odd))} in its path, but the tools take letters, digits, and ._+-"
         )
-    with only_one(folder, "build"):
-        progress("inputs")
-        write_inputs(run, params, kind, folder / "inputs", cosim)
-        if tools is None:
-            return folder / "inputs"
-        seconds = {}
-        previous = tools.vivado_release
-        for step in _steps(kind, tools, folder, jobs):
-            previous = _step_digest(previous, step, folder)
-            seconds[step.name] = _do(step, previous, folder, timeout_s, progress)
-        facts: dict[str, Any] = {
-            "vivado": tools.vivado_release,
-            "part": ZCU104.part,
-            "board": ZCU104.board_part,
-            "clock_asked_mhz": params.spec.kernel.clock_mhz,
-            "seconds": seconds,
-        } | read_reports(folder / "reports")
-        artefacts = folder / "artefacts"
-        return publish(params, kernel, artefacts / "overlay.bit", artefacts / "overlay.hwh", facts, Path(out or run))
+    return folder
+
+
+def _clock(clock: float | str | None) -> tuple[float | None, bool]:
+    """(at most so many MHz, whether a slower one may be taken)."""
+    if clock is None or clock == "auto":
+        return None, clock == "auto"
+    if isinstance(clock, str) or not 10 <= clock <= 600:
+        raise InputError(f"clock is {clock!r}, but it must be 10 to 600 MHz, or auto")
+    return float(clock), False
+
+
+def _order(kernel: str, board: Board, clock: float | str | None, strategy: str, debug: bool, cosim: bool) -> Order:
+    at_most, auto = _clock(clock)
+    return Order(kernel_kind(kernel), board, at_most, auto, strategy, debug, cosim)
+
+
+def _run_steps(
+    steps: tuple[Step, ...], tools: Tools, folder: Path, timeout_s: float, progress: Callable[[str], None]
+) -> dict[str, float]:
+    seconds, previous = {}, tools.vivado_release
+    for step in steps:
+        previous = _step_digest(previous, step, folder)
+        seconds[step.name] = _do(step, previous, folder, timeout_s, progress)
+    return seconds
+
+
+def _publish(
+    folder: Path, params: Params, kernel: str, out: Path, at_most: float | None, auto: bool, seconds: dict[str, float]
+) -> Path:
+    """The checked build of `folder` as the files of an overlay in `out`."""
+    built = check_build(folder, params, kernel, at_most, auto)
+    if kernel == "hls":
+        _check_offsets(folder / "reports")
+    made = pairs(folder / "reports" / "implement_built.txt")
+    facts: dict[str, Any] = {
+        "vivado": made["vivado"],
+        "part": built.board.part,
+        "board": built.board.name,
+        "board_part": pairs(folder / "reports" / "design.txt").get("board"),
+        "clock_asked_mhz": built.about["clock_mhz"],
+        "clock_built_mhz": built.timing.clock_mhz,
+        "clock_mhz": built.clock_mhz,
+        "timing": built.timing.to_dict(),
+        "strategy": built.about["strategy"],
+        "build_id": built.about["build_id"],
+        "seconds": seconds,
+    } | read_reports(folder / "reports")
+    artefacts = folder / "artefacts"
+    if built.clock is None:
+        return publish(params, kernel, artefacts / "overlay.bit", artefacts / "overlay.hwh", facts, out)
+    with tempfile.TemporaryDirectory(prefix="dsodenet-") as name:
+        slower = Path(name) / "overlay.hwh"
+        with_clock(artefacts / "overlay.hwh", built.clock, slower)
+        return publish(params, kernel, artefacts / "overlay.bit", slower, facts, out)
 
 
 def _steps(kind: Kind, tools: Tools, folder: Path, jobs: int) -> tuple[Step, ...]:
@@ -108,7 +203,7 @@ def _steps(kind: Kind, tools: Tools, folder: Path, jobs: int) -> tuple[Step, ...
     kernel = tools.hls_command(scripts / script) if kind is Kind.HLS else tools.vivado_command(scripts / script)
 
     def check() -> None:
-        _check_offsets(folder / "kernel" / "ip")
+        _check_offsets(folder / "reports")
 
     return (
         Step("kernel", script, kernel, ("kernel/ip/component.xml",), check if kind is Kind.HLS else lambda: None),
@@ -122,7 +217,7 @@ def _steps(kind: Kind, tools: Tools, folder: Path, jobs: int) -> tuple[Step, ...
             "implement",
             "implement.tcl",
             tools.vivado_command(scripts / "implement.tcl", str(jobs)),
-            ("artefacts/overlay.bit", "artefacts/overlay.hwh", "reports/implement_timing.txt"),
+            ("artefacts/overlay.bit", "artefacts/overlay.hwh", "reports/implement_built.txt"),
         ),
     )
 

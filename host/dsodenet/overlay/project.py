@@ -1,45 +1,75 @@
 """The inputs of an overlay build: the scripts, the kernel's sources, and the block design table as Tcl data.
 
-They are written as one folder that can be taken to the machine where Vivado is.
+They are one folder that stands alone: it can be taken to the machine where Vivado is, built there by `build.sh`, and
+brought back to `dsodenet overlay RUN --from`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
+import json
 import shutil
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dsodenet.contract import (
     ADDRESS_BLOCK,
+    CONTRACT_VERSION,
     CTRL_FIELDS,
-    KERNEL_PINS,
     KERNEL_VLNVS,
     REGISTERS,
     WINDOW_BYTES,
+    ZCU104,
+    Board,
+    Design,
     Kind,
     block_design,
 )
 from dsodenet.errors import InputError
-from dsodenet.files import atomic_folder, source_folder
-from dsodenet.hls import lowered_folder
+from dsodenet.files import atomic_file, atomic_folder, source_folder, write_json
 from dsodenet.overlay import tcl
 from dsodenet.overlay.cosim import cosim_text
-from dsodenet.rtl import ENGINE_TOP, Engine, engine_parameters, engine_sources, generated_sources
-from dsodenet.spec import KERNELS, Params, sections
+from dsodenet.overlay.kernel_files import SOURCES, TOPS
+from dsodenet.spec import KERNELS, Params, lanes_text
 
+FIRST_RELEASE = "2023.1"
 RELEASES = ("2024.1", "2025.2")  # PYNQ 3.1 and PYNQ 4.0 are made with them
-KINDS = {"hls": Kind.HLS, "rtl": Kind.RTL}
+KINDS = {"rtl": Kind.RTL, "hls": Kind.HLS}
 assert set(KINDS) == set(KERNELS)
 KERNEL_SCRIPTS = {Kind.HLS: "hls.tcl", Kind.RTL: "package_rtl.tcl"}
-TOPS = {kind: vlnv.split(":")[2] for kind, vlnv in KERNEL_VLNVS.items()}
 ACCESS = {"rw": "read-write", "ro": "read-only"}  # the words of IP-XACT
-SIMULATION_ONLY = shutil.ignore_patterns(
-    *("ap_types", "csim", "concurrent", "manifest.json", ".*", "*.so", "*.dat", "*_bridge.cpp", "*_test.cpp"),
-    *("tb_data", "*.h5", "*.tcl", "*.sh", "*.yml"),
-)
+# Strategies of the implementation, by Vivado's names (UG904); none has steps after the route: the gate comes there.
+STRATEGIES = {
+    "standard": "Vivado Implementation Defaults",
+    "explore": "Performance_Explore",
+    "extra": "Performance_ExtraTimingOpt",
+    "congestion": "Congestion_SpreadLogic_high",
+}
+BUILD_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be built of a run."""
+
+    kind: Kind
+    board: Board = ZCU104
+    clock_mhz: float | None = None  # the fastest that is wanted; None: what the spec says
+    auto: bool = False  # take a slower clock where this one is missed
+    strategy: str = "standard"
+    debug: bool = False  # with a logic analyser on streams and registers
+    cosim: bool = False  # with a co-simulation of the hls kernel
+
+    def __post_init__(self) -> None:
+        if self.strategy not in STRATEGIES:
+            raise InputError(f"strategy is {self.strategy!r}, but it must be one of {', '.join(STRATEGIES)}")
+        if self.cosim and self.kind is not Kind.HLS:
+            raise InputError(f"kernel is {self.kind.name.lower()!r}, but only the hls kernel has a co-simulation")
+
+    def design(self, params: Params) -> Design:
+        wanted = params.spec.kernel.clock_mhz if self.clock_mhz is None else self.clock_mhz
+        return block_design(params.spec.name, self.kind, wanted, self.board, self.debug)
 
 
 def kernel_kind(name: str) -> Kind:
@@ -49,29 +79,87 @@ def kernel_kind(name: str) -> Kind:
     return KINDS[name]
 
 
-def write_inputs(run: Path, params: Params, kind: Kind, folder: Path, cosim: bool = False) -> None:
-    """Write everything the tools read to `folder`, which appears whole or stays as it was.
+def write_inputs(run: Path, params: Params, order: Order, folder: Path) -> None:
+    """Write everything the tools read to `folder`/inputs, which appears whole or stays as it was.
 
-    cosim: with the commands of a co-simulation, which the hls script then runs. RunError when a part is missing.
+    Beside it README and build.sh, for a person. RunError when a part is missing.
     """
-    with atomic_folder(folder) as new:
-        sources = SOURCES[kind](run, params, new / "src")
-        shutil.copytree(source_folder("overlays") / "zcu104", new / "scripts", ignore=shutil.ignore_patterns("*.md"))
-        (new / "config.tcl").write_text(config_text(params, kind, sources), encoding="utf-8")
-        if cosim:
+    design = order.design(params)
+    with atomic_folder(folder / "inputs") as new:
+        sources = SOURCES[order.kind](run, params, order.board, new / "src")
+        shutil.copytree(source_folder("overlays") / "zcu104", new / "scripts", ignore=shutil.ignore_patterns("*.in"))
+        if order.cosim:
             # Beside the sources, so that the kernel is built again when they change.
             shutil.copy(new / "scripts" / "cosim.cpp", new / "src")
             (new / "src" / "cosim.txt").write_text(cosim_text(params), encoding="utf-8")
+        (new / "spec.json").write_text(json.dumps(params.to_dict(), indent=2) + "\n", encoding="utf-8")
+        about = {
+            "format": BUILD_FORMAT,
+            "model": params.spec.name,
+            "fingerprint": params.model_fingerprint,
+            "contract": CONTRACT_VERSION,
+            "kernel": order.kind.name.lower(),
+            "lanes": lanes_text(params.spec.kernel),
+            "board": order.board.name,
+            "part": order.board.part,
+            "clock_mhz": design.pl_clock.mhz,
+            "clock": "auto" if order.auto else "fixed",
+            "strategy": order.strategy,
+            "debug": order.debug,
+        }
+        config = config_text(params, order, design, sources)
+        (new / "config.tcl").write_text(config, encoding="utf-8")
+        build_id = inputs_digest(new, about)
+        (new / "config.tcl").write_text(config + _id_line(build_id), encoding="utf-8")
+        write_json(about | {"build_id": build_id}, new / "build.json")
+    for name in ("README", "build.sh"):
+        text = (source_folder("overlays") / "zcu104" / f"{name}.in").read_text(encoding="utf-8")
+        with atomic_file(folder / name) as path:
+            path.write_text(_filled(text, params, order, design), encoding="utf-8")
+            path.chmod(0o755 if name.endswith(".sh") else 0o644)
 
 
-def config_text(params: Params, kind: Kind, sources: list[str]) -> str:
+def _id_line(build_id: str) -> str:
+    return f"dict set config build_id {build_id}\n"
+
+
+def inputs_digest(inputs: Path, about: dict[str, Any]) -> str:
+    """What tells one set of inputs from another: every file that the tools read, and what build.json says."""
+    config = (inputs / "config.tcl").read_text(encoding="utf-8")
+    config = "".join(line for line in config.splitlines(True) if not line.startswith("dict set config build_id "))
+    parts: list[Path | str] = [inputs / "src", inputs / "scripts", inputs / "spec.json"]
+    return digest(*parts, config, json.dumps(about, sort_keys=True))
+
+
+def _filled(text: str, params: Params, order: Order, design: Design) -> str:
+    values = {
+        "MODEL": params.spec.name,
+        "KERNEL": order.kind.name.lower(),
+        "BOARD": order.board.title,
+        "PART": order.board.part,
+        "BOARD_PART": order.board.board_part,
+        "CLOCK": f"{design.pl_clock.mhz:g}",
+        "SCRIPT": KERNEL_SCRIPTS[order.kind],
+        "TOOLS": "Vivado and Vitis HLS" if order.kind is Kind.HLS else "Vivado",
+        "RELEASES": " or ".join(RELEASES),
+        "FIRST": FIRST_RELEASE,
+    }
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", value)
+    return text
+
+
+def config_text(params: Params, order: Order, table: Design, sources: list[str]) -> str:
     """The text of config.tcl: every number and name that the scripts use.
 
     sources: files of the kernel, in the order of compilation.
     """
-    table = block_design(params.spec.name, kind, params.spec.kernel.clock_mhz)
+    kind = order.kind
     entries: dict[str, Any] = {
         "releases": RELEASES,
+        "first_release": FIRST_RELEASE,
+        "strategy": STRATEGIES[order.strategy],
+        "clock_auto": int(order.auto),
         "part": table.board.part,
         "board": table.board.board_part,
         "clock_mhz": f"{table.pl_clock.mhz:g}",
@@ -93,13 +181,15 @@ def config_text(params: Params, kind: Kind, sources: list[str]) -> str:
             for i in table.instances
         ],
         "buses": [("/".join(master), "/".join(slave)) for master, slave in table.buses],
+        "monitors": [("/".join(watched), "/".join(monitor)) for watched, monitor in table.monitors],
         "nets": [("/".join(net.driver), tuple("/".join(load) for load in net.loads)) for net in table.nets],
         "addresses": [
             (f"{table.control[0]}/Data", f"{w.instance}/{w.interface}/{ADDRESS_BLOCK}", f"{w.base:#x}", f"{w.size:#x}")
             for w in table.windows
         ]
         + [
-            ("/".join(space), table.memory.segment, f"{table.memory.base:#x}", f"{table.memory.size:#x}")
+            ("/".join(space), f"{table.memory.port}/{window.segment}", f"{window.base:#x}", f"{window.size:#x}")
+            for window in table.memory.windows
             for space in table.memory.spaces
         ],
         "excluded": [("/".join(space), segment) for space in table.memory.spaces for segment in table.memory.excluded],
@@ -108,72 +198,6 @@ def config_text(params: Params, kind: Kind, sources: list[str]) -> str:
         f"# Generated by dsodenet overlay for model {params.spec.name}, fingerprint {params.model_fingerprint[:16]}.\n"
     )
     return head + tcl.dictionary("config", entries)
-
-
-def _hls_sources(run: Path, params: Params, folder: Path) -> list[str]:
-    """The C++ that `dsodenet lower` wrote, without what only the C simulation needs."""
-    shutil.copytree(lowered_folder(run), folder, ignore=SIMULATION_ONLY)
-    return ["kernel.cpp", *(f"{s.name}/firmware/{s.name}.cpp" for s in sections(params.spec.network))]
-
-
-def _rtl_sources(run: Path, params: Params, folder: Path) -> list[str]:
-    """The SystemVerilog of the engine, its generated packages, and a wrapper with the lanes of the spec."""
-    folder.mkdir()
-    packages = generated_sources(folder)
-    names = [file.name for file in packages]
-    for file in engine_sources():
-        shutil.copy(file, folder)
-        names.append(file.name)
-    wrapper = folder / f"{TOPS[Kind.RTL]}.v"
-    engine = engine_parameters(Engine.of(params.spec.kernel))
-    wrapper.write_text(
-        wrapper_text((folder / f"{ENGINE_TOP}.sv").read_text(encoding="utf-8"), ENGINE_TOP, engine), encoding="utf-8"
-    )
-    return [*names, wrapper.name]
-
-
-SOURCES: dict[Kind, Callable[[Path, Params, Path], list[str]]] = {Kind.HLS: _hls_sources, Kind.RTL: _rtl_sources}
-
-
-def wrapper_text(source: str, module: str, parameters: dict[str, int]) -> str:
-    """A Verilog top around a SystemVerilog module, since the IP packager takes no SystemVerilog top.
-
-    Its attributes name the interfaces. source: the text of the module, from which its ports are read. InputError when
-    its header is in another style.
-    """
-    header = re.search(rf"^module {module}\b(.*?)^\);", source, re.DOTALL | re.MULTILINE)
-    port = re.compile(r"^    (input|output)\s+(?:logic|wire|reg)\s*(\[\d+:\d+\])?\s*(\w+),?\s*(?://.*)?$", re.MULTILINE)
-    ports = port.findall(header[1]) if header else []
-    clock, reset = KERNEL_PINS[Kind.RTL]
-    if not {clock, reset} <= {name for *_, name in ports}:
-        raise InputError(
-            f"module {module} has the ports {', '.join(p[2] for p in ports) or 'none'}, but needs {clock} and {reset}"
-        )
-    buses = {"s_axi_control": "aximm", "s_axis": "axis", "m_axis": "axis"}
-    attributes = {
-        clock: f'X_INTERFACE_INFO = "xilinx.com:signal:clock:1.0 {clock} CLK", '
-        f'X_INTERFACE_PARAMETER = "ASSOCIATED_BUSIF {":".join(buses)}, ASSOCIATED_RESET {reset}"',
-        reset: f'X_INTERFACE_INFO = "xilinx.com:signal:reset:1.0 {reset} RST", '
-        'X_INTERFACE_PARAMETER = "POLARITY ACTIVE_LOW"',
-        "interrupt": 'X_INTERFACE_INFO = "xilinx.com:signal:interrupt:1.0 interrupt INTERRUPT"',
-    }
-    lines = []
-    for direction, width, name in ports:
-        bus = next((bus for bus in buses if name.startswith(f"{bus}_")), None)
-        if bus:
-            signal = name.removeprefix(f"{bus}_").upper()
-            attributes[name] = f'X_INTERFACE_INFO = "xilinx.com:interface:{buses[bus]}:1.0 {bus} {signal}"'
-            if signal == "AWADDR":
-                attributes[name] += ', X_INTERFACE_PARAMETER = "PROTOCOL AXI4LITE"'
-        mark = f"  (* {attributes[name]} *)\n" if name in attributes else ""
-        lines.append(f"{mark}  {direction} wire {width + ' ' if width else ''}{name}")
-    settings = ",\n      ".join(f".{name}({value})" for name, value in parameters.items())
-    connections = ",\n      ".join(f".{name}({name})" for *_, name in ports)
-    return (
-        f"// Generated by dsodenet overlay: {module} with the lanes of the spec.\n"
-        f"module {TOPS[Kind.RTL]} (\n" + ",\n".join(lines) + "\n);\n"
-        f"  {module} #(\n      {settings}\n  ) u_engine (\n      {connections}\n  );\nendmodule\n"
-    )
 
 
 def digest(*parts: Path | str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +12,54 @@ from dsodenet.outside import guard, read_text
 
 SITES = {"lut": "CLB LUTs", "ff": "CLB Registers", "bram36": "Block RAM Tile", "uram": "URAM", "dsp": "DSPs"}
 POWER = {"total_w": "Total On-Chip Power (W)", "dynamic_w": "Dynamic (W)", "static_w": "Device Static (W)"}
-TIMING = {
-    "setup_slack_ns": "wns",
-    "setup_total_ns": "tns",
-    "hold_slack_ns": "whs",
-    "hold_total_ns": "ths",
-    "pulse_width_total_ns": "tpws",
-}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Timing of a routed design."""
+
+    clock_mhz: float  # what it was built for, as Vivado computes it
+    setup_slack_ns: float
+    setup_total_ns: float
+    hold_slack_ns: float
+    hold_total_ns: float
+    pulse_width_total_ns: float
+    failed_nets: float
+
+    @classmethod
+    def read(cls, folder: Path) -> Timing:
+        """From the reports of design.tcl and implement.tcl; ToolError when one is missing or has another form."""
+        path, design = folder / "implement_timing.txt", folder / "design.txt"
+        found = pairs(path)
+        numbers = [_number(found, name, path) for name in ("wns", "tns", "whs", "ths", "tpws", "failed_nets")]
+        return cls(_number(pairs(design), "clock_hz", design) / 1e6, *numbers)
+
+    @property
+    def lost(self) -> str:
+        """What a slower clock does not mend, or nothing."""
+        texts = {
+            f"hold by {-self.hold_slack_ns:g} ns": self.hold_slack_ns < 0,
+            f"pulse width by {-self.pulse_width_total_ns:g} ns": self.pulse_width_total_ns < 0,
+            f"{self.failed_nets:g} nets without a route": self.failed_nets > 0,
+        }
+        return ", ".join(text for text, lost in texts.items() if lost)
+
+    @property
+    def fastest_mhz(self) -> float:
+        """1 / (T - WNS): the clock at which the slowest path would just meet setup; the built one where it is met."""
+        return min(self.clock_mhz, 1e3 / (1e3 / self.clock_mhz - self.setup_slack_ns))
+
+    def to_dict(self) -> dict[str, float]:
+        found = asdict(self)
+        return {key: found[key] for key in found if key.endswith("_ns")}
 
 
 def read_reports(folder: Path) -> dict[str, Any]:
-    """The reports that implement.tcl and design.tcl left in `folder`, as one dict; units are in the names.
+    """What implement.tcl reports of a build beside its timing, as one dict; units are in the names.
 
-    ToolError when a report has another form, or timing is missed.
+    ToolError when a report is missing or has another form.
     """
-    timing = _pairs(folder / "implement_timing.txt")
-    missed = [name for name in ("wns", "whs", "tpws") if _number(timing, name, folder / "implement_timing.txt") < 0]
-    if missed or _number(timing, "failed_nets", folder / "implement_timing.txt"):
-        raise ToolError(
-            f"{folder / 'implement_timing.txt'}: timing is not met ({', '.join(missed) or 'nets without a route'})"
-        )
     return {
-        "clock_mhz": _number(_pairs(folder / "design.txt"), "clock_hz", folder / "design.txt") / 1e6,
-        "timing": {key: _number(timing, name, folder / "implement_timing.txt") for key, name in TIMING.items()},
         "utilisation": utilisation(folder / "implement_utilisation.rpt"),
         "power_estimate": power(folder / "implement_power.rpt"),
     }
@@ -82,12 +108,15 @@ def hls_offsets(folder: Path) -> dict[str, int]:
     return {name: int(offset, 16) for name, offset in lines}
 
 
-def _pairs(path: Path) -> dict[str, str]:
+def pairs(path: Path, why: str = "the build did not come to its end") -> dict[str, str]:
+    """A file of lines "name value"; ToolError, with why, where there is none."""
+    if not path.is_file():
+        raise ToolError(f"{path}: no such file; {why}")
     return dict(line.split(maxsplit=1) for line in read_text(path).splitlines() if len(line.split()) > 1)
 
 
-def _number(pairs: dict[str, str], key: str, path: Path) -> float:
+def _number(found: dict[str, str], key: str, path: Path) -> float:
     try:
-        return float(pairs[key])
+        return float(found[key])
     except (KeyError, ValueError):
-        raise ToolError(f"{path}: {key} is {pairs.get(key)!r}, but it must be a number") from None
+        raise ToolError(f"{path}: {key} is {found.get(key)!r}, but it must be a number") from None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dsodenet.contract import Kind
 from dsodenet.errors import ToolError
-from dsodenet.overlay.project import RELEASES
+from dsodenet.overlay.project import FIRST_RELEASE, RELEASES
 
 VERSION_TIMEOUT_S = 120
 KILL_AFTER_S = 10
@@ -63,10 +63,14 @@ def _vivado_release(vivado: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ToolError(f"{vivado} -version does not answer ({error})") from None
     match = re.search(r"vivado v(\d+\.\d+)", output, re.IGNORECASE)
-    if match is None or match[1] not in RELEASES:
+    if match is None or _release(match[1]) < _release(FIRST_RELEASE):
         found = match[1] if match else repr(output[:80])
-        raise ToolError(f"{vivado} is version {found}, but the scripts are for {' and '.join(RELEASES)}")
+        raise ToolError(f"{vivado} is version {found}, but the scripts need {FIRST_RELEASE} or later")
     return match[1]
+
+
+def _release(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(".")))
 
 
 def run_tool(command: list[str], folder: Path, log: Path, timeout_s: float) -> None:

@@ -4,9 +4,10 @@ with Accelerator(run, backend="zcu104") as accelerator:
     logits = accelerator.predict(images)
 """
 
-from dsodenet.runtime.accelerator import Accelerator, CallInfo
+from dsodenet.runtime.accelerator import Accelerator, CallInfo, CascadeInfo
 from dsodenet.runtime.artefacts import publish, read_manifest
-from dsodenet.runtime.backends import BACKENDS, backend_options
+from dsodenet.runtime.backends import BACKENDS, backend_options, check_number
+from dsodenet.runtime.cascade import Cascade, Point, curve
 from dsodenet.runtime.checks import Throughput, Validation, throughput_test, validate
 from dsodenet.runtime.classification import Classification, Prediction
 from dsodenet.runtime.driver import STATUS_TEXT
@@ -21,7 +22,10 @@ __all__ = [
     "STATUS_TEXT",
     "Accelerator",
     "CallInfo",
+    "Cascade",
+    "CascadeInfo",
     "Classification",
+    "Point",
     "PowerMeter",
     "Prediction",
     "Report",
@@ -30,6 +34,8 @@ __all__ = [
     "as_pixels",
     "backend_options",
     "board_rails",
+    "check_number",
+    "curve",
     "load_images",
     "publish",
     "read_manifest",

@@ -6,7 +6,7 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,12 +22,13 @@ from dsodenet.errors import DeviceError, InputError, shown
 from dsodenet.runs import Run
 from dsodenet.runtime.artefacts import read_manifest
 from dsodenet.runtime.backends import backend_options, check_number, open_backend
+from dsodenet.runtime.cascade import Cascade
 from dsodenet.runtime.classification import Classification
 from dsodenet.runtime.driver import KernelDriver
 from dsodenet.runtime.inputs import named_pixels
 from dsodenet.runtime.pixels import NCHW, UINT8, as_pixels, image_shapes
 from dsodenet.runtime.prepared import Pending
-from dsodenet.spec import Params
+from dsodenet.spec import Params, split_features, with_features
 
 STREAM_DEPTH = 2  # batches under way in a stream: one on the device, one prepared
 MAX_STREAM_DEPTH = 1 << 16
@@ -46,6 +47,14 @@ class CallInfo:
     stages_us: dict[str, float] = field(
         default_factory=dict
     )  # microseconds by stage of the call, where Accelerator.timed was set; their sum is `seconds`
+
+
+@dataclass(frozen=True)
+class CascadeInfo:
+    """How a cascade went."""
+
+    ended: NDArray[np.int64]  # solver steps that each image ended with, (N,)
+    cycles: int | None  # clock cycles of all stages together, where the kernel counts them
 
 
 class Accelerator:
@@ -112,6 +121,7 @@ class Accelerator:
         self._last: tuple[int, float, float] | None = None  # images, seconds of their conversion and of all
         self._backend = open_backend(self.backend, self._params, folder, options)
         self._closed = False
+        self._last_cascade: CascadeInfo | None = None
         self._refusal: str | None = None  # why no call is possible
         _LIVING.add(self)
 
@@ -161,15 +171,27 @@ class Accelerator:
                 {name: 1e6 * value for name, value in stages.items()},
             )
 
-    def predict(self, images: ArrayLike, layout: str = NCHW) -> NDArray[np.int32]:
+    def predict(
+        self,
+        images: ArrayLike,
+        layout: str = NCHW,
+        *,
+        cascade: Sequence[int] | None = None,
+        threshold: float | None = None,
+    ) -> NDArray[np.int32]:
         """images: uint8, or float in [0, 1], (N, channels, height, width) -> int32 logits (N, num_classes).
 
         layout: "nhwc" for images of (N, height, width, channels), as cameras and decoders give them; a kernel takes
         them faster, since its stream has that order.
+        cascade, threshold: rising step counts, such as 2, 8, and a probability, which belong together: every image is
+        solved with 2 steps, and those whose largest probability is under the threshold once more with 8.
+        `dsodenet calibrate` finds a threshold. `last_cascade` tells where each image ended.
 
         InputError for images that do not fit. DeviceError when the device fails or is closed; after a failure the next
         call starts it afresh.
         """
+        if cascade is not None or threshold is not None:
+            return self._cascaded(images, layout, cascade, threshold)
         start = perf_counter()
         pixels: NDArray[np.uint8]
         if (
@@ -276,11 +298,72 @@ class Accelerator:
 
         SpecError when the model cannot run it.
         """
+        self.set_params(self._params.with_solver(method, n_steps))
+
+    def set_params(self, params: Params) -> None:
+        """Other integers of a network of the same shape, from the next call on.
+
+        Backend cpu and the rtl kernel take any; an hls kernel takes other bias tables of f, and DeviceError says so of
+        the rest; backend torch takes none.
+        """
+        if params.spec.network != self._network:
+            raise InputError("params are of another network; open another Accelerator for it")
         with self._lock:
             self._check_open()
-            params = self._params.with_solver(method, n_steps)
-            self._backend.set_solver(params)
+            self._backend.set_model(params)
             self._params = params
+
+    def features(self, images: ArrayLike, layout: str = NCHW) -> NDArray[np.int32]:
+        """What the head sees: int32 (N, channels), the integers of `head.x`, word for word the same on every backend.
+
+        The model's head is widened for this call (spec.with_features), so an rtl kernel loads two programs more. An hls
+        kernel has its head built in, and DeviceError says so.
+        """
+        pixels = as_pixels(images, self._network, layout)
+        with self._other(with_features(self._params)):
+            words = self._backend.predict(pixels, layout)
+        return split_features(words, self._params)[0]
+
+    @contextmanager
+    def _other(self, params: Params) -> Iterator[None]:
+        """Hold the backend with another model in it, for images of the same shape."""
+        with self._lock:
+            self._check_open()
+            self._backend.set_model(params)
+            try:
+                yield
+            finally:
+                self._backend.set_model(self._params)
+
+    def _cascaded(
+        self, images: ArrayLike, layout: str, cascade: Sequence[int] | None, threshold: float | None
+    ) -> NDArray[np.int32]:
+        """One call of the backend for each stage; the solver is afterwards what it was."""
+        if cascade is None or threshold is None:
+            raise InputError("cascade and threshold belong together: give both, such as cascade=[2, 8], threshold=0.9")
+        plan = Cascade(tuple(cascade), threshold)
+        start = perf_counter()
+        pixels = as_pixels(images, self._network, layout)
+        convert_s = perf_counter() - start
+        cycles: list[int | None] = []
+
+        def solve(n_steps: int, waiting: NDArray[np.uint8]) -> NDArray[np.int32]:
+            self._backend.set_model(self._params.with_solver(n_steps=n_steps))
+            logits = self._backend.predict(waiting, layout)
+            cycles.append(self._backend.cycles)
+            return logits
+
+        with self._other(self._params.with_solver(n_steps=plan.steps[0])):
+            logits, ended = plan.predict(solve, pixels, self._params.logits_scale)
+            self._last = len(pixels), convert_s, perf_counter() - start
+            known = [count for count in cycles if count is not None]
+            self._last_cascade = CascadeInfo(ended, sum(known) if len(known) == len(cycles) else None)
+        return logits
+
+    @property
+    def last_cascade(self) -> CascadeInfo | None:
+        """About the last predict with a cascade that returned."""
+        return self._last_cascade
 
     def power_rails(self) -> Mapping[str, Any]:
         """The power rails of the board, name -> pynq.pmbus.Rail; none for a backend that is no board.

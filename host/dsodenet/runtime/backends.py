@@ -65,7 +65,11 @@ class Backend(Protocol):
     def predict(self, images: NDArray[np.uint8], layout: str = NCHW) -> NDArray[np.int32]:
         """images: uint8 (N, channels, height, width), or (N, height, width, channels) for layout nhwc."""
 
-    def set_solver(self, params: Params) -> None: ...
+    def set_model(self, params: Params) -> None:
+        """Another model for images of the same shape, from the next call on.
+
+        InputError or DeviceError where what computes has its weights built in.
+        """
 
     def power_rails(self) -> Mapping[str, Any]:
         """The power rails of the board, name -> pynq.pmbus.Rail; none for what is no board.
@@ -103,7 +107,7 @@ class SoftwareBackend:
         self._stages.lap("compute")
         return logits
 
-    def set_solver(self, params: Params) -> None:
+    def set_model(self, params: Params) -> None:
         self._predict = self._make(params)
 
     def power_rails(self) -> Mapping[str, Any]:
@@ -119,9 +123,11 @@ def open_torch(params: Params, run: Path | None) -> Backend:
         raise InputError("backend torch needs a run folder: a model opened from Params or a .bit has no checkpoint")
     from dsodenet.exporting import exported_model, torch_logits
 
-    model = exported_model(run, params)
+    model, arrays = exported_model(run, params), params.arrays
 
     def make(params: Params) -> Predict:
+        if any(name not in arrays or not np.array_equal(arrays[name], a) for name, a in params.arrays.items()):
+            raise InputError("backend torch has the weights of the run's checkpoint and takes no others")
         model.spec = params.spec
         return lambda images: torch_logits(model, images, params.logits_scale)
 

@@ -92,17 +92,9 @@ class KernelDriver:
         clean_up: what `close` calls after the transport has closed.
         rails: looks for the power rails of the board.
         """
-        self.transport, self.params, self.kind = transport, params, transport.kind
+        self.transport, self.kind, self.max_batch_bytes = transport, transport.kind, max_batch_bytes
         self._clean_up, self.power_rails = clean_up, rails
-        network = params.spec.network
-        largest = max(image_bytes(network), logits_bytes(network))
-        self.frames_per_batch = min(max_batch_bytes, transport.max_bytes) // largest
-        if self.frames_per_batch < 1:
-            raise InputError(
-                f"one image takes {largest} bytes, but max_batch_bytes is {max_batch_bytes} "
-                f"and the device moves at most {transport.max_bytes} at once"
-            )
-        self.max_cycles = sum(macs(params.spec).values())
+        self._take(params)
         self.batches = 0  # commands of the last predict
         self.identity: Identity | None = None
         self._written: dict[int, int] = {}  # argument registers that the kernel is known to hold
@@ -116,16 +108,31 @@ class KernelDriver:
         self._cycles_unread = False
         self._guarded(self._prepare)
 
-    def set_solver(self, params: Params) -> None:
-        """Run the same integers under another solver from the next batch on."""
+    def set_model(self, params: Params) -> None:
+        """Run another model, for images of the same shape, from the next batch on.
+
+        DeviceError where the kernel has other weights built in. The solver and the bias tables of f may always change.
+        """
         if self.identity is not None:
             self.identity.check(params)
         self.settle()
         self._read_cycles()
-        self.params, self._ready = params, False
-        self.max_cycles = sum(macs(params.spec).values())
+        self._take(params)
+        self._ready = False
         self._runs.clear()
         self._steady.clear()
+
+    def _take(self, params: Params) -> None:
+        """Note a model, and how many of its images one command moves."""
+        network = params.spec.network
+        largest = max(image_bytes(network), logits_bytes(network))
+        frames = min(self.max_batch_bytes, self.transport.max_bytes) // largest
+        if frames < 1:
+            raise InputError(
+                f"one image takes {largest} bytes, but max_batch_bytes is {self.max_batch_bytes} "
+                f"and the device moves at most {self.transport.max_bytes} at once"
+            )
+        self.params, self.frames_per_batch, self.max_cycles = params, frames, sum(macs(params.spec).values())
 
     @property
     def clock_mhz(self) -> float | None:

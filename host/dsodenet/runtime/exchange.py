@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dsodenet.contract import AP_DONE, AP_START, CTRL_FIELDS, REGISTERS
+from dsodenet.contract import AP_DONE, AP_START, CTRL_FIELDS, REGISTERS, state_text
 from dsodenet.errors import DeviceError, DsodenetError
 from dsodenet.runtime.pacing import SPIN_S, Pace
 from dsodenet.runtime.stages import Stages
@@ -33,7 +33,7 @@ RESET_TIMEOUT_S = 0.5
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 20e-6, 2e-3  # between questions, after a while of asking without a pause
 
 # Words of the register files.
-CTRL_WORD, STATUS_WORD = (REGISTERS[name].offset // 4 for name in ("CTRL", "STATUS"))
+CTRL_WORD, STATUS_WORD, STATE_WORD = (REGISTERS[name].offset // 4 for name in ("CTRL", "STATUS", "STATE"))
 SENT_LENGTH, SENT_STATUS = (MM2S + LENGTH) // 4, (MM2S + DMASR) // 4
 RECEIVED_LENGTH, RECEIVED_STATUS = (S2MM + LENGTH) // 4, (S2MM + DMASR) // 4
 
@@ -145,6 +145,8 @@ class Bus:
             f"kernel CTRL {decode(self.kernel.item(CTRL_WORD), bits)}",
             f"STATUS {self.kernel.item(STATUS_WORD)}",
         ]
+        if state := self.kernel.item(STATE_WORD):
+            parts.append(f"STATE {state:#x} ({state_text(state)})")
         for name, channel in (("MM2S", MM2S), ("S2MM", S2MM)):
             parts.append(f"{name} DMASR {decode(self.dma.item((channel + DMASR) // 4), DMASR_BITS)}")
         return ", ".join(parts)

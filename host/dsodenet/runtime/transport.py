@@ -104,7 +104,7 @@ class Identity:
 
         An hls kernel has one model built in. An rtl kernel takes any model that fits, so its fingerprint says nothing.
         """
-        low, high = fingerprint_words(params.model_fingerprint)
+        low, high = fingerprint_words(params.kernel_fingerprint)
         if self.kind is Kind.HLS and self.fingerprint != (low, high):
             raise DeviceError(
                 f"the kernel was built for model {self.fingerprint[1]:08x}{self.fingerprint[0]:08x}, "

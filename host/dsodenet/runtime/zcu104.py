@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,12 +28,15 @@ from dsodenet.runtime.exchange import (
     lost_board,
     registers,
 )
+from dsodenet.runtime.hand_off import Windows, dma_windows, reached, windows_text
 from dsodenet.runtime.stages import Stages
 
 COMMAND, FRAMES = (REGISTERS[name].offset for name in ("COMMAND", "FRAMES"))
 DMACR_RUN = 1
-SMALLEST_BUFFER_BYTES = 4096
-UNCACHED_BYTES = 4096  # logits of at most this size are read past the cache: invalidating it costs more
+CLOCK_TOLERANCE = 0.005
+SOURCES = {0: "IOPLL", 2: "RPLL", 3: "DPLL"}  # PL0_REF_CTRL.SRCSEL (UG1087)
+SMALLEST_BUFFER_BYTES = 8192  # XRT 2.17 puts buffers of 4 KiB and less over 4 GiB, where no HP window is
+UNCACHED_BYTES = 8192  # logits of at most this size are read past the cache: invalidating it costs more
 
 
 class DsodenetKernel(pynq.DefaultIP):
@@ -43,7 +48,7 @@ class DsodenetKernel(pynq.DefaultIP):
 class Buffer:
     """A uint8 PynqBuffer as plain numbers, since its own slices and properties cost tens of microseconds."""
 
-    def __init__(self, device: pynq.Device, size: int, cacheable: bool) -> None:
+    def __init__(self, device: pynq.Device, size: int, cacheable: bool, windows: Windows) -> None:
         try:
             self._buffer = pynq.allocate((size,), np.uint8, target=device, cacheable=int(cacheable))
         except (RuntimeError, MemoryError, OSError) as error:
@@ -52,6 +57,12 @@ class Buffer:
             ) from None
         self.view: NDArray[np.uint8] = self._buffer.view(np.ndarray)
         self.address = int(self._buffer.physical_address)
+        if not reached(windows, self.address, size):
+            self._buffer.freebuffer()
+            raise DeviceError(
+                f"a buffer of {size} bytes lies at {self.address:#x}, but the DMA of this overlay reaches "
+                f"{windows_text(windows)}: give Linux contiguous memory there (cma= of the kernel)"
+            )
         # Always the whole buffer: XRT does so anyway, and through PYNQ.remote a part of one cannot be read.
         self.flush = self._buffer.flush
         self.invalidate = self._buffer.invalidate if cacheable else None
@@ -71,9 +82,12 @@ class BufferPool:
     than twice the largest.
     """
 
-    def __init__(self, device: pynq.Device, uncached_bytes: int = 0) -> None:
-        """uncached_bytes: buffers of at most this size are not cached, where the device has such memory."""
-        self._device = device
+    def __init__(self, device: pynq.Device, windows: Windows, uncached_bytes: int = 0) -> None:
+        """windows: the memory that the DMA reaches.
+
+        uncached_bytes: buffers of at most this size are not cached, where the device has such memory.
+        """
+        self._device, self._windows = device, windows
         self._uncached_bytes = 0 if device.has_capability("REMOTE") else uncached_bytes
         self._buffers: dict[tuple[int, int], Buffer] = {}
 
@@ -81,7 +95,7 @@ class BufferPool:
         """A buffer of at least num_bytes; DeviceError when memory is short."""
         size = max(SMALLEST_BUFFER_BYTES, 1 << (num_bytes - 1).bit_length())
         if (size, slot) not in self._buffers:
-            self._buffers[size, slot] = Buffer(self._device, size, size > self._uncached_bytes)
+            self._buffers[size, slot] = Buffer(self._device, size, size > self._uncached_bytes, self._windows)
         return self._buffers[size, slot]
 
     def close(self) -> None:
@@ -100,15 +114,19 @@ class Zcu104Transport:
         check_files(bitfile)
         # pynq parses the .hwh as it loads the overlay, and its drivers read parameters of their IPs from it.
         with guard(f"{bitfile} and its .hwh", "an overlay that pynq can load", DeviceError):
+            forget_other_clocks(device)
             self._overlay = pynq.Overlay(str(bitfile.resolve()), device=device)
             kernel = self._one_ip("dsODENet kernel", tuple(KERNEL_VLNVS.values()))
             dma = self._one_ip("AXI DMA", (DMA_VLNV,))
             self.max_bytes = int(dma.buffer_max_size) // BEAT_BYTES * BEAT_BYTES
+            timed_mhz = float(self._overlay.clock_dict[0]["frequency"])
             self.clock_mhz: float | None = float(pynq.Clocks.fclk0_mhz)  # as the processor's registers have it now
+        check_clock(self.clock_mhz, timed_mhz, bitfile)
         self._bus = Bus(
             registers(kernel.mmio), registers(dma.mmio), timeout_s, self._overlay.is_loaded, self._make_ready
         )
-        self._inputs, self._outputs = BufferPool(device), BufferPool(device, UNCACHED_BYTES)
+        windows = dma_windows(bitfile.with_suffix(".hwh"))
+        self._inputs, self._outputs = BufferPool(device, windows), BufferPool(device, windows, UNCACHED_BYTES)
 
     @property
     def stages(self) -> Stages:
@@ -178,6 +196,39 @@ class Zcu104Transport:
                 f"{self.bitfile} has {len(names)} {what}s ({' or '.join(vlnvs)}), but needs one; it has {found}"
             )
         return getattr(self._overlay, names[0])
+
+
+def check_clock(running_mhz: float, timed_mhz: float, bitfile: Path) -> None:
+    """DeviceError where the fabric runs faster than it was timed for, a warning where it runs slower.
+
+    pynq sets the dividers, but leaves the PLL that the boot image chose; see its Clocks.set_pl_clk, which writes
+    SRC_FIELD for SRCSEL. So the clock may be one that the PLL does not divide to.
+    """
+    if abs(running_mhz - timed_mhz) <= CLOCK_TOLERANCE * timed_mhz:
+        return
+    source, pll_mhz = pll_of_fabric()
+    why = f"the boot image clocks it from {source} at {pll_mhz:g} MHz"
+    if running_mhz > timed_mhz:
+        slower = pll_mhz / math.ceil(pll_mhz / timed_mhz)
+        raise DeviceError(
+            f"the fabric runs at {running_mhz:g} MHz, but {bitfile.name} meets timing at {timed_mhz:g} MHz: {why}; "
+            f"publish it for a clock of that PLL: dsodenet overlay RUN --from FOLDER --clock {slower:.3f}"
+        )
+    note = f"the fabric runs at {running_mhz:g} MHz, slower than the {timed_mhz:g} MHz of {bitfile.name}: {why}"
+    warnings.warn(note, RuntimeWarning, stacklevel=3)
+
+
+def forget_other_clocks(device: pynq.Device) -> None:
+    """Let pynq read the clocks of this device: it keeps the registers of the first one that a process has opened."""
+    if pynq.Clocks.device is not device and "_real_instance" in vars(pynq.Clocks):
+        del pynq.Clocks._real_instance
+
+
+def pll_of_fabric() -> tuple[str, float]:
+    """Name and MHz of the PLL that clocks the fabric now."""
+    clocks = pynq.Clocks._instance
+    source = int(clocks.PL_CLK_CTRLS[0].SRCSEL)
+    return SOURCES.get(source, f"source {source}"), float(clocks._get_src_clk_mhz(source))
 
 
 def check_files(bitfile: Path) -> None:

@@ -1,5 +1,6 @@
 """What a model is: its spec, layers, solvers, formats and integers. NumPy only."""
 
+from dsodenet.spec.features import split_features, with_features
 from dsodenet.spec.formats import Format
 from dsodenet.spec.lanes import lanes_text, parse_lanes, with_lanes
 from dsodenet.spec.layers import (
@@ -96,9 +97,11 @@ __all__ = [
     "random_images",
     "random_params",
     "sections",
+    "split_features",
     "step_coefficients",
     "tableau",
     "tensor_widths",
     "weighted_sum",
+    "with_features",
     "with_lanes",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 import zipfile
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -22,7 +23,7 @@ from dsodenet.files import atomic_file, write_json
 from dsodenet.outside import guard, npy_array, read_json
 from dsodenet.runs import Run
 from dsodenet.spec.formats import Format, shift_round
-from dsodenet.spec.layers import IMAGE_FORMAT, Layer, Section, all_layers, tensor_widths
+from dsodenet.spec.layers import IMAGE_FORMAT, Layer, Section, all_layers, sections, tensor_widths
 from dsodenet.spec.specification import TIME_FRAC_BITS, Spec
 from dsodenet.spec.strict import canonical_json, strict_from_json
 
@@ -162,9 +163,16 @@ class Params:
         spec = self.spec.to_dict()
         return self._digest({key: spec[key] for key in ("network", "quantisation")})
 
-    def _digest(self, spec: dict[str, Any]) -> str:
+    @cached_property
+    def kernel_fingerprint(self) -> str:
+        """The same without the bias tables of f, which an hls kernel is given at run time."""
+        spec = self.spec.to_dict()
+        tables = {bias_name(section.biased) for section in sections(self.spec.network) if section.kind == "f"}
+        return self._digest({key: spec[key] for key in ("network", "quantisation")}, tables)
+
+    def _digest(self, spec: dict[str, Any], without: Collection[str] = ()) -> str:
         digest = hashlib.sha256(canonical_json(spec | {"formats": self._formats_json()}))
-        for name in sorted(self.arrays):
+        for name in sorted(set(self.arrays).difference(without)):
             array = self.arrays[name]
             digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())

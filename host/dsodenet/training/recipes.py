@@ -16,6 +16,7 @@ from dsodenet.training.adaptation import (
     DomainAdversary,
     InformationMaximisation,
 )
+from dsodenet.training.anytime import FewerSteps
 from dsodenet.training.compression import compressed, full_network, separated_network
 from dsodenet.training.losses import (
     CrossEntropy,
@@ -56,10 +57,15 @@ TEACHER_HEAD = (
     Loss(TeacherHead, 0.02, {"temperature": 4.0}),
 )
 STUDENT_HEAD = TEACHER_HEAD[:2]
+ANYTIME = (Loss(CrossEntropy), Loss(FewerSteps, settings={"temperature": 1.0}))
 
 RECIPES: dict[str, Recipe] = {
     "supervised": Recipe("cross-entropy to the labels", float_then_quantised(SUPERVISED)),
     "float": Recipe("cross-entropy to the labels in float only, for studies", float_then_quantised(SUPERVISED)[:1]),
+    "anytime": Recipe(
+        "one network for many step counts: the full solve teaches cheaper ones (after 1903.05134)",
+        float_then_quantised(ANYTIME),
+    ),
     "compress": Recipe(
         "halve the parameters in two rounds of MUSCO (1903.09973): EVBMF ranks, decompose, fine-tune",
         (

@@ -33,11 +33,12 @@ module commander_proof
   localparam int unsigned Bits = 3;
   logic done, load_start, rewind, image_start, frame_start, logits_start, abort, last_frame, drain_ready;
   logic [31:0] status, frames_done, cycles, stalls_in, stalls_out;
+  logic [3:0] state;
   commander #(
       .DRAIN_PATIENCE(4), .WATCHDOG_BITS(Bits)
   ) u_dut (
       .clk_i, .rst_ni, .start_i, .done_o(done), .status_o(status), .command_i, .frames_i, .num_stages_i, .n_steps_i,
-      .frames_done_o(frames_done), .cycles_o(cycles), .stalls_in_o(stalls_in), .stalls_out_o(stalls_out),
+      .frames_done_o(frames_done), .cycles_o(cycles), .stalls_in_o(stalls_in), .stalls_out_o(stalls_out), .state_o(state),
       .load_start_o(load_start), .load_busy_i, .load_done_i, .load_status_i, .load_ended_i, .evaluations_i, .blocks_i,
       .rewind_o(rewind), .image_start_o(image_start), .image_busy_i, .image_done_i, .image_short_i, .image_long_i,
       .frame_start_o(frame_start), .frame_done_i, .progress_i, .fault_i, .abort_o(abort), .logits_start_o(logits_start),
@@ -80,5 +81,5 @@ module commander_proof
   end
 
   logic unused;
-  assign unused = ^{cycles, stalls_in, stalls_out, frames_done, last_frame};
+  assign unused = ^{state, cycles, stalls_in, stalls_out, frames_done, last_frame};
 endmodule

@@ -20,7 +20,8 @@ module control_proof
     input logic [31:0] frames_done_i,
     input logic [31:0] cycles_i,
     input logic [31:0] stalls_in_i,
-    input logic [31:0] stalls_out_i
+    input logic [31:0] stalls_out_i,
+    input logic [31:0] state_i
 );
   logic awready, wready, bvalid, arready, rvalid, interrupt, start;
   logic [1:0] bresp, rresp;
@@ -34,7 +35,7 @@ module control_proof
       .s_axi_control_araddr(araddr_i), .s_axi_control_arvalid(arvalid_i), .s_axi_control_arready(arready),
       .s_axi_control_rdata(rdata), .s_axi_control_rresp(rresp), .s_axi_control_rvalid(rvalid), .s_axi_control_rready(rready_i),
       .interrupt, .start_o(start), .done_i, .status_i, .command_o(command), .frames_o(frames), .num_stages_o(num_stages),
-      .n_steps_o(n_steps), .coeff_o(coeff), .fingerprint_i, .frames_done_i, .cycles_i, .stalls_in_i, .stalls_out_i
+      .n_steps_o(n_steps), .coeff_o(coeff), .fingerprint_i, .frames_done_i, .cycles_i, .stalls_in_i, .stalls_out_i, .state_i
   );
 
   // ---- what is around it: a command ends once, after it has started

@@ -53,6 +53,25 @@ STUDIES = {
             PLOT,
         ),
     ),
+    "adapting": Command(
+        _of("adapting_study"),
+        "what each method of `dsodenet adapt` buys on another domain, in integers, over several draws of images",
+        "dsodenet study adapting zoo:digits-xs --target digits-rotated",
+        (
+            argument("run", type=Path, metavar="RUN", help="exported run, or zoo:NAME"),
+            argument("--data", default="digits", metavar="NAME|DIR", help="data that it was trained on"),
+            argument("--target", required=True, metavar="NAME|DIR", help="data set of the other domain"),
+            argument(
+                "--methods",
+                default="t3a;pseudo;t3a,pseudo;bias;head",
+                metavar="A;B,C",
+                help="methods, or chains of them, with semicolons between",
+            ),
+            argument("--images", type=int, default=1000, metavar="N", help="unlabelled images of a draw"),
+            argument("--generations", type=int, default=30, metavar="N", help="of `forward`"),
+            argument("--seeds", type=int, default=3, metavar="N", help="draws"),
+        ),
+    ),
     "recipes": Command(
         _of("recipe_study"),
         "what each training recipe buys: accuracy in float and in integers over several seeds",

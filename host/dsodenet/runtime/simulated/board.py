@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,7 +39,22 @@ PROCESSOR_WINDOWS = (
     0xFF9B0000,
 )
 CTRL = REGISTERS["CTRL"].offset
-IO_PLL_CTRL, IO_PLL_X45 = 0xFF5E0020, 0x2D00
+# Clocks of the processor (UG1087): two PLLs, and the source and dividers of the fabric's clock.
+PLL_CTRLS, PL0_CTRL = {"IOPLL": (0xFF5E0020, 0), "RPLL": (0xFF5E0030, 2)}, 0xFF5E00C0
+
+
+@dataclass(frozen=True)
+class Boot:
+    """How the boot image left the clocks: the PLL of the fabric, what each multiplies the reference with, dividers."""
+
+    source: str = "IOPLL"
+    factors: tuple[tuple[str, int], ...] = (("IOPLL", 45), ("RPLL", 45))
+    divisors: tuple[int, int] = (15, 1)
+
+    def registers(self) -> dict[int, int]:
+        found = {PLL_CTRLS[name][0]: factor << 8 for name, factor in self.factors}
+        first, second = self.divisors
+        return found | {PL0_CTRL: 1 << 24 | second << 16 | first << 8 | PLL_CTRLS[self.source][1]}
 
 
 class Model(Protocol):
@@ -108,9 +124,9 @@ class KernelIp:
 class Board:
     """DDR, the processor's own registers, and what the current configuration puts into the fabric."""
 
-    def __init__(self, kernel: SimulatedKernel, memory_bytes: int) -> None:
+    def __init__(self, kernel: SimulatedKernel, memory_bytes: int, boot: Boot) -> None:
         self.kernel, self.faults, self.ddr = kernel, Faults(), Ddr(memory_bytes)
-        self.processor = {IO_PLL_CTRL: IO_PLL_X45}
+        self.processor = boot.registers()
         self.windows: list[tuple[int, int, Model]] = []
         self.accesses: list[tuple[str, int, int]] | None = None  # ("r" or "w", address, value), when a test wants them
         self.dma: AxiDma

@@ -18,7 +18,8 @@ from pynq.pmbus import Rail, SysFSSensor
 
 from dsodenet.contract import ZCU104
 from dsodenet.errors import DeviceError
-from dsodenet.runtime.simulated.board import Board
+from dsodenet.runtime.hand_off import dma_windows
+from dsodenet.runtime.simulated.board import Board, Boot
 from dsodenet.runtime.simulated.kernels import SimulatedKernel
 
 MEMORY_BYTES = 64 << 20
@@ -49,12 +50,18 @@ class SimulatedZcu104(Device):
     `rails` are pynq's own, on files as Linux shows regulators. A test may change or remove the files and the rails.
     """
 
-    def __init__(self, kernel: SimulatedKernel, memory_bytes: int = MEMORY_BYTES, part: str = ZCU104.part) -> None:
+    def __init__(
+        self,
+        kernel: SimulatedKernel,
+        memory_bytes: int = MEMORY_BYTES,
+        part: str = ZCU104.part,
+        boot: Boot | None = None,
+    ) -> None:
         super().__init__("simulated_zcu104")
         self.name, self.arch, self.part = "ZCU104 (simulated)", "aarch64", part
         self.capabilities = {"REGISTER_RW": True}
         self.timestamp = ""
-        self.board = Board(kernel, memory_bytes)
+        self.board = Board(kernel, memory_bytes, boot or Boot())
         self._hwmon = tempfile.TemporaryDirectory(prefix="dsodenet-")
         self.rails = {name: rail(Path(self._hwmon.name), name, watts) for name, watts in WATTS.items()}
 
@@ -103,4 +110,5 @@ class SimulatedZcu104(Device):
             raise DeviceError(f"{bitstream.bitfile_name} is for {part}, but the board has {self.part}")
         EmbeddedDevice.set_axi_port_width(self, parser)
         self.board.configure(parser.ip_dict)
+        self.board.ddr.windows = dma_windows(Path(bitstream.bitfile_name).with_suffix(".hwh"))
         self.post_download(bitstream, parser, self.name)

@@ -117,6 +117,17 @@ def _module(modules: ET.Element, design: Design, instance: Instance, kernel: str
                 maps = ET.SubElement(bus, "PORTMAPS")
                 ET.SubElement(maps, "PORTMAP", LOGICAL=WIRES[protocol].upper(), PHYSICAL=_wire(here[1], protocol))
     _nets(ports, design, instance)
+    if instance.vlnv == DMA_VLNV:
+        memory = ET.SubElement(module, "MEMORYMAP")
+        for _, space in design.memory.spaces:
+            for reached in design.memory.windows:
+                ET.SubElement(
+                    memory, "MEMRANGE", ADDRESSBLOCK=reached.segment, BASENAME="C_BASEADDR",
+                    BASEVALUE=f"{reached.base:#010x}", HIGHNAME="C_HIGHADDR",
+                    HIGHVALUE=f"{reached.base + reached.size - 1:#010x}", INSTANCE=design.control[0], IS_DATA="TRUE",
+                    IS_INSTRUCTION="TRUE", MASTERBUSINTERFACE=f"M_AXI_{space.removeprefix('Data_')}",
+                    MEMTYPE="MEMORY", SLAVEBUSINTERFACE="S_AXI_HP0_FPD",
+                )  # fmt: skip
     if instance.name == design.control[0]:
         memory = ET.SubElement(module, "MEMORYMAP")
         for window in design.windows:

@@ -103,7 +103,7 @@ class ReferenceKernel:
         return self._run(words, steps, stages, data)
 
     def _identify(self, words: Words) -> None:
-        low, high = fingerprint_words(self.params.model_fingerprint)
+        low, high = fingerprint_words(self.params.kernel_fingerprint)
         height, width = self.network.map_size(0)
         for name, value in (
             ("IDENTITY", IDENTITY),

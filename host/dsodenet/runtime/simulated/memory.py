@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from dsodenet.contract import BEAT_BYTES
 from dsodenet.errors import DeviceError
+from dsodenet.runtime.hand_off import Windows, reached, windows_text
 from dsodenet.runtime.simulated.faults import Faults
 
-DDR_BASE = 0x8_0000_0000  # the high window of the processor's memory map: addresses need both words
+DDR_BASE = 0x6000_0000  # where Linux keeps contiguous memory: low DDR
+HIGH_BASE = 0x8_0000_0000  # where XRT 2.17 puts small buffers: over what a DMA with 32-bit windows reaches
 PAGE_BYTES = 4096
 STALE = 0xA5  # what fresh DDR holds: a missing flush sends it, a missing invalidate hides what came
 
@@ -25,17 +27,20 @@ class BusError(DeviceError):
 class Ddr:
     """Physical memory as the fabric sees it. The host holds only what is allocated.
 
-    An access outside an allocation raises: a real DMA would corrupt memory silently.
+    As XRT 2.17 does, it puts buffers of a page and less over 4 GiB. `windows` is what the design reaches. An access
+    outside an allocation raises: a real DMA would corrupt memory silently.
     """
 
-    def __init__(self, size: int) -> None:
-        self.free = [(DDR_BASE, size)]
+    def __init__(self, size: int, base: int = DDR_BASE) -> None:
+        self.free = [(base, size), (HIGH_BASE, size)]
+        self.windows: Windows = ()
         self.live: dict[int, NDArray[np.uint8]] = {}  # address -> content
 
     def allocate(self, size: int) -> int:
         size = max(-(-size // PAGE_BYTES), 1) * PAGE_BYTES
+        high = size <= PAGE_BYTES or all(base >= HIGH_BASE for base, _ in self.free)
         for i, (base, room) in enumerate(self.free):
-            if room >= size:
+            if room >= size and (base >= HIGH_BASE) == high:
                 self.free[i] = (base + size, room - size)
                 self.live[base] = np.full(size, STALE, np.uint8)
                 return base
@@ -51,6 +56,12 @@ class Ddr:
             else:
                 joined.append((start, size))
         self.free = joined
+
+    def reach(self, address: int, size: int) -> NDArray[np.uint8]:
+        """What the DMA sees at an address."""
+        if not reached(self.windows, address, size):
+            raise BusError(f"the fabric accessed {address:#x}, but its design reaches {windows_text(self.windows)}")
+        return self.view(address, size)
 
     def view(self, address: int, size: int) -> NDArray[np.uint8]:
         for base, content in self.live.items():
@@ -131,7 +142,7 @@ class AxiDma:
                 self._fail(channel, error)
                 return
             try:
-                self.to_kernel.append(self.board.ddr.view(address, length).tobytes())
+                self.to_kernel.append(self.board.ddr.reach(address, length).tobytes())
                 self.sending = True
             except BusError:
                 self._fail(channel, self.DECODE)
@@ -159,7 +170,7 @@ class AxiDma:
                 self._fail(self.S2MM, error or self.INTERNAL)
                 return
             try:
-                self.board.ddr.view(address, len(packet))[:] = np.frombuffer(packet, np.uint8)
+                self.board.ddr.reach(address, len(packet))[:] = np.frombuffer(packet, np.uint8)
             except BusError:
                 self._fail(self.S2MM, self.DECODE)
                 return
