@@ -86,7 +86,7 @@ def test_it_prints_what_its_json_says(run: Path, monkeypatch: pytest.MonkeyPatch
     assert rungs_text(data) == str(ladder)
     (rung,) = data.pop("rungs")
     blocks = len(PARAMS.spec.network.channels)
-    assert data == {"images": "five", "solver": "heun", "n_steps": [3] * blocks, "differing": 3}
+    assert data == {"images": "five", "solver": "heun", "n_steps": [3] * blocks, "differing": 3, "left_out": {}}
     assert rung.pop("seconds") > 0
     assert rung == {
         "backend": "wrong", "kind": "measured", "images": 5, "words": WORDS, "differing": 3, "cycles": None,

@@ -13,6 +13,7 @@ from dsodenet.lazy import lazy_names
 if TYPE_CHECKING:
     from dsodenet.data import load_dataset, prepare
     from dsodenet.errors import DsodenetError
+    from dsodenet.evaluation import evaluate
     from dsodenet.exploration import explore
     from dsodenet.exporting import export
     from dsodenet.hls import lower
@@ -32,6 +33,7 @@ __all__ = [
     "Spec",
     "__version__",
     "estimate",
+    "evaluate",
     "explore",
     "export",
     "load_dataset",
@@ -52,6 +54,7 @@ __getattr__, __dir__ = lazy_names(
         "Run": "dsodenet.runs",
         "Spec": "dsodenet.spec",
         "estimate": "dsodenet.rtl",
+        "evaluate": "dsodenet.evaluation",
         "explore": "dsodenet.exploration",
         "export": "dsodenet.exporting",
         "load_dataset": "dsodenet.data",

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from dsodenet.files import write_json
 
+SCHEMA = 1  # of every JSON that a command writes; it changes where a key changes its meaning or goes
 Argument = tuple[tuple[str, ...], dict[str, Any]]  # names and options of argparse's add_argument
 
 
@@ -60,7 +61,7 @@ def give(answer: Answer, target: Path | bool, *, silent: bool = False) -> int:
 
     target: the value of --json. silent: write and print nothing.
     """
-    data = answer.to_dict()
+    data = {"schema": SCHEMA} | answer.to_dict()
     if not silent:
         if isinstance(target, Path):
             write_json(data, target)

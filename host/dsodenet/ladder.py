@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import ArrayLike
 
-from dsodenet.errors import InputError
+from dsodenet.errors import InputError, RunError, ToolError
 from dsodenet.evaluation import IMAGE_SEED
 from dsodenet.reference import Reference
 from dsodenet.runtime import BACKENDS, Accelerator, as_pixels, backend_options
 from dsodenet.spec import Params, Solver, random_images
-from dsodenet.text import table
+from dsodenet.text import paragraph, table
 
 LADDER = ("torch", "cpu", "csim", "rtl", "zcu104-sim")
 
@@ -41,6 +41,7 @@ class Ladder:
     images: str  # what they are
     solver: Solver
     rungs: tuple[Rung, ...]
+    left_out: dict[str, str] = field(default_factory=dict)  # backend -> why it could not run, and what brings it
 
     @property
     def differing(self) -> int:
@@ -54,6 +55,7 @@ class Ladder:
             "n_steps": list(self.solver.n_steps),
             "differing": self.differing,
             "rungs": [asdict(rung) for rung in self.rungs],
+            "left_out": self.left_out,
         }
 
     def __str__(self) -> str:
@@ -76,14 +78,19 @@ def rungs_text(result: dict[str, Any]) -> str:
     ]
     steps = ",".join(map(str, result["n_steps"]))
     differing = result["differing"]
-    verdict = f"{differing} words differ" if differing else "every rung computes the same integers"
+    left_out = result.get("left_out", {})
+    same = f"every rung that ran computes the same integers ({len(rows)} of {len(rows) + len(left_out)})"
+    verdict = (
+        f"{differing} words differ" if differing else same if left_out else "every rung computes the same integers"
+    )
+    verdict = "\n".join([verdict, *(paragraph(f"left out: {name}: {why}") for name, why in left_out.items())])
     header = ("rung", "time is", "images", "words", "differing", "seconds", "cycles/image")
     return f"images: {result['images']}; solver {result['solver']}, n_steps {steps}\n{table(header, rows)}\n{verdict}"
 
 
 def verify(
     run: str | Path,
-    backends: str | Sequence[str] = LADDER,
+    backends: str | Sequence[str] | None = None,
     images: ArrayLike | None = None,
     *,
     source: str = "given",
@@ -95,6 +102,7 @@ def verify(
 ) -> Ladder:
     """Run each backend on the images and compare its logits with the reference's.
 
+    backends: some of BACKENDS. By default LADDER, where what is not installed or built is left out by name.
     images: uint8, or float in [0, 1], (N, channels, height, width); generated ones by default.
     source: what the images are, in words.
     limits: backend -> the most images that it runs.
@@ -102,9 +110,10 @@ def verify(
     progress: called with each backend before it computes.
     simulate_with: what computes inside the simulated board, by default the kernel of the spec.
 
-    All backends are opened before any computes, so that what is missing shows at once.
+    All backends are opened before any computes, so that what is missing shows at once: as an error where it was named.
     """
-    backends = (backends,) if isinstance(backends, str) else backends
+    chosen = backends is not None
+    backends = (backends,) if isinstance(backends, str) else LADDER if backends is None else backends
     unknown = [name for name in backends if name not in BACKENDS]
     if unknown or not backends:
         raise InputError(f"backend is {', '.join(unknown) or 'empty'}, but it must be some of {', '.join(BACKENDS)}")
@@ -115,13 +124,21 @@ def verify(
     pixels = as_pixels(images, params.spec.network)
     with ExitStack() as stack:
         opened = {}
-        for name in backends:
+        left_out = {}
+        for name in sorted(backends, key=lambda name: name == "rtl"):  # its build takes minutes: what lacks shows first
             simulated = simulate_with if "simulate_with" in backend_options(name) else None
-            opened[name] = stack.enter_context(Accelerator(run, name, simulate_with=simulated))
+            try:
+                opened[name] = stack.enter_context(Accelerator(run, name, simulate_with=simulated))
+            except (ToolError, RunError, ModuleNotFoundError) as error:
+                if chosen:
+                    raise
+                left_out[name] = str(error)
+                continue
             opened[name].set_solver(solver.method, solver.n_steps)
         truth = Reference(params).predict(pixels)
         rungs = []
-        for name, accelerator in opened.items():
+        for name in filter(opened.__contains__, backends):
+            accelerator = opened[name]
             progress(name)
             part = pixels[: (limits or {}).get(name)]
             start = time.perf_counter()
@@ -131,4 +148,4 @@ def verify(
             assert call is not None
             differing = int((logits != truth[: len(part)]).sum())
             rungs.append(Rung(name, call.kind, len(part), logits.size, differing, seconds, call.cycles))
-    return Ladder(source, solver, tuple(rungs))
+    return Ladder(source, solver, tuple(rungs), left_out)

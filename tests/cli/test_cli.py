@@ -14,6 +14,7 @@ import pytest
 
 from dsodenet.bench.studies.ladder_grid import CASES
 from dsodenet.cli.entry import COMMANDS, main
+from dsodenet.errors import ToolError
 from dsodenet.exporting.integers import export
 from dsodenet.files import how_to_install
 from dsodenet.reference import Reference
@@ -254,3 +255,57 @@ def test_missing_package_names_its_extra(run: Path) -> None:
     assert ended.returncode == 2
     assert how_to_install("train") in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_finished_training_is_neither_lost_nor_begun_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "metrics.json").write_text("{}")
+    job = ("train", "--spec", "xs", "--out", tmp_path)
+    assert "--force replaces it" in refused(capsys, *job)
+    assert call(*job, "--resume") == 0
+    assert "is finished: nothing to resume" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (("verfy",), "did you mean verify?"),
+        (("verify", "zoo:digit-xs"), "did you mean zoo:digits-xs?"),
+        (("verify", "zoo:digits-xs", "--backnds", "cpu"), "did you mean --backends?"),
+        (("verify", "zoo:digits-xs", "--backends", "cup"), "did you mean cpu?"),
+        (("estimate", "zoo:digits-xs", "--solver", "ruler"), "did you mean euler?"),
+    ],
+)
+def test_near_misses(capsys: pytest.CaptureFixture[str], words: tuple[str, ...], near: str) -> None:
+    assert near in refused(capsys, *words)
+
+
+def test_an_error_is_json_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("estimate", "zoo:none", "--json") == 2
+    answer, line = capsys.readouterr()
+    assert json.loads(answer)["schema"] == 1
+    assert json.loads(answer)["status"] == 2
+    assert line == f"dsodenet: {json.loads(answer)['error']}\n"
+    kept = tmp_path / "kept.json"
+    kept.write_text("{}")
+    refused(capsys, "estimate", "zoo:none", "--json", kept)
+    assert kept.read_text() == "{}"
+
+
+def test_rungs_that_are_not_there_are_left_out_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model of the zoo has neither a checkpoint nor a lowered kernel; here Verilator is not installed either."""
+
+    def missing() -> str:
+        raise ToolError("verilator is not installed")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("dsodenet.rtl.build.verilator", missing)
+    assert call("verify", "zoo:digits-xs", "--images", 2, "--simulate-with", "reference", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert set(answer["left_out"]) == {"torch", "csim", "rtl"}
+    assert [rung["backend"] for rung in answer["rungs"]] == ["cpu", "zcu104-sim"]
+    assert "--simulate-with reference" in refused(capsys, "verify", "zoo:digits-xs", "--backends", "zcu104-sim")
+    assert "checkpoint" in refused(capsys, "verify", "zoo:digits-xs", "--backends", "cpu,torch")

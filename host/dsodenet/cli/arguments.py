@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,7 +17,20 @@ class Parser(argparse.ArgumentParser):
     """Wrong words are bad input like any other: one line."""
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see {self.prog} --help")
+        raise InputError(f"{message}{self._nearest(message)}; see {self.prog} --help")
+
+    def _nearest(self, message: str) -> str:
+        """What an unknown option was meant to be, where it is nearly one of this command or of those below it."""
+        _, unknown, words = message.partition("unrecognized arguments: ")
+        near = difflib.get_close_matches(words.split()[0], sorted(self._options()), 1, 0.7) if unknown else []
+        return f", did you mean {near[0]}?" if near else ""
+
+    def _options(self) -> set[str]:
+        found = set(self._option_string_actions)
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                found.update(*(parser._options() for parser in action.choices.values()))
+        return found
 
 
 def parse_run(text: str) -> Path:

@@ -16,10 +16,10 @@ from dsodenet.command import Answer, Values, json_text
 from dsodenet.contract import DEVICE, Resources, board_named
 from dsodenet.data import DATASETS, GENERATED, load_dataset
 from dsodenet.errors import InputError
-from dsodenet.evaluation import sample_images
+from dsodenet.evaluation import evaluate, sample_images
 from dsodenet.files import atomic_files
 from dsodenet.hls import Plan, best_plan
-from dsodenet.ladder import verify
+from dsodenet.ladder import LADDER, verify
 from dsodenet.rtl import Estimate, estimate, memory_map, of_spec, rtl_resources
 from dsodenet.runs import PREFIX, Run, check_folder, check_output, zoo_names
 from dsodenet.runtime import Classification
@@ -51,6 +51,11 @@ def train_run(args: argparse.Namespace) -> Answer:
         widths = dataclasses.replace(spec.quantisation, weight_bit_width=args.weight_bits)
         spec = dataclasses.replace(spec, quantisation=widths)
     check_folder(args.out)
+    run = Run(args.out)
+    if run.metrics.is_file() and not run.unfinished.exists() and not args.force:
+        if args.resume:
+            return Values({"run": str(run), "finished": True}, lambda data: f"{run} is finished: nothing to resume")
+        raise InputError(f"{run} holds a finished training; --force replaces it, or --out names another folder")
     from dsodenet.data import load_dataset
     from dsodenet.training import OPTION_NAMES, Options, train
 
@@ -144,9 +149,9 @@ def lower_run(args: argparse.Namespace) -> Answer:
 
 def verify_run(args: argparse.Namespace) -> Answer:
     params = Params.load(args.run)
-    backends = args.backends.split(",")
+    backends = None if args.backends is None else args.backends.split(",")
     images, source = sample_images(args.images, args.run, params)
-    with progress_bar("verify", len(backends), args.quiet) as step:
+    with progress_bar("verify", len(backends or LADDER), args.quiet) as step:
         return verify(
             args.run,
             backends,
@@ -157,6 +162,25 @@ def verify_run(args: argparse.Namespace) -> Answer:
             progress=step,
             simulate_with=args.simulate_with,
         )
+
+
+def evaluate_run(args: argparse.Namespace) -> Answer:
+    if args.plot:
+        check_output(args.plot, ".png")
+        from dsodenet.plots import save  # now, so that a missing matplotlib shows before the work
+    with progress_bar("evaluate", None, args.quiet) as step:
+        found = evaluate(
+            args.run,
+            args.data,
+            args.backend,
+            method=args.solver,
+            n_steps=args.n_steps,
+            progress=step,
+            simulate_with=args.simulate_with,
+        )
+    if args.plot:
+        save(found.figure(), args.plot)
+    return found
 
 
 def run_images(args: argparse.Namespace) -> Answer:
@@ -341,6 +365,25 @@ def test_board(args: argparse.Namespace) -> Answer:
     options = {"simulate_with": args.simulate_with} if args.simulate_with else {}
     with progress_bar("selftest", len(CHECKS), args.quiet) as step:
         return selftest(args.board, args.overlay, step, **options)
+
+
+def examine(args: argparse.Namespace) -> Answer:
+    from dsodenet.runtime import doctor
+
+    with progress_bar("doctor", None, args.quiet) as step:
+        step("self-test")
+        return Values(doctor(args.board, args.overlay), doctor_text)
+
+
+def doctor_text(data: dict[str, Any]) -> str:
+    rows = []
+    for name, found in data.items():
+        items = found.items() if isinstance(found, dict) and name not in ("overlay", "self_test") else [("", found)]
+        if name == "self_test" and "items" in found:
+            marks = {True: "ok", False: "FAIL"}
+            items = [(item["name"], f"{marks[item['ok']]}: {item['detail']}") for item in found["items"]]
+        rows += [(name if not index else "", key, str(value)[:90]) for index, (key, value) in enumerate(items)]
+    return table(("about", "", "found"), rows) + "\nnothing of it is personal; send it with --json FILE"
 
 
 def run_demo(args: argparse.Namespace) -> Answer:

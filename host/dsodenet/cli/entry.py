@@ -7,6 +7,7 @@ error; 130 interrupted, 143 terminated.
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib.metadata
 import os
 import re
@@ -20,11 +21,16 @@ from dsodenet import __version__
 from dsodenet.bench.studies import STUDIES
 from dsodenet.cli.arguments import Parser
 from dsodenet.cli.registry import COMMANDS
-from dsodenet.command import COMMON, Command, give
+from dsodenet.command import COMMON, SCHEMA, Command, give, json_text
 from dsodenet.errors import DsodenetError, ToolError
 from dsodenet.files import how_to_install
 from dsodenet.runs import check_output
 
+# How this package, and how argparse, says that a word is none of those that are allowed.
+CHOICE = re.compile(
+    r"(?:is|invalid choice:) '?([^', ]+)'?,? \(?(?:but it must be (?:one|some) of|but the zoo has|choose from) (.+)"
+)
+WORD = re.compile(r"[\w:.+-]+")
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow"}  # packages that are imported under another name
 
 
@@ -64,8 +70,26 @@ def _add(group: argparse._SubParsersAction[Parser], name: str, command: Command)
 
 def main(argv: list[str] | None = None) -> int:
     _let_text_through()
+    words = sys.argv[1:] if argv is None else argv
+    status, error = _run(words)
+    if error is not None:
+        line = with_suggestion(" ".join(str(error).split()))  # one line, whatever a file is called
+        print(f"dsodenet: {line}", file=sys.stderr)
+        if _wants_json(words):
+            print(json_text({"schema": SCHEMA, "error": line, "status": status}))
+    return status
+
+
+def _wants_json(words: list[str]) -> bool:
+    """Whether `--json` stands without a FILE: then an error is JSON, too. FILE keeps what an earlier call wrote."""
+    after = [*words[1:], "-"]
+    return any(word == "--json" and following.startswith("-") for word, following in zip(words, after))
+
+
+def _run(words: list[str]) -> tuple[int, Exception | None]:
+    """Exit status of a command, and what it is to say where it failed."""
     try:
-        args = parser().parse_args(argv)
+        args = parser().parse_args(words)
         if isinstance(args.json, Path):
             check_output(args.json, ".json")
         previous = _ends_by_sigterm()
@@ -75,28 +99,26 @@ def main(argv: list[str] | None = None) -> int:
             if previous is not None:
                 signal.signal(signal.SIGTERM, previous)
         first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts
-        return give(answer, args.json, silent=not first)
+        return give(answer, args.json, silent=not first), None
     except DsodenetError as error:
-        _say(error)
+        return 2, error
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         extra = extra_of(package)
         if extra is None:
             raise
-        _say(ToolError(f"this needs the package {package}; {how_to_install(extra)} brings it"))
+        return 2, ToolError(f"this needs the package {package}; {how_to_install(extra)} brings it")
     except BrokenPipeError:
         sys.stderr.close()
+        return 2, None
     except OSError as error:  # a full disk, a folder that may not be written
-        _say(DsodenetError(error))
+        return 2, DsodenetError(error)
     except MemoryError:
-        _say(ToolError("there is too little memory for this"))
+        return 2, ToolError("there is too little memory for this")
     except Terminated:
-        _say(DsodenetError("terminated; earlier results are as they were"))
-        return 128 + signal.SIGTERM
+        return 128 + signal.SIGTERM, DsodenetError("terminated; earlier results are as they were")
     except KeyboardInterrupt:
-        _say(DsodenetError("interrupted; earlier results are as they were"))
-        return 128 + signal.SIGINT
-    return 2
+        return 128 + signal.SIGINT, DsodenetError("interrupted; earlier results are as they were")
 
 
 class Terminated(BaseException):
@@ -123,9 +145,13 @@ def _let_text_through() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def _say(error: Exception) -> None:
-    """One line, whatever a file is called."""
-    print(f"dsodenet: {' '.join(str(error).split())}", file=sys.stderr)
+def with_suggestion(message: str) -> str:
+    """The message, with the nearest of the allowed words where what was given is nearly one of them."""
+    found = CHOICE.search(message)
+    if found is None:
+        return message
+    near = difflib.get_close_matches(found[1], WORD.findall(found[2]), 1)
+    return f"{message}; did you mean {near[0]}?" if near else message
 
 
 def extra_of(package: str) -> str | None:

@@ -83,6 +83,7 @@ COMMANDS = {
             argument(
                 "--resume", action="store_true", help="go on with the training that RUN holds unfinished, if it does"
             ),
+            argument("--force", action="store_true", help="replace the finished training that RUN holds"),
             *TRAINING,
             argument("--weight-bits", type=int, metavar="N", help="bits of the weights instead of the spec's"),
         ),
@@ -138,13 +139,35 @@ COMMANDS = {
         "dsodenet verify build/digits --backends torch,cpu,csim,rtl,zcu104-sim --images 64",
         (
             MODEL,
-            argument("--backends", default=",".join(LADDER), metavar="A,B", help="rungs"),
+            argument(
+                "--backends",
+                metavar="A,B",
+                help=f"rungs, each of which must be there (default: those of {','.join(LADDER)} that are there; the "
+                "others are listed with what brings them)",
+            ),
             argument(
                 "--images",
                 default="16",
                 metavar="N|FILE|DIR",
                 help="number of the run's own test images, or a picture, a folder or a .npy file",
             ),
+            SIMULATE_WITH,
+            *SOLVER,
+        ),
+    ),
+    "evaluate": Command(
+        commands.evaluate_run,
+        "measure the accuracy on test images: for each class, what is mixed up, and the surest errors",
+        "dsodenet evaluate build/digits --plot build/confusion.png",
+        (
+            MODEL,
+            argument(
+                "--data",
+                metavar="NAME|DIR",
+                help=f"data whose test split is taken instead of that of the run's own data: {DATA_HELP}",
+            ),
+            argument("--backend", default="cpu", metavar="B", help="cpu, csim, rtl, zcu104-sim or zcu104"),
+            argument("--plot", type=Path, metavar="OUT.png", help="picture to write: confusion matrix, surest errors"),
             SIMULATE_WITH,
             *SOLVER,
         ),
@@ -395,6 +418,15 @@ COMMANDS = {
                 choices=("reference", "rtl"),
                 help="what computes on the simulated board instead of the reference: rtl is simulated by Verilator",
             ),
+        ),
+    ),
+    "doctor": Command(
+        commands.examine,
+        "collect versions, board, clocks and a self-test in one file, to ask for help or to send a result back",
+        "dsodenet doctor --json doctor.json",
+        (
+            argument("--board", default="sim", metavar="B", help="sim or zcu104"),
+            argument("--overlay", type=Path, metavar="FILE.bit", help="overlay to test, with .hwh and .json beside it"),
         ),
     ),
     "demo": Command(

@@ -1,6 +1,7 @@
 """Pictures in one look. Each function returns a matplotlib Figure, for a notebook or for `save`. Imports matplotlib."""
 
 from dsodenet.lazy import lazy_names
+from dsodenet.plots.confusion import confusion_figure
 from dsodenet.plots.curves import gradients_figure, learning_figure, solvers_figure
 from dsodenet.plots.engine_pictures import resource_figure, schedule_figure
 from dsodenet.plots.frontier import front_figure
@@ -13,6 +14,7 @@ from dsodenet.plots.states import trajectory_figure
 __all__ = [
     "SolverSliders",
     "comparison_figure",
+    "confusion_figure",
     "front_figure",
     "gradients_figure",
     "images_figure",

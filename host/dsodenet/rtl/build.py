@@ -1,7 +1,8 @@
 """The rtl kernel as a library: Verilator turns the engine into C++, g++ into a shared object.
 
 The library answers the C interface of every simulated kernel (see harness.cpp). A library is built once and cached
-under build/rtl/, in a folder whose name holds the lanes and a hash of everything that went into it.
+in the user's cache folder, for all runs and checkouts, in a folder whose name holds the lanes and a hash of everything
+that went into it.
 """
 
 from __future__ import annotations
@@ -34,9 +35,8 @@ def engine_folder() -> Path:
 
 
 def build_folder() -> Path:
-    """build/rtl of the checkout, or of the working folder where the package was installed from a wheel."""
-    checkout = engine_folder().parents[1]
-    return (checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()) / "build" / "rtl"
+    """dsodenet/rtl in the user's cache folder: $XDG_CACHE_HOME, or ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dsodenet" / "rtl"
 
 
 def engine_sources() -> list[Path]:
@@ -106,6 +106,12 @@ def engine_library(kernel: Kernel | Engine, build: Path | None = None, **paramet
     place = (build or build_folder()) / key(engine, **parameters)
     if not _is_ours(place):
         command = verilator()
+        print(
+            f"building the simulation of the rtl engine with {lanes_text(engine)} lanes; it takes from seconds to "
+            f"minutes, once, and is kept in {place.parent}",
+            file=sys.stderr,
+            flush=True,
+        )
         with atomic_folder(place) as beside:
             _build(command, engine_parameters(engine) | parameters, beside)
             write_json(seal(beside), beside / MANIFEST)

@@ -11,6 +11,7 @@ from dsodenet.runtime.cascade import Cascade, Point, curve
 from dsodenet.runtime.checks import Throughput, Validation, throughput_test, validate
 from dsodenet.runtime.classification import Classification, Prediction
 from dsodenet.runtime.driver import STATUS_TEXT
+from dsodenet.runtime.examination import doctor
 from dsodenet.runtime.inputs import load_images
 from dsodenet.runtime.pixels import as_pixels
 from dsodenet.runtime.power import PowerMeter, board_rails
@@ -36,6 +37,7 @@ __all__ = [
     "board_rails",
     "check_number",
     "curve",
+    "doctor",
     "load_images",
     "publish",
     "read_manifest",

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dsodenet.errors import DeviceError, InputError, ToolError, shown
+from dsodenet.errors import DeviceError, InputError, RunError, ToolError, shown
 from dsodenet.files import how_to_install
 from dsodenet.reference import Reference
 from dsodenet.runtime.driver import MAX_BATCH_BYTES, KernelDriver
@@ -199,7 +199,7 @@ def open_zcu104_sim(
             raise InputError(
                 f"simulate_with is {shown(simulate_with)}, but it must be one of {', '.join(SIMULATED_KERNELS)}"
             )
-        device = SimulatedZcu104(SIMULATED_KERNELS[simulate_with](params, run, library))
+        device = SimulatedZcu104(_simulated_kernel(simulate_with, params, run, library))
     folder = tempfile.TemporaryDirectory(prefix="dsodenet-")
     try:
         if bitfile is None:
@@ -216,6 +216,15 @@ def open_zcu104_sim(
         device.close()
         folder.cleanup()
         raise
+
+
+def _simulated_kernel(name: str, params: Params, run: Path | None, library: str | Path | None) -> Any:
+    """What computes inside the simulated board; where it cannot be built, the error says what needs no build."""
+    try:
+        return SIMULATED_KERNELS[name](params, run, library)
+    except (ToolError, RunError) as error:
+        hint = "the kernel `reference` needs no build (simulate_with='reference', --simulate-with reference)"
+        raise type(error)(f"{error}; {hint}") from None
 
 
 def open_zcu104(

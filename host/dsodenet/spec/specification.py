@@ -274,7 +274,7 @@ class Spec:
             blocks = len(channels) if isinstance(channels, list) else 1
             data = data | {"solver": data["solver"] | {"n_steps": [data["solver"]["n_steps"]] * blocks}}
         if isinstance(data, dict):
-            data = LATER_KEYS | data
+            data = LATER_KEYS | {key: value for key, value in data.items() if key != "schema"}  # of `spec --json`
         return strict_from_json(cls, data, "spec")
 
     def to_dict(self) -> dict[str, Any]:
