@@ -109,11 +109,13 @@ class MappedZcu104(SimulatedZcu104):
         made = (BusyRegisters if kernel_s else MappedRegisters).make(registers.size, answers)
         if isinstance(made, BusyRegisters):
             made.kernel_s = kernel_s
-        self._windows = {dma.base: self._dma, registers.base: made}
+        self._windows: dict[int, NDArray[np.uint32]] = {dma.base: self._dma, registers.base: made}
         self.capabilities = {"MEMORY_MAPPED": True, "REGISTER_RW": True}
 
     def mmap(self, base: int, length: int) -> Any:
-        return self._windows.get(base, MappedRegisters.make(length, {}))
+        if base not in self._windows:  # registers of the processor, such as its clocks: what is written is read back
+            self._windows[base] = np.frombuffer(self.read_registers(base, length), np.uint32).copy()
+        return self._windows[base]
 
     def expect(self, out_bytes: int) -> None:
         """What the DMA will say that it has received."""
