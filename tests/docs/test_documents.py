@@ -17,6 +17,7 @@ from dsodenet.bench.studies import STUDIES
 from dsodenet.cli.entry import parser
 from dsodenet.cli.registry import COMMANDS
 from dsodenet.ladder import rungs_text
+from dsodenet.runs import Run
 from tests.test_architecture import GRAPH, ORDER, modules, unit
 from tools import pages, results
 
@@ -40,6 +41,8 @@ def kept(name: str) -> Any:
 def headlines() -> list[str]:
     """The values of README's table, from the results that the documents keep."""
     demo, cycles, resources, bench = kept("demo"), kept("cycles"), kept("resources"), kept("bench-l")
+    photographs = json.loads(Run.of("zoo:cifar10-m").metrics.read_text(encoding="utf-8"))
+    kernel = next(row for row in kept("bench-cifar10-m")["rows"] if (row["scope"], row["batch"]) == ("kernel", 1))
     words = sum(rung["words"] for rung in demo["rungs"])
     accuracies = ", ".join(f"{value:.2%}".replace("%", " %") for value in demo["accuracy"].values())
     (row,) = [
@@ -52,6 +55,8 @@ def headlines() -> list[str]:
     return [
         f"{demo['differing']} of {words:,}",
         accuracies,
+        f"{photographs['float_accuracy']:.2%}, {photographs['qat_accuracy']:.2%}".replace("%", " %"),
+        f"{kernel['cycles']:,} cycles, {kernel['median_us']:.1f} us at {kernel['clock_mhz']:.3f} MHz",
         f"{row['cycles']:,} cycles",
         f"{row['share_of_device']:.1%}".replace("%", " %"),
         ", ".join(f"{found[name]:,.0f}" for name in ("DSP", "BRAM36", "URAM", "LUT")),
@@ -75,7 +80,7 @@ def test_readme_shows_the_ladder_that_was_printed() -> None:
 
 
 def test_an_edited_figure_shows() -> None:
-    cycles = headlines()[2]
+    cycles = headlines()[4]
     assert table_values(TEXT["README.md"].replace(cycles, "92,804 cycles")) != headlines()
 
 
