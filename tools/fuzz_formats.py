@@ -70,10 +70,10 @@ def _npy(array: Any) -> bytes:
 
 
 def _read_images(folder: Path) -> object:
-    from dsodenet.ladder import read_images
+    from dsodenet.runtime import load_images
     from dsodenet.spec import Spec
 
-    return read_images(folder / "x.npy", Spec.named("xs").network)
+    return load_images(folder / "x.npy", Spec.named("xs"))
 
 
 def _overlays() -> list[Files]:
@@ -98,7 +98,7 @@ def _manifests() -> list[Files]:
     from dsodenet.hls import best_plan
 
     params = _model()
-    content = {"fingerprint": params.model_fingerprint} | best_plan(params.spec).to_dict()
+    content = {"fingerprint": params.kernel_fingerprint} | best_plan(params.spec).to_dict()
     return [_run_files() | {"manifest.json": json.dumps(content | {"sha256": {"a": "b"}, "seal": "0" * 64}).encode()}]
 
 
