@@ -35,7 +35,7 @@ def _rtl_sources(run: Path, params: Params, board: Board, folder: Path) -> list[
         names.append(file.name)
     wrapper = folder / f"{TOPS[Kind.RTL]}.v"
     engine: dict[str, int | str] = {
-        **engine_parameters(Engine.of(params.spec.kernel)),
+        **engine_parameters(Engine.of(params.spec.kernel, board)),
         "MAP_STYLE": f'"{board.map_style}"',
     }
     wrapper.write_text(
