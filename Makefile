@@ -48,6 +48,9 @@ results: setup  ## measure what the documents quote and write it to docs/results
 wheel: setup  ## build the wheel into dist
 	$(BIN)/python -m build --wheel --outdir dist
 
+paths: setup  ## estimate the longest paths of the engine, module by module (ten minutes)
+	$(BIN)/python -m tools.rtl.paths
+
 rtl-checks: setup  ## the long checks of the engine: proofs, a small engine as gates, resources (half an hour)
 	$(BIN)/python -m tools.rtl.prove
 	$(BIN)/python -m tools.rtl.flips --journal build/flips.json

@@ -130,7 +130,7 @@ GRAPH = import_graph(FOLDER)
 
 def test_the_graph_is_that_of_the_package() -> None:
     assert {"spec", "rtl.words"} <= GRAPH["rtl.builder"]
-    assert "rtl" in GRAPH["runtime.driver"], "inside a function"
+    assert "rtl" in GRAPH["runtime.programs"], "inside a function"
     assert {unit(module) for module in GRAPH} == set(ORDER), "every package has its place"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import matplotlib
@@ -12,9 +13,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from dsodenet import plots
-from dsodenet.plots.look import spread
+from dsodenet.plots.look import ACCENT, spread
 from dsodenet.reference import Reference
+from dsodenet.rtl import estimate
 from dsodenet.spec import Spec, random_images, random_params
+from tools import notebooks
 
 KEPT = Path(__file__).parents[1] / "docs" / "results"
 
@@ -138,3 +141,36 @@ def test_drawing_leaves_the_settings_of_the_caller_as_they_are() -> None:
     before = dict(matplotlib.rcParams)
     plots.gradients_figure(kept("gradients"))
     assert dict(matplotlib.rcParams) == before
+
+
+def test_images_stand_in_rows_of_ten_and_a_wrong_caption_has_the_accent() -> None:
+    images = np.zeros((12, 3, 8, 8), np.uint8)
+    figure = plots.images_figure(images, [f"c{number}" for number in range(12)], np.arange(12) == 4, "twelve")
+    assert len(figure.axes) == 20
+    shown = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_title(loc="center") for axes in shown] == [f"c{number}" for number in range(12)]
+    assert [axes.title.get_color() == ACCENT for axes in shown].index(True) == 4
+
+
+def test_the_stages_of_a_call_are_dots_and_the_longest_has_the_accent() -> None:
+    call = SimpleNamespace(kind="simulated", images=4, stages_us={"pack": 5.0, "compute": 5000.0, "unpack": 2.0})
+    (axes,) = plots.stages_figure(call).axes
+    assert [line.get_color() == ACCENT for line in axes.lines] == [False, True, False]
+    assert axes.get_title(loc="left") == "a call of 4 images takes 5.01 ms, simulated; most of it is compute"
+
+
+def test_the_sliders_measure_what_the_reference_gives_and_keep_what_was_tried() -> None:
+    pytest.importorskip("ipywidgets")
+    params = random_params(Spec.named("xs"), 1)
+    images = random_images(params.spec, 6, 2)
+    labels = Reference(params).predict(images).argmax(axis=1)
+    live = plots.SolverSliders(params, images, labels)
+    first = live._image.value
+    assert live.measure("euler", 4) == (estimate(params).cycles, 100.0)
+    live._steps.value = 5
+    assert live._image.value != first
+    live._method.value = "rk4"
+    assert {("euler", 4), ("euler", 5), ("rk4", 5)} <= set(live._seen)
+    bundle = live._repr_mimebundle_()
+    assert bundle["image/png"].startswith(b"\x89PNG")
+    assert notebooks.WIDGET in bundle

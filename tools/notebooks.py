@@ -23,6 +23,7 @@ from tools import command_line
 
 CELL_TIMEOUT_S = 1800
 SETTINGS = "parameters"  # the tag of the cell that holds them
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def names() -> list[str]:
@@ -59,6 +60,7 @@ def execute(notebook: Any, folder: Path, settings: str = "", timeout_s: float = 
         timeout=timeout_s,
         kernel_name="python3",
         record_timing=False,
+        store_widget_state=False,
         resources={"metadata": {"path": str(folder)}},
     )
     try:
@@ -71,9 +73,15 @@ def execute(notebook: Any, folder: Path, settings: str = "", timeout_s: float = 
 
 
 def write(name: str, notebook: Any) -> None:
-    """Put the outputs of a run back into the file."""
+    """Put the outputs of a run back into the file.
+
+    A widget lives in its kernel alone: what is kept is its picture, and not its number, which changes at every run.
+    """
     import nbformat
 
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            output.get("data", {}).pop(WIDGET, None)
     with atomic_file(source_folder("notebooks") / f"{name}.ipynb") as beside:
         nbformat.write(notebook, beside)
 

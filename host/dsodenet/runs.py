@@ -62,7 +62,7 @@ class Run:
         return PREFIX + path.name if path.parent == ZOO else None
 
     def __str__(self) -> str:
-        return str(self.folder)
+        return self.zoo_name or str(self.folder)
 
     # ---- what training leaves
 

@@ -1,5 +1,5 @@
 // Global average: sums of the final state per channel while it is written, then Q(sum / count), rounded as if exact.
-// The quotient of magnitudes is found bit by bit for one word of channels at a time, twelve cycles per word.
+// The quotient of magnitudes is found bit by bit for one word of channels at a time, thirteen cycles per word.
 module average
   import engine_pkg::*;
 #(
@@ -28,57 +28,74 @@ module average
   localparam int unsigned TileBits = $clog2(MAX_TILES);
   localparam int unsigned Bits = 48;
   localparam int unsigned QuotientBits = 10;  // nine, one more than a magnitude that does not saturate has, and a half
+  localparam int unsigned LastCycle = QuotientBits + 2;
+  localparam int unsigned PixelBits = 16 + $clog2(PIXEL_LANES + 1);
 
+  // ---- accumulate: first the pixels of a word, then its sum, which is read a cycle before it is written
   (* ram_style = "distributed" *) logic [INPUT_LANES-1:0][31:0] sums[MAX_TILES];
-  logic [INPUT_LANES-1:0][31:0] old_sums, new_sums;
-  assign old_sums = sums[busy_o ? word_o[TileBits-1:0] : result_i.word[TileBits-1:0]];
+  logic [INPUT_LANES-1:0][31:0] old_q, new_q, sum;
+  logic signed [INPUT_LANES-1:0][PixelBits-1:0] pixels, pixels_q, pixels_qq;
+  logic [TileBits-1:0] index_q, current_q, word_q, word_qq;
+  logic valid_q, valid_qq, first_q, first_qq, again_q;
   always_comb begin
     for (int unsigned c = 0; c < INPUT_LANES; c++) begin
-      new_sums[c] = result_i.first ? '0 : old_sums[c];
+      pixels[c] = '0;
       for (int unsigned p = 0; p < PIXEL_LANES; p++) begin
-        if (result_i.lanes[p]) new_sums[c] = new_sums[c] + 32'($signed(state_i[p][c]));
+        if (result_i.lanes[p]) pixels[c] = pixels[c] + PixelBits'($signed(state_i[p][c]));
       end
+      sum[c] = (first_qq ? '0 : again_q ? new_q[c] : old_q[c]) + 32'($signed(pixels_qq[c]));
     end
   end
-  always_ff @(posedge clk_i) if (result_i.valid) sums[result_i.word[TileBits-1:0]] <= new_sums;
+  always_ff @(posedge clk_i) begin
+    {valid_qq, valid_q} <= rst_ni ? {valid_q, result_i.valid} : '0;
+    {first_qq, first_q} <= {first_q, result_i.first};
+    {pixels_qq, pixels_q} <= {pixels_q, pixels};
+    word_q <= busy_o ? index_q : result_i.word[TileBits-1:0];
+    word_qq <= word_q;
+    old_q <= sums[word_q];
+    again_q <= valid_qq && word_qq == word_q;  // old_q misses what is being written
+    new_q <= sum;
+    if (valid_qq) sums[word_qq] <= sum;
+  end
 
-  // cycle 0 loads, 1..QuotientBits divide, then one rounds
+  // ---- divide. Cycle 0 takes the sums of a word, 1 loads, then a bit in each, then the result rounds. It saturates while the
+  // next word takes its sums; these are read long before.
   logic [3:0] cycle_q;
-  logic [Bits-1:0] divisor_q, divisor;
+  logic [Bits-1:0] divisor_q, first_divisor_q;
   logic [4:0] up, down;
+  logic divided_q, last_cycle;
   assign up = shift_i < 0 ? 5'(-shift_i) : '0;
   assign down = shift_i > 0 ? shift_i[4:0] : '0;
-  assign divisor = Bits'(17'(count_last_i) + 17'd1) << down;
-
-  logic last_cycle;
-  assign last_cycle = cycle_q == 4'(QuotientBits + 1);
-  assign we_o = busy_o && last_cycle;
+  assign last_cycle = cycle_q == 4'(LastCycle);
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      busy_o <= 1'b0;
-      cycle_q <= '0;
-      word_o <= '0;
-    end else if (start_i) begin
-      busy_o <= 1'b1;
-      cycle_q <= '0;
-      word_o <= '0;
-    end else if (busy_o) begin
+    we_o <= rst_ni && busy_o && cycle_q == 0 && divided_q;
+    word_o <= 16'(current_q);
+    if (!rst_ni) busy_o <= 1'b0;
+    else if (start_i) busy_o <= 1'b1;
+    else if (cycle_q == 0 && divided_q && 16'(current_q) == words_last_i) busy_o <= 1'b0;
+    if (start_i) begin
+      cycle_q <= 4'(LastCycle - 1);  // the first word is read meanwhile
+      divided_q <= 1'b0;
+      index_q <= '0;
+    end else begin
       cycle_q <= last_cycle ? '0 : cycle_q + 1'b1;
-      if (last_cycle) begin
-        word_o <= word_o + 1'b1;
-        if (word_o == words_last_i) busy_o <= 1'b0;
+      if (cycle_q == 0) begin
+        divided_q <= 1'b1;
+        current_q <= index_q;
       end
+      if (cycle_q == 1) index_q <= index_q + 1'b1;
     end
-    divisor_q <= cycle_q == 0 ? divisor << (QuotientBits - 1) : divisor_q >> 1;
+    first_divisor_q <= (Bits'(17'(count_last_i) + 17'd1) << down) << (QuotientBits - 1);
+    divisor_q <= cycle_q == 1 ? first_divisor_q : divisor_q >> 1;
   end
 
   for (genvar c = 0; c < INPUT_LANES; c++) begin : g_channel
     divide_lane #(.BITS(Bits), .QUOTIENT_BITS(QuotientBits)) u_lane (
-        .clk_i, .load_i(cycle_q == 0), .step_i(!last_cycle), .sum_i(old_sums[c]), .up_i(up),
+        .clk_i, .take_i(cycle_q == 0), .load_i(cycle_q == 1), .step_i(!last_cycle), .sum_i(old_q[c]), .up_i(up),
         .shifted_divisor_i(divisor_q), .truncate_i, .min_i, .max_i, .result_o(result_o[c])
     );
   end
 
   logic unused;
-  assign unused = ^{result_i, word_o};
+  assign unused = ^result_i;
 endmodule

@@ -5,7 +5,8 @@ module column_ram #(
     parameter int unsigned FIRST_COLUMN = 0,   // where this memory begins in a word that several share
     parameter int unsigned DEPTH = 16,
     parameter int unsigned READ_LATENCY = 2,
-    parameter STYLE = "auto"
+    parameter STYLE = "auto",
+    parameter bit GARBAGE = 1'b0
 ) (
     input  logic                           clk_i,
     input  logic                           we_i,
@@ -20,7 +21,7 @@ module column_ram #(
   always_comb for (int unsigned i = 0; i < COLUMNS; i++) we[i] = we_i && 32'(wcolumn_i) == FIRST_COLUMN + i;
 
   ram #(
-      .LANES(COLUMNS), .LANE_BITS(COLUMN_BITS), .DEPTH(DEPTH), .READ_LATENCY(READ_LATENCY), .STYLE(STYLE)
+      .LANES(COLUMNS), .LANE_BITS(COLUMN_BITS), .DEPTH(DEPTH), .READ_LATENCY(READ_LATENCY), .STYLE(STYLE), .GARBAGE(GARBAGE)
   ) u_ram (
       .clk_i, .we_i(we), .waddr_i(waddr_i[AddrBits-1:0]), .wdata_i({COLUMNS{wdata_i[COLUMN_BITS-1:0]}}),
       .raddr_i(raddr_i[AddrBits-1:0]), .rdata_o

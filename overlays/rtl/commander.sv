@@ -65,7 +65,7 @@ module commander
   logic [31:0] status_q, bad_argument;
   assign status_o = status_q;
   assign state_o = 4'(state_q);
-  assign last_frame_o = frames_done_o + 1'b1 == frames_i;
+  always_ff @(posedge clk_i) last_frame_o <= frames_done_o + 1'b1 == frames_i;  // long before the end of a frame
   assign drain_ready_o = state_q == Drain || (state_q == Idle && discard_q);
 
   // Later assignments win: steps, stages, program, frames, as the other kernel checks them.

@@ -15,7 +15,9 @@ module core
     parameter int unsigned LINE_WORDS = 64,
     parameter int unsigned MAX_TILES = 16,
     parameter int unsigned LOGIT_WORDS = 32,
-    parameter MAP_STYLE = "ultra"
+    parameter MAP_STYLE = "ultra",
+    parameter bit DSP_INSTANCES = 1'b0,
+    parameter bit GARBAGE = 1'b0
 ) (
     input  logic                                clk_i,
     input  logic                                rst_ni,
@@ -53,28 +55,63 @@ module core
 
   token_t token[ResultStage+1];
   always_ff @(posedge clk_i) begin
-    for (int unsigned i = 1; i <= ResultStage; i++) token[i] <= rst_ni ? token[i-1] : '0;
+    for (int unsigned i = 1; i <= ResultStage; i++) begin
+      token[i] <= token[i-1];
+      if (!rst_ni) {token[i].start, token[i].fetch, token[i].valid} <= '0;  // the rest may be shift registers of LUTs
+    end
   end
 
-  // ---- contexts. A copy is for stages that are at most three cycles apart, and changes three cycles after the first token of the pass has
-  // reached the first of them: there are always as many before one with work.
-  localparam int unsigned HeadStage = ResultStage + 2;
-  localparam int unsigned OutStage = ResultStage + 4;
-  localparam int unsigned UpdateStage = ResultStage + 12;
-  localparam int unsigned WriteStage = ResultStage + 14;
+  // ---- contexts. A copy follows the first token of a pass, at least three tokens before one with work. It changes when the last word
+  // of the pass before has left the stages that it is for, and two cycles before the first of its own arrives there: what leaves
+  // a context, or a shift that is decoded from one, may take two cycles (dsodenet_engine.xdc).
+  localparam int unsigned HeadStage = ResultStage;
+  localparam int unsigned OutStage = ResultStage + 2;
+  localparam int unsigned UpdateStage = ResultStage + 10;
+  localparam int unsigned WriteStage = ResultStage + 13;
   logic [WriteStage:0] start;  // the first token of a pass left the runner so many cycles ago
   logic [WriteStage-1:0] start_q;
   assign start = {start_q, token[0].start};
-  context_t window_context, depthwise_context, head_context, out_context, update_context, write_context;
+  context_t window_context_q, depthwise_context_q, head_context_q, out_context_q, update_context_q, write_context_q;
   always_ff @(posedge clk_i) begin
     start_q <= rst_ni ? start[WriteStage-1:0] : '0;
-    if (start[0]) window_context <= context_i;
-    if (start[WindowStage+6]) depthwise_context <= window_context;
-    if (start[HeadStage]) head_context <= depthwise_context;
-    if (start[OutStage]) out_context <= head_context;
-    if (start[UpdateStage]) update_context <= out_context;
-    if (start[WriteStage]) write_context <= update_context;
+    if (start[0]) window_context_q <= context_i;
+    if (start[WindowStage+6]) depthwise_context_q <= window_context_q;
+    if (start[HeadStage]) head_context_q <= depthwise_context_q;
+    if (start[OutStage]) out_context_q <= head_context_q;
+    if (start[UpdateStage]) update_context_q <= out_context_q;
+    if (start[WriteStage]) write_context_q <= update_context_q;
   end
+  context_t window_context, depthwise_context, head_context, out_context, update_context, write_context;
+  settled #(
+      .value_t(context_t), .GARBAGE(GARBAGE)
+  ) u_window_context (
+      .clk_i, .value_i(window_context_q), .value_o(window_context)
+  );
+  settled #(
+      .value_t(context_t), .GARBAGE(GARBAGE)
+  ) u_depthwise_context (
+      .clk_i, .value_i(depthwise_context_q), .value_o(depthwise_context)
+  );
+  settled #(
+      .value_t(context_t), .GARBAGE(GARBAGE)
+  ) u_head_context (
+      .clk_i, .value_i(head_context_q), .value_o(head_context)
+  );
+  settled #(
+      .value_t(context_t), .GARBAGE(GARBAGE)
+  ) u_out_context (
+      .clk_i, .value_i(out_context_q), .value_o(out_context)
+  );
+  settled #(
+      .value_t(context_t), .GARBAGE(GARBAGE)
+  ) u_update_context (
+      .clk_i, .value_i(update_context_q), .value_o(update_context)
+  );
+  settled #(
+      .value_t(context_t), .GARBAGE(GARBAGE)
+  ) u_write_context (
+      .clk_i, .value_i(write_context_q), .value_o(write_context)
+  );
 
   pass_t pass, window_pass, depthwise_pass, write_pass;
   assign pass = context_i.pass;
@@ -106,8 +143,10 @@ module core
   kind_e kind;
   assign kind = kind_e'(write_pass.kind[1:0]);
 
+  logic [15:0] pixel_words_q;
+  always_ff @(posedge clk_i) pixel_words_q <= pass.tiles_last + 1'b1;
   for (genvar b = 0; b < PIXEL_LANES; b++) begin : g_bank
-    assign fetch_addr[b] = token[0].fetch_addr + (b < 32'(pass.fetch_rotate) ? pass.tiles_last + 1'b1 : '0);
+    assign fetch_addr[b] = token[0].fetch_addr + (b < 32'(pass.fetch_rotate) ? pixel_words_q : '0);
     // The image and the average go to the map that the next pass reads, results to the other one.
     always_comb begin
       write_addr[b] = result_addr[b];
@@ -131,7 +170,7 @@ module core
   assign write_source = |image_we_i || average_we;
 
   maps #(
-      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .MAP_WORDS(MAP_WORDS), .STYLE(MAP_STYLE)
+      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .MAP_WORDS(MAP_WORDS), .STYLE(MAP_STYLE), .GARBAGE(GARBAGE)
   ) u_maps (
       .clk_i, .source_i(context_i.source), .raddr_i(fetch_addr), .rdata_o(bank),
       .dest_i(write_source ? context_i.source : !write_context.source),
@@ -143,7 +182,8 @@ module core
   // ---- depthwise
   logic [2:0][PIXEL_LANES+1:0][INPUT_LANES*8-1:0] window;
   window #(
-      .PIXEL_LANES(PIXEL_LANES), .WORD_BITS(INPUT_LANES * 8), .LINE_WORDS(LINE_WORDS), .MAX_TILES(MAX_TILES)
+      .PIXEL_LANES(PIXEL_LANES), .WORD_BITS(INPUT_LANES * 8), .LINE_WORDS(LINE_WORDS), .MAX_TILES(MAX_TILES),
+      .GARBAGE(GARBAGE)
   ) u_window (
       .clk_i, .rst_ni, .fetch_i(token[WindowStage-2].fetch), .tile_i(token[WindowStage-2].tile), .bank_i(bank),
       .fetch_rotate_i(window_pass.fetch_rotate[2:0]), .line_rotate_i(window_pass.line_rotate[2:0]),
@@ -152,7 +192,7 @@ module core
 
   logic [INPUT_LANES-1:0][95:0] dw_weight;
   column_ram #(
-      .COLUMNS(INPUT_LANES * 3 / 4), .DEPTH(DW_WORDS), .READ_LATENCY(2), .STYLE("distributed")
+      .COLUMNS(INPUT_LANES * 3 / 4), .DEPTH(DW_WORDS), .READ_LATENCY(2), .STYLE("distributed"), .GARBAGE(GARBAGE)
   ) u_dw_weights (
       .clk_i, .we_i(load_we_i[LoadDw]), .waddr_i(load_addr_i), .wcolumn_i(load_column_i), .wdata_i(load_data_i),
       .raddr_i(token[WindowStage-1].dw_addr), .rdata_o(dw_weight)
@@ -160,7 +200,7 @@ module core
 
   logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][7:0] dw_result;
   depthwise #(
-      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES)
+      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .GARBAGE(GARBAGE)
   ) u_depthwise (
       .clk_i, .window_i(window), .weight_i(dw_weight),
       .left_i(token[WindowStage].left[PIXEL_LANES-1:0]), .right_i(token[WindowStage].right[PIXEL_LANES-1:0]),
@@ -176,7 +216,7 @@ module core
   for (genvar q = 0; q < Length; q++) begin : g_place
     logic [PlaceColumns*72-1:0] word;
     column_ram #(
-        .COLUMNS(PlaceColumns), .COLUMN_BITS(72), .FIRST_COLUMN(q * PlaceColumns), .DEPTH(PW_WORDS), .READ_LATENCY(2), .STYLE("block")
+        .COLUMNS(PlaceColumns), .COLUMN_BITS(72), .FIRST_COLUMN(q * PlaceColumns), .DEPTH(PW_WORDS), .READ_LATENCY(2), .STYLE("block"), .GARBAGE(GARBAGE)
     ) u_weights (
         .clk_i, .we_i(load_we_i[LoadPw]), .waddr_i(load_addr_i), .wcolumn_i(load_column_i), .wdata_i(load_data_i),
         .raddr_i(token[DataStage-1+q].pw_addr), .rdata_o(word)
@@ -188,7 +228,8 @@ module core
 
   logic signed [PIXEL_LANES-1:0][OUTPUT_LANES-1:0][SumBits-1:0] acc;
   pointwise #(
-      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .OUTPUT_LANES(OUTPUT_LANES), .MAX_INPUTS(MAX_TILES), .SUM_BITS(SumBits)
+      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .OUTPUT_LANES(OUTPUT_LANES), .MAX_INPUTS(MAX_TILES), .SUM_BITS(SumBits),
+      .INSTANCES(DSP_INSTANCES)
   ) u_pointwise (
       .clk_i, .valid_i(token[DataStage].valid), .fresh_i(token[DataStage].fresh), .index_i(token[DataStage].index),
       .data_i(dw_result), .weight_i(pw_weight), .sum_valid_i(token[ResultStage-1].valid),
@@ -200,7 +241,7 @@ module core
   logic [15:0] bias_addr;
   logic [INPUT_LANES-1:0][31:0] bias;
   column_ram #(
-      .COLUMNS(INPUT_LANES / 4), .DEPTH(BIAS_WORDS), .READ_LATENCY(1), .STYLE(MAP_STYLE)
+      .COLUMNS(INPUT_LANES / 4), .DEPTH(BIAS_WORDS), .READ_LATENCY(2), .STYLE(MAP_STYLE), .GARBAGE(GARBAGE)
   ) u_bias (
       .clk_i, .we_i(load_we_i[LoadBias]), .waddr_i(load_addr_i), .wcolumn_i(load_column_i), .wdata_i(load_data_i),
       .raddr_i(bias_addr), .rdata_o(bias)
@@ -210,10 +251,10 @@ module core
   logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][7:0] lane_map, lane_slope;
   logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][15:0] lane_state;
   output_stage #(
-      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .OUTPUT_LANES(OUTPUT_LANES), .SUM_BITS(SumBits)
+      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .OUTPUT_LANES(OUTPUT_LANES), .SUM_BITS(SumBits), .GARBAGE(GARBAGE)
   ) u_output (
       .clk_i, .rst_ni, .head_i(head_context), .out_i(out_context), .update_i(update_context), .write_i(write_context),
-      .valid_i(token[ResultStage].valid && token[ResultStage].last), .token_i(token[ResultStage]), .acc_i(acc),
+      .valid_i(token[ResultStage-1].valid && token[ResultStage-1].last), .token_i(token[ResultStage-1]), .acc_i(acc),
       .bias_read_o(bias_read), .bias_addr_o(bias_addr), .bias_i(bias), .slope_addr_o(slope_addr), .slope_i(old_slope), .state_addr_o(state_addr),
       .state_i(old_state),
       .logits_result_o(logits_result), .logits_o, .result_o(result),

@@ -4,7 +4,8 @@ module depthwise
   import engine_pkg::*;
 #(
     parameter int unsigned PIXEL_LANES = 1,
-    parameter int unsigned INPUT_LANES = 4
+    parameter int unsigned INPUT_LANES = 4,
+    parameter bit GARBAGE = 1'b0
 ) (
     input  logic                                                     clk_i,
     input  logic [2:0][PIXEL_LANES+1:0][INPUT_LANES-1:0][7:0]        window_i,
@@ -21,7 +22,7 @@ module depthwise
     output logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][7:0]             result_o
 );
   depthwise_shift_t shift;
-  shift_decode #(.IN_BITS(DepthwiseBits), .OUT_BITS(8)) u_decode (
+  shift_decode #(.IN_BITS(DepthwiseBits), .OUT_BITS(8), .GARBAGE(GARBAGE)) u_decode (
       .clk_i, .shift_i, .amount_o(shift.amount), .below_o(shift.below), .above_o(shift.above)
   );
 

@@ -16,7 +16,9 @@ module dsodenet_engine
     parameter int unsigned LOGIT_WORDS = 32,
     parameter int unsigned MAX_PASSES = 32,
     parameter int unsigned WATCHDOG_BITS = 0,   // 0: what the other parameters ask for
-    parameter MAP_STYLE = "ultra"
+    parameter MAP_STYLE = "ultra",
+    parameter bit DSP_INSTANCES = 1'b0,  // name the DSP slices of the array, for synthesis by Vivado
+    parameter bit GARBAGE = 1'b0  // for simulation: what the hardware leaves open is wrong (ram.sv, settled.sv)
 ) (
     input  logic         clk,
     input  logic         rst_n,
@@ -143,7 +145,7 @@ module dsodenet_engine
   // ---- the network
   always_comb for (int unsigned b = 0; b < MAX_BLOCKS; b++) short_steps[b] = n_steps[b][15:0];
   scheduler #(
-      .MAX_PASSES(MAX_PASSES)
+      .MAX_PASSES(MAX_PASSES), .GARBAGE(GARBAGE)
   ) u_scheduler (
       .clk_i(clk), .rst_ni(running_n), .load_we_i(load_we[LoadPass]), .load_addr_i(load_addr), .load_column_i(load_column),
       .load_data_i(load_data), .rewind_i(rewind), .start_i(frame_start), .state_o(frame_state), .done_o(frame_done),
@@ -157,7 +159,8 @@ module dsodenet_engine
   core #(
       .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .OUTPUT_LANES(OUTPUT_LANES), .MAP_WORDS(MAP_WORDS),
       .DW_WORDS(DW_WORDS), .PW_WORDS(PW_WORDS), .BIAS_WORDS(BIAS_WORDS), .LINE_WORDS(LINE_WORDS), .MAX_TILES(MAX_TILES),
-      .LOGIT_WORDS(LOGIT_WORDS), .MAP_STYLE(MAP_STYLE)
+      .LOGIT_WORDS(LOGIT_WORDS), .MAP_STYLE(MAP_STYLE),
+      .DSP_INSTANCES(DSP_INSTANCES), .GARBAGE(GARBAGE)
   ) u_core (
       .clk_i(clk), .rst_ni(running_n), .load_we_i(load_we), .load_addr_i(load_addr), .load_column_i(load_column),
       .load_data_i(load_data), .load_words_i(load_words), .image_we_i(image_we), .image_lanes_i(image_lanes), .image_addr_i(image_addr),

@@ -32,52 +32,58 @@ module image_loader
   localparam int unsigned ChunkBits = $clog2(ChunkBytes);
   localparam int unsigned LaneBits = $clog2(INPUT_LANES);
 
-  // ---- bytes
-  logic [31:0][7:0] buffer_q, shifted;
-  logic [5:0] count_q, count, need;
-  logic [15:0] beat_q, x_q, y_q, chunk_q;
-  logic fire, take, last_beat, last_chunk, last_x, last_y;
-  assign last_chunk = chunk_q == pass_i.chunks_last;
-  assign need = last_chunk ? pass_i.tail_bytes[5:0] : 6'(ChunkBytes);
-  assign take = busy_o && count_q >= need;
-  assign count = take ? count_q - need : count_q;
-  assign shifted = take ? buffer_q >> {need, 3'b0} : buffer_q;
+  // ---- beats go into two slots of a ring in turn; a byte is `pos_q` places behind its oldest one
+  logic [31:0][7:0] ring_q;
+  logic [4:0] pos_q, pos_next;
+  logic [5:0] count_q, count_next, need_q;
+  logic [15:0] beat_q, x_q, y_q, chunk_q, chunks_left_q;
+  logic slot_q, room_q, received_q;
+  logic fire, take, last_beat, last_chunk_q, last_next, last_x, last_y;
+  assign last_next = last_chunk_q ? pass_i.chunks_last == 0 : chunks_left_q == 1;
+  assign take = busy_o && count_q >= need_q;
+  assign pos_next = pos_q + need_q[4:0];
+  assign count_next = count_q - (take ? need_q : '0) + (fire ? 6'd16 : '0);
   assign last_beat = beat_q == pass_i.image_beats_last;
-  logic received_q;
-  assign s_axis_tready = busy_o && !received_q && count <= 16;
+  assign s_axis_tready = busy_o && !received_q && room_q;
   assign fire = s_axis_tvalid && s_axis_tready;
   assign last_x = x_q == pass_i.image_width_last;
   assign last_y = y_q == pass_i.image_height_last;
   assign short_o = fire && s_axis_tlast && !(last_beat && last_frame_i);
   assign long_o = fire && !s_axis_tlast && last_beat && last_frame_i;
   // All beats are here and do not make another write; or the last write is here and a whole beat is left, or to come.
-  logic last_take, bad;
-  assign last_take = take && last_chunk && last_x && last_y;
-  assign bad = busy_o && (received_q ? !take || (last_take && count >= 16) : last_take);
+  logic last_take, bad, beat_left;
+  assign last_take = take && last_chunk_q && last_x && last_y;
+  assign beat_left = count_q >= need_q + 6'd16;
+  assign bad = busy_o && (received_q ? !take || (last_take && beat_left) : last_take);
 
   always_ff @(posedge clk_i) begin
-    done_o <= 1'b0;
     bad_o <= rst_ni && bad && !short_o && !long_o;
+    done_o <= rst_ni && last_take && !bad && !short_o && !long_o && !start_i;  // the write is on its way
     if (!rst_ni) busy_o <= 1'b0;
     else if (start_i) busy_o <= 1'b1;
-    else if (short_o || long_o || bad) busy_o <= 1'b0;
-    else if (last_take) begin
-      busy_o <= 1'b0;
-      done_o <= 1'b1;
-    end
+    else if (short_o || long_o || bad || last_take) busy_o <= 1'b0;
     if (start_i) begin
-      count_q <= '0;
-      beat_q <= '0;
-      received_q <= 1'b0;
+      {count_q, beat_q, pos_q, slot_q, received_q} <= '0;
+      room_q <= 1'b1;
+      chunks_left_q <= pass_i.chunks_last;
+      last_chunk_q <= pass_i.chunks_last == 0;
+      need_q <= pass_i.chunks_last == 0 ? pass_i.tail_bytes[5:0] : 6'(ChunkBytes);
     end else begin
-      count_q <= fire ? count + 6'd16 : count;
+      count_q <= count_next;
+      room_q <= count_next <= 16;
       if (fire) begin
         beat_q <= beat_q + 1'b1;
         received_q <= last_beat;
+        slot_q <= !slot_q;
+      end
+      if (take) begin
+        pos_q <= pos_next;
+        chunks_left_q <= last_chunk_q ? pass_i.chunks_last : chunks_left_q - 1'b1;
+        last_chunk_q <= last_next;
+        need_q <= last_next ? pass_i.tail_bytes[5:0] : 6'(ChunkBytes);
       end
     end
-    buffer_q <= fire ? shifted | (256'(s_axis_tdata) << {count, 3'b0}) : shifted;
-    if (start_i) buffer_q <= '0;
+    for (int unsigned i = 0; i < 2; i++) if (fire && 32'(slot_q) == i) ring_q[i*16+:16] <= s_axis_tdata;
   end
 
   // ---- address of the output pixel, and of its row
@@ -88,6 +94,12 @@ module image_loader
   assign sub_mask = 2'((3'd1 << pass_i.block_shift[1:0]) - 3'd1);
   assign sub_x = x_q[1:0] & sub_mask;
   assign sub_y = y_q[1:0] & sub_mask;
+  // Static sums; the first row ends long after they are there.
+  logic [15:0] pixel_words_q, row_wrap_q;
+  always_ff @(posedge clk_i) begin
+    pixel_words_q <= pass_i.tiles_last + 1'b1;
+    row_wrap_q <= pass_i.image_row_words + pixel_words_q;
+  end
   assign row_bank_sum = 4'(row_bank_q) + pass_i.image_row_rotate[3:0];
   always_comb begin
     row_addr_next = row_addr_q;
@@ -96,7 +108,7 @@ module image_loader
       row_addr_next = row_addr_q + pass_i.image_row_words;
       row_bank_next = row_bank_sum[2:0];
       if (row_bank_sum >= 4'(PIXEL_LANES)) begin
-        row_addr_next = row_addr_next + pass_i.tiles_last + 1'b1;
+        row_addr_next = row_addr_q + row_wrap_q;
         row_bank_next = 3'(row_bank_sum - 4'(PIXEL_LANES));
       end
     end
@@ -104,38 +116,46 @@ module image_loader
   always_ff @(posedge clk_i) begin
     if (start_i) {x_q, y_q, chunk_q, addr_q, row_addr_q, bank_q, row_bank_q} <= '0;
     else if (take) begin
-      chunk_q <= last_chunk ? '0 : chunk_q + 1'b1;
-      if (last_chunk && last_x) begin
+      chunk_q <= last_chunk_q ? '0 : chunk_q + 1'b1;
+      if (last_chunk_q && last_x) begin
         x_q <= '0;
         y_q <= y_q + 1'b1;
         {addr_q, bank_q} <= {row_addr_next, row_bank_next};
         {row_addr_q, row_bank_q} <= {row_addr_next, row_bank_next};
-      end else if (last_chunk) begin
+      end else if (last_chunk_q) begin
         x_q <= x_q + 1'b1;
         if (sub_x == sub_mask) begin
           bank_q <= 32'(bank_q) == PIXEL_LANES - 1 ? '0 : bank_q + 1'b1;
-          if (32'(bank_q) == PIXEL_LANES - 1) addr_q <= addr_q + pass_i.tiles_last + 1'b1;
+          if (32'(bank_q) == PIXEL_LANES - 1) addr_q <= addr_q + pixel_words_q;
         end
       end
     end
   end
 
-  // ---- the write
-  logic [15:0] offset;  // bytes from the start of the output pixel
+  // ---- the write, two cycles after its bytes are taken
+  logic [15:0] offset, offset_q, pixel_q;  // bytes from the start of the output pixel; its address
   logic [3:0] tap;
-  logic [2:0] period_bits;
+  logic [2:0] period_bits, pixel_bank_q;
+  logic [ChunkBytes-1:0][7:0] bytes_q;
+  logic take_q;
   assign tap = 4'((6'(sub_y) << pass_i.block_shift[1:0]) | 6'(sub_x));
   assign offset = (16'(tap) << pass_i.slot_shift[3:0]) + (chunk_q << ChunkBits);
   assign period_bits = pass_i.slot_shift[3:0] < 4'(ChunkBits) ? pass_i.slot_shift[2:0] : 3'(ChunkBits);
   always_ff @(posedge clk_i) begin
-    for (int unsigned b = 0; b < PIXEL_LANES; b++) we_o[b] <= rst_ni && take && 32'(bank_q) == b;
-    addr_o <= addr_q + 16'(offset >> LaneBits);
+    take_q <= rst_ni && take;
+    pixel_q <= addr_q;
+    pixel_bank_q <= bank_q;
+    offset_q <= offset;
+    for (int unsigned j = 0; j < ChunkBytes; j++) bytes_q[j] <= ring_q[pos_q+5'(j)];
+
+    for (int unsigned b = 0; b < PIXEL_LANES; b++) we_o[b] <= rst_ni && take_q && 32'(pixel_bank_q) == b;
+    addr_o <= pixel_q + 16'(offset_q >> LaneBits);
     for (int unsigned j = 0; j < INPUT_LANES; j++) begin
-      lanes_o[j] <= pass_i.replicate[0] || (LaneBits'(j) >> period_bits) == (offset[LaneBits-1:0] >> period_bits);
-      data_o[j*8+:8] <= buffer_q[5'(j) & ~(5'h1f << period_bits)];
+      lanes_o[j] <= pass_i.replicate[0] || (LaneBits'(j) >> period_bits) == (offset_q[LaneBits-1:0] >> period_bits);
+      data_o[j*8+:8] <= bytes_q[ChunkBits'(j) & ~({ChunkBits{1'b1}} << period_bits)];
     end
   end
 
   logic unused;
-  assign unused = ^{pass_i, offset};
+  assign unused = ^{pass_i, offset_q};
 endmodule

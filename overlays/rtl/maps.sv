@@ -5,7 +5,8 @@ module maps
     parameter int unsigned PIXEL_LANES = 1,
     parameter int unsigned INPUT_LANES = 4,
     parameter int unsigned MAP_WORDS = 256,
-    parameter STYLE = "ultra"
+    parameter STYLE = "ultra",
+    parameter bit GARBAGE = 1'b0
 ) (
     input  logic                                                         clk_i,
     // 8-bit maps
@@ -37,7 +38,7 @@ module maps
     logic [1:0][INPUT_LANES*8-1:0] rdata;
     for (genvar m = 0; m < 2; m++) begin : g_map
       ram #(
-          .LANES(INPUT_LANES), .LANE_BITS(8), .DEPTH(MAP_WORDS), .READ_LATENCY(2), .STYLE(STYLE)
+          .LANES(INPUT_LANES), .LANE_BITS(8), .DEPTH(MAP_WORDS), .READ_LATENCY(2), .STYLE(STYLE), .GARBAGE(GARBAGE)
       ) u_map (
           .clk_i, .we_i(32'(dest_i) == m ? we_i[b] : '0), .waddr_i(waddr_i[b][AddrBits-1:0]), .wdata_i(wdata_i[b]),
           .raddr_i(raddr_i[b][AddrBits-1:0]), .rdata_o(rdata[m])
@@ -46,13 +47,13 @@ module maps
     assign rdata_o[b] = rdata[source_qq];
 
     ram #(
-        .LANES(1), .LANE_BITS(INPUT_LANES * 16), .DEPTH(MAP_WORDS), .READ_LATENCY(2), .STYLE(STYLE)
+        .LANES(1), .LANE_BITS(INPUT_LANES * 16), .DEPTH(MAP_WORDS), .READ_LATENCY(2), .STYLE(STYLE), .GARBAGE(GARBAGE)
     ) u_state (
         .clk_i, .we_i(state_we_i[b]), .waddr_i(waddr_i[b][AddrBits-1:0]), .wdata_i(state_i[b]),
         .raddr_i(state_raddr_i[AddrBits-1:0]), .rdata_o(state_o[b])
     );
     ram #(
-        .LANES(MAX_STAGES - 1), .LANE_BITS(INPUT_LANES * 8), .DEPTH(MAP_WORDS), .READ_LATENCY(2), .STYLE(STYLE)
+        .LANES(MAX_STAGES - 1), .LANE_BITS(INPUT_LANES * 8), .DEPTH(MAP_WORDS), .READ_LATENCY(2), .STYLE(STYLE), .GARBAGE(GARBAGE)
     ) u_slopes (
         .clk_i, .we_i(slope_we_i[b]), .waddr_i(waddr_i[b][AddrBits-1:0]), .wdata_i({(MAX_STAGES - 1) {slope_i[b]}}),
         .raddr_i(slope_raddr_i[AddrBits-1:0]), .rdata_o(slope_o[b])

@@ -11,7 +11,8 @@ module output_stage
     parameter int unsigned PIXEL_LANES = 1,
     parameter int unsigned INPUT_LANES = 4,
     parameter int unsigned OUTPUT_LANES = 8,
-    parameter int unsigned SUM_BITS = 26
+    parameter int unsigned SUM_BITS = 26,
+    parameter bit GARBAGE = 1'b0
 ) (
     input  logic                                                         clk_i,
     input  logic                                                         rst_ni,
@@ -20,11 +21,11 @@ module output_stage
     input  context_t                                                     out_i,
     input  context_t                                                     update_i,
     input  context_t                                                     write_i,
-    // an output tile, one cycle after it is complete
+    // an output tile: its last token in the cycle before the accumulators hold it
     input  logic                                                         valid_i,
     input  token_t                                                       token_i,
     input  logic signed [PIXEL_LANES-1:0][OUTPUT_LANES-1:0][SUM_BITS-1:0] acc_i,
-    // bias memory, latency one; state and slope memories, latency two
+    // bias, state and slope memories, latency two
     output logic                                                         bias_read_o,
     output logic [15:0]                                                  bias_addr_o,
     input  logic signed [INPUT_LANES-1:0][31:0]                          bias_i,
@@ -40,17 +41,19 @@ module output_stage
     output logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][15:0]                state_o,
     output logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][7:0]                 map_o
 );
-  localparam int unsigned Latency = 14;
+  localparam int unsigned Latency = 15;
 
   // ---- one word per cycle
   logic signed [PIXEL_LANES-1:0][OUTPUT_LANES-1:0][SUM_BITS-1:0] tile_q;
-  logic [15:0] left_q;
+  logic [15:0] left_q, bias_row_q;
+  logic valid_q;
   result_t head_q, ctl_q[Latency];
   logic [15:0] tile_words_last;
   assign tile_words_last = token_i.tile_last ? head_i.pass.tail_last : head_i.pass.words_last;
 
   always_ff @(posedge clk_i) begin
-    if (valid_i) tile_q <= acc_i;
+    valid_q <= rst_ni && valid_i;
+    if (valid_q) tile_q <= acc_i;
     else begin
       for (int unsigned p = 0; p < PIXEL_LANES; p++) tile_q[p] <= tile_q[p] >> (INPUT_LANES * SUM_BITS);
     end
@@ -80,15 +83,18 @@ module output_stage
   end
 
   assign bias_read_o = head_q.valid;
-  assign bias_addr_o = head_i.pass.bias_base + (head_i.pass.bias_stride != '0 ? head_i.bias_offset : '0) + 16'(head_q.word);
-  assign slope_addr_o = ctl_q[1].addr;
-  assign state_addr_o = ctl_q[8].addr;
-  assign logits_result_o = ctl_q[1];
+  always_ff @(posedge clk_i) bias_row_q <= head_i.pass.bias_base + (head_i.pass.bias_stride != '0 ? head_i.bias_offset : '0);
+  assign bias_addr_o = bias_row_q + 16'(head_q.word);
+  assign slope_addr_o = ctl_q[2].addr;
+  assign state_addr_o = ctl_q[9].addr;
+  assign logits_result_o = ctl_q[2];
   assign result_o = ctl_q[Latency-1];
 
   // ---- the row of coefficients, constant during a pass
   logic signed [MAX_STAGES-1:0][17:0] coeff_q;
+  logic [1:0] stage_q;
   always_ff @(posedge clk_i) begin
+    stage_q <= out_i.stage;
     for (int unsigned j = 0; j < MAX_STAGES; j++) coeff_q[j] <= j <= 32'(out_i.stage) ? out_i.coeff[j] : '0;
   end
 
@@ -96,15 +102,15 @@ module output_stage
   out_shift_t out_shift;
   update_shift_t update_shift;
   copy_shift_t copy_shift;
-  shift_decode #(.IN_BITS(AccBits), .OUT_BITS(16)) u_out_shift (
+  shift_decode #(.IN_BITS(AccBits), .OUT_BITS(16), .GARBAGE(GARBAGE)) u_out_shift (
       .clk_i, .shift_i(out_i.pass.out_shift[6:0]), .amount_o(out_shift.amount), .below_o(out_shift.below), .above_o(out_shift.above)
   );
-  shift_decode #(.IN_BITS(UpdateBits), .OUT_BITS(16)) u_update_shift (
+  shift_decode #(.IN_BITS(UpdateBits), .OUT_BITS(16), .GARBAGE(GARBAGE)) u_update_shift (
       .clk_i, .shift_i(update_i.pass.update_shift[6:0]), .amount_o(update_shift.amount), .below_o(update_shift.below),
       .above_o(update_shift.above)
   );
-  shift_decode #(.IN_BITS(16), .OUT_BITS(8)) u_copy_shift (
-      .clk_i, .shift_i(write_i.last_evaluation ? write_i.pass.x_shift_last[6:0] : write_i.pass.x_shift[6:0]),
+  shift_decode #(.IN_BITS(16), .OUT_BITS(8), .GARBAGE(GARBAGE)) u_copy_shift (
+      .clk_i, .shift_i(update_i.last_evaluation ? update_i.pass.x_shift_last[6:0] : update_i.pass.x_shift[6:0]),
       .amount_o(copy_shift.amount), .below_o(copy_shift.below), .above_o(copy_shift.above)
   );
 
@@ -115,7 +121,7 @@ module output_stage
       always_comb for (int unsigned j = 0; j + 1 < MAX_STAGES; j++) slope[j] = slope_i[p][j][c];
       output_lane #(.SUM_BITS(SUM_BITS)) u_lane (
           .clk_i, .out_i(out_i.pass), .update_i(update_i.pass), .write_i(write_i.pass), .out_shift_i(out_shift),
-          .update_shift_i(update_shift), .copy_shift_i(copy_shift), .stage_i(out_i.stage),
+          .update_shift_i(update_shift), .copy_shift_i(copy_shift), .stage_i(stage_q),
           .coeff_i(coeff_q), .acc_i(tile_q[p][c]), .bias_i(bias_i[c]),
           .state_i(state_i[p][c]), .slope_i(slope), .sum_o(sum), .slope_o(slope_o[p][c]), .state_o(state_o[p][c]),
           .map_o(map_o[p][c])

@@ -17,31 +17,28 @@ module pass_runner
     output token_t token_o,
     output logic   busy_o
 );
+  // ---- what does not change during a pass
+  logic [15:0] lead_last_q, right_most_q;
+  logic signed [16:0] wrap_q;  // a pixel this far to the right starts a new row with the next group
+  always_ff @(posedge clk_i) begin
+    lead_last_q <= pass_i.lead_groups - 1'b1;
+    right_most_q <= pass_i.width - 1'b1;
+    wrap_q <= 17'(pass_i.pitch) - 17'(PIXEL_LANES);
+  end
+
   // ---- loop counters
-  logic running_q, first_q, last_group, input_end, group_end;
+  logic running_q, first_q, centre_q, last_group, input_end, group_end;
   logic [15:0] group_q, input_q, rep_q, output_q;
   logic [9:0] tile_q;
   logic [6:0] drain_q;
   logic [15:0] fetch_addr_q, pw_addr_q;
-
-  // ---- position of each pixel of the group at the centre of the window
-  logic [15:0] x_q[PIXEL_LANES], y_q[PIXEL_LANES], x_next[PIXEL_LANES];
-  logic centre, stride2, active, issue, fetch;
-  logic [MaxPixelLanes-1:0] lanes;
+  logic stride2, active_q, issue, fetch, output_last;
   assign stride2 = pass_i.stride2[0];
-  assign centre = group_q >= pass_i.lead_groups;
-  always_comb begin
-    lanes = '0;
-    for (int unsigned l = 0; l < PIXEL_LANES; l++) begin
-      lanes[l] = centre && x_q[l] < pass_i.width && y_q[l] < pass_i.height && !(stride2 && (x_q[l][0] || y_q[l][0]));
-      x_next[l] = x_q[l] + 16'(PIXEL_LANES);
-    end
-  end
-  assign active = |lanes;
+  assign output_last = output_q == pass_i.outputs_last;
   assign fetch = issue && output_q == 0 && rep_q == 0;
   assign issue = running_q && input_q <= pass_i.inputs_last;
-  assign input_end = input_q == (active ? pass_i.slot_last : pass_i.inputs_last);
-  assign group_end = input_end && (!active || output_q == pass_i.outputs_last);
+  assign input_end = active_q && centre_q ? input_q == pass_i.slot_last : input_q == pass_i.inputs_last;
+  assign group_end = input_end && (output_last || !active_q || !centre_q);
   assign last_group = group_q == pass_i.last_group;
   assign busy_o = running_q || drain_q != 0;
 
@@ -59,6 +56,7 @@ module pass_runner
     first_q <= start_i;
     if (start_i) begin
       {group_q, input_q, rep_q, output_q, tile_q} <= '0;
+      centre_q <= pass_i.lead_groups == 0;
       fetch_addr_q <= pass_i.fetch_start;
       pw_addr_q <= pass_i.pw_base;
     end else if (running_q) begin
@@ -67,52 +65,91 @@ module pass_runner
       if (input_end) tile_q <= '0;
       else if (rep_q == pass_i.reps_last) tile_q <= tile_q + 1'b1;
       if (input_end) output_q <= group_end ? '0 : output_q + 1'b1;
-      if (group_end) group_q <= group_q + 1'b1;
+      if (group_end) begin
+        group_q <= group_q + 1'b1;
+        if (group_q == lead_last_q) centre_q <= 1'b1;
+      end
       if (fetch) fetch_addr_q <= fetch_addr_q + 1'b1;
       if (group_end) pw_addr_q <= pass_i.pw_base;
-      else if (issue && active) pw_addr_q <= pw_addr_q + 1'b1;
+      else if (issue && active_q && centre_q) pw_addr_q <= pw_addr_q + 1'b1;
     end
+  end
 
+  // ---- the pixels of the group at the centre of the window. Their positions are two groups ahead and what follows from them one; the
+  // groups that fill the window leave the time to get there.
+  typedef struct packed {logic new_row, in_map, left, right, above, below;} pixel_t;
+  logic [15:0] x_q[PIXEL_LANES], y_q[PIXEL_LANES];
+  pixel_t [PIXEL_LANES-1:0] ahead_q, pixel_q;
+  logic [PIXEL_LANES-1:0] ahead_lanes;
+  logic [1:0] prime_q;
+  logic step;
+  assign step = prime_q[0] || (running_q && group_end && centre_q);
+  always_comb for (int unsigned l = 0; l < PIXEL_LANES; l++) ahead_lanes[l] = ahead_q[l].in_map;
+
+  logic [MaxPixelLanes-1:0] lanes;
+  logic [3:0] kept_ahead, kept_q;
+  logic new_row_ahead, new_row_q;
+  always_comb begin
+    lanes = '0;
+    kept_ahead = '0;
+    new_row_ahead = 1'b0;
+    for (int unsigned l = 0; l < PIXEL_LANES; l++) begin
+      lanes[l] = centre_q && pixel_q[l].in_map;
+      kept_ahead += 4'(ahead_q[l].in_map);
+      new_row_ahead = new_row_ahead || ahead_q[l].new_row;
+    end
+  end
+  always_ff @(posedge clk_i) begin
+    prime_q <= start_i ? 2'b11 : prime_q >> 1;
     for (int unsigned l = 0; l < PIXEL_LANES; l++) begin
       if (start_i) begin
         x_q[l] <= 16'(l);
         y_q[l] <= '0;
-      end else if (running_q && group_end && centre) begin
-        x_q[l] <= x_next[l] >= pass_i.pitch ? x_next[l] - pass_i.pitch : x_next[l];
-        if (x_next[l] >= pass_i.pitch) y_q[l] <= y_q[l] + 1'b1;
+      end else if (step) begin
+        x_q[l] <= $signed({1'b0, x_q[l]}) >= wrap_q ? x_q[l] - wrap_q[15:0] : x_q[l] + 16'(PIXEL_LANES);
+        if ($signed({1'b0, x_q[l]}) >= wrap_q) y_q[l] <= y_q[l] + 1'b1;
       end
+      if (step) begin
+        ahead_q[l].in_map <= x_q[l] < pass_i.width && y_q[l] < pass_i.height && !(stride2 && (x_q[l][0] || y_q[l][0]));
+        ahead_q[l].new_row <= stride2 && x_q[l] == 0 && !y_q[l][0] && y_q[l] != 0;
+        ahead_q[l].left <= x_q[l] != 0;
+        ahead_q[l].right <= x_q[l] < right_most_q;
+        ahead_q[l].above <= y_q[l] != 0;
+        ahead_q[l].below <= y_q[l] + 1'b1 < pass_i.height;
+        pixel_q[l] <= ahead_q[l];
+      end
+    end
+    if (step) begin
+      active_q <= |ahead_lanes;
+      kept_q <= stride2 ? kept_ahead : 4'(PIXEL_LANES);
+      new_row_q <= new_row_ahead;
     end
   end
 
   // ---- where the results go: groups follow each other, except that stride 2 packs what it keeps and starts rows anew
   logic [15:0] dst_q, row_dst_q, dst, row_dst_next;
   logic [2:0] bank_q, row_bank_q, bank, row_bank_next;
-  logic new_row;
-  logic [3:0] kept, bank_sum, row_bank_sum;
+  logic [3:0] bank_sum, row_bank_sum;
+  logic [15:0] row_wrap_q;  // static: words to the next row where it begins in a later word
   always_comb begin
-    new_row = 1'b0;
-    kept = '0;
-    for (int unsigned l = 0; l < PIXEL_LANES; l++) begin
-      if (stride2 && centre && x_q[l] == 0 && !y_q[l][0] && y_q[l] != 0) new_row = 1'b1;
-      kept += 4'(lanes[l]);
-    end
-    dst = new_row ? row_dst_q : dst_q;
-    bank = new_row ? row_bank_q : bank_q;
-    bank_sum = 4'(bank) + (stride2 ? kept : 4'(PIXEL_LANES));
+    dst = new_row_q ? row_dst_q : dst_q;
+    bank = new_row_q ? row_bank_q : bank_q;
+    bank_sum = 4'(bank) + kept_q;
     row_bank_sum = 4'(row_bank_q) + pass_i.dst_row_rotate[3:0];
     row_bank_next = row_bank_sum >= 4'(PIXEL_LANES) ? 3'(row_bank_sum - 4'(PIXEL_LANES)) : row_bank_sum[2:0];
-    row_dst_next = row_dst_q + pass_i.dst_row_words + (row_bank_sum >= 4'(PIXEL_LANES) ? pass_i.row_words : '0);
+    row_dst_next = row_dst_q + (row_bank_sum >= 4'(PIXEL_LANES) ? row_wrap_q : pass_i.dst_row_words);
   end
   always_ff @(posedge clk_i) begin
+    row_wrap_q <= pass_i.dst_row_words + pass_i.row_words;
     if (start_i) begin
       dst_q <= '0;
       bank_q <= '0;
       row_dst_q <= pass_i.dst_row_words;
       row_bank_q <= pass_i.dst_row_rotate[2:0];
-    end else if (running_q && group_end && centre) begin
+    end else if (running_q && group_end && centre_q) begin
       bank_q <= bank_sum >= 4'(PIXEL_LANES) ? 3'(bank_sum - 4'(PIXEL_LANES)) : bank_sum[2:0];
       dst_q <= dst + (bank_sum >= 4'(PIXEL_LANES) ? pass_i.row_words : '0);
-      if (new_row) begin
+      if (new_row_q) begin
         row_dst_q <= row_dst_next;
         row_bank_q <= row_bank_next;
       end
@@ -127,7 +164,7 @@ module pass_runner
     token.fetch = fetch;
     token.fetch_addr = fetch_addr_q;
     token.tile = tile_q;
-    token.valid = issue && active;
+    token.valid = issue && active_q && centre_q;
     token.fresh = output_q == 0;
     token.index = input_q[9:0];
     token.first = input_q == 0;
@@ -135,13 +172,13 @@ module pass_runner
     token.dw_addr = pass_i.dw_base + input_q;
     token.pw_addr = pw_addr_q;
     for (int unsigned l = 0; l < PIXEL_LANES; l++) begin
-      token.left[l] = x_q[l] != 0;
-      token.right[l] = x_q[l] + 1'b1 < pass_i.width;
-      token.above[l] = y_q[l] != 0;
-      token.below[l] = y_q[l] + 1'b1 < pass_i.height;
+      token.left[l] = pixel_q[l].left;
+      token.right[l] = pixel_q[l].right;
+      token.above[l] = pixel_q[l].above;
+      token.below[l] = pixel_q[l].below;
     end
     token.tile_first = output_q == 0;
-    token.tile_last = output_q == pass_i.outputs_last;
+    token.tile_last = output_last;
     token.group_first = group_q == pass_i.lead_groups;
     token.lanes = lanes;
     token.dst = dst;
@@ -149,9 +186,9 @@ module pass_runner
   end
   always_ff @(posedge clk_i) begin
     token_o <= token;
-    if (!rst_ni) token_o <= '0;
+    if (!rst_ni) {token_o.start, token_o.fetch, token_o.valid} <= '0;
   end
 
   logic unused;
-  assign unused = ^pass_i;
+  assign unused = ^{pass_i, pixel_q};
 endmodule

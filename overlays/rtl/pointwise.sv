@@ -10,6 +10,7 @@ module pointwise
     parameter int unsigned OUTPUT_LANES = 8,
     parameter int unsigned MAX_INPUTS = 16,
     parameter int unsigned SUM_BITS = 26,
+    parameter bit INSTANCES = 1'b0,
     localparam int unsigned Length = INPUT_LANES < CascadeLength ? INPUT_LANES : CascadeLength,
     localparam int unsigned Chains = INPUT_LANES / Length
 ) (
@@ -53,7 +54,7 @@ module pointwise
       for (int unsigned p = 0; p < PIXEL_LANES; p++) acc_o[p][o+:2] = acc[p];
     end
     pointwise_pair #(
-        .PIXEL_LANES(PIXEL_LANES), .CHAINS(Chains), .LENGTH(Length), .SUM_BITS(SUM_BITS)
+        .PIXEL_LANES(PIXEL_LANES), .CHAINS(Chains), .LENGTH(Length), .SUM_BITS(SUM_BITS), .INSTANCES(INSTANCES)
     ) u_pair (
         .clk_i, .act_i(act), .weight_i(weight), .valid_i(sum_valid_i), .first_i(sum_first_i), .acc_o(acc)
     );

@@ -8,7 +8,8 @@ module pointwise_pair #(
     parameter int unsigned PIXEL_LANES = 1,
     parameter int unsigned CHAINS = 1,
     parameter int unsigned LENGTH = 4,      // of a cascade, at most CascadeLength
-    parameter int unsigned SUM_BITS = 26
+    parameter int unsigned SUM_BITS = 26,
+    parameter bit INSTANCES = 1'b0
 ) (
     input  logic                                                clk_i,
     input  logic [PIXEL_LANES-1:0][CHAINS-1:0][LENGTH-1:0][7:0] act_i,     // place q of a cascade comes q cycles later
@@ -23,17 +24,22 @@ module pointwise_pair #(
   for (genvar p = 0; p < PIXEL_LANES; p++) begin : g_pixel
     logic signed [HalfBits-1:0] low[Levels+1][CHAINS], high[Levels+1][CHAINS];
     for (genvar c = 0; c < CHAINS; c++) begin : g_chain
-      logic signed [47:0] sum[LENGTH+1];
-      assign sum[0] = 48'sd131071;
+      logic signed [47:0] cascade[LENGTH+1], sum[LENGTH];
+      assign cascade[0] = 48'sd131071;
       for (genvar q = 0; q < LENGTH; q++) begin : g_mac
-        packed_mac u_mac (
-            .clk_i, .high_i(weight_i[1][c][q]), .low_i(weight_i[0][c][q]), .act_i(act_i[p][c][q]), .addend_i(sum[q]), .sum_o(sum[q+1])
+        packed_mac #(
+            .INSTANCE(INSTANCES), .FIRST(q == 0)
+        ) u_mac (
+            .clk_i, .high_i(weight_i[1][c][q]), .low_i(weight_i[0][c][q]), .act_i(act_i[p][c][q]), .addend_i(cascade[q]),
+            .sum_o(sum[q]), .cascade_o(cascade[q+1])
         );
+        logic unused_sum;
+        assign unused_sum = ^sum[q];  // only the last one is looked at
       end
-      assign low[0][c] = HalfBits'($signed({!sum[LENGTH][17], sum[LENGTH][16:0]}));
-      assign high[0][c] = HalfBits'($signed(sum[LENGTH][36:18]));
+      assign low[0][c] = HalfBits'($signed({!sum[LENGTH-1][17], sum[LENGTH-1][16:0]}));
+      assign high[0][c] = HalfBits'($signed(sum[LENGTH-1][36:18]));
       logic unused;
-      assign unused = ^sum[LENGTH];
+      assign unused = ^cascade[LENGTH];
     end
 
     // Each of the CHAINS additions that a low half meets adds the one it lacks as well: x + y + 1 is x - ~y.

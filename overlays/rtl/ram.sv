@@ -1,10 +1,13 @@
 // Simple dual-port memory: one write port with lane enables, one read port with a latency of one or two cycles.
+//
+// What is read of a word in the cycle in which it is written, nobody may use: an UltraRAM gives the new word, a block RAM either.
 module ram #(
     parameter int unsigned LANES = 4,
     parameter int unsigned LANE_BITS = 8,
     parameter int unsigned DEPTH = 16,
     parameter int unsigned READ_LATENCY = 2,
     parameter STYLE = "auto",  // of the RAM, for synthesis
+    parameter bit GARBAGE = 1'b0,  // for simulation: a word that is written while it is read comes out wrong
     localparam int unsigned AddrBits = DEPTH > 1 ? $clog2(DEPTH) : 1
 ) (
     input  logic                       clk_i,
@@ -21,7 +24,7 @@ module ram #(
     for (int unsigned i = 0; i < LANES; i++) begin
       if (we_i[i]) mem[waddr_i][i*LANE_BITS+:LANE_BITS] <= wdata_i[i*LANE_BITS+:LANE_BITS];
     end
-    read_q <= mem[raddr_i];
+    read_q <= GARBAGE && |we_i && waddr_i == raddr_i ? ~mem[raddr_i] : mem[raddr_i];
   end
 
   if (READ_LATENCY == 2) begin : g_output_register

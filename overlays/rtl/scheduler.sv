@@ -4,7 +4,8 @@ module scheduler
   import dsodenet_program_pkg::*;
   import dsodenet_registers_pkg::*;
 #(
-    parameter int unsigned MAX_PASSES = 32
+    parameter int unsigned MAX_PASSES = 32,
+    parameter bit GARBAGE = 1'b0
 ) (
     input  logic                                clk_i,
     input  logic                                rst_ni,
@@ -42,7 +43,11 @@ module scheduler
   logic source_q, last_stage, last_evaluation;
   logic [15:0] bias_offset_q;
   logic signed [MAX_STAGES-1:0][17:0] coeff;
-  assign pass = pass_word;
+  settled #(
+      .value_t(pass_t), .GARBAGE(GARBAGE)
+  ) u_settled (
+      .clk_i, .value_i(pass_t'(pass_word)), .value_o(pass)
+  );
 
   typedef enum logic [2:0] {Idle, Begin, Run, Next, Average, AverageRun, Done} state_e;
   state_e state_q;

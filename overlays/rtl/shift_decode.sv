@@ -2,6 +2,7 @@
 module shift_decode #(
     parameter int unsigned IN_BITS = 32,
     parameter int unsigned OUT_BITS = 16,
+    parameter bit GARBAGE = 1'b0,
     localparam int unsigned AmountBits = $clog2(IN_BITS + OUT_BITS + 2)
 ) (
     input  logic                  clk_i,
@@ -21,13 +22,21 @@ module shift_decode #(
     if (shift_i < -MaxLeft) shift = -MaxLeft;
     amount = shift + MaxLeft;
   end
+  typedef struct packed {logic [AmountBits-1:0] amount; logic [IN_BITS-1:0] below, above;} decoded_t;
+  decoded_t decoded_q;
   always_ff @(posedge clk_i) begin
-    amount_o <= amount[AmountBits-1:0];
+    decoded_q.amount <= amount[AmountBits-1:0];
     for (int b = 0; b < int'(IN_BITS); b++) begin
-      below_o[b] <= b + 1 < 32'(shift);                 // the half itself is not below
-      above_o[b] <= b >= 32'(shift) + int'(OUT_BITS) + 1;  // the sign of the window and what is over it
+      decoded_q.below[b] <= b + 1 < 32'(shift);                 // the half itself is not below
+      decoded_q.above[b] <= b >= 32'(shift) + int'(OUT_BITS) + 1;  // the sign of the window and what is over it
     end
   end
+
+  settled #(
+      .value_t(decoded_t), .GARBAGE(GARBAGE)
+  ) u_settled (
+      .clk_i, .value_i(decoded_q), .value_o({amount_o, below_o, above_o})
+  );
 
   logic unused;
   assign unused = ^amount;

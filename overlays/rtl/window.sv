@@ -11,7 +11,8 @@ module window #(
     parameter int unsigned PIXEL_LANES = 1,
     parameter int unsigned WORD_BITS = 32,
     parameter int unsigned LINE_WORDS = 64,
-    parameter int unsigned MAX_TILES = 16
+    parameter int unsigned MAX_TILES = 16,
+    parameter bit GARBAGE = 1'b0
 ) (
     input  logic                                           clk_i,
     input  logic                                           rst_ni,
@@ -67,7 +68,7 @@ module window #(
       logic [15:0] distance;
       assign distance = 32'(line_rotate_i) + b < PIXEL_LANES ? line_near_i : line_far_i;
       ram #(
-          .LANES(1), .LANE_BITS(WORD_BITS), .DEPTH(LINE_WORDS), .READ_LATENCY(1), .STYLE("block")
+          .LANES(1), .LANE_BITS(WORD_BITS), .DEPTH(LINE_WORDS), .READ_LATENCY(1), .STYLE("block"), .GARBAGE(GARBAGE)
       ) u_line (
           .clk_i, .we_i(fetch_q), .waddr_i(pointer_prev_q), .wdata_i(row[r+1][b]),
           .raddr_i(pointer_q - distance[AddrBits-1:0]), .rdata_o(line_bank[r][b])

@@ -5,6 +5,8 @@ check_vivado
 file delete -force [at kernel]
 create_project -part [config part] project [at kernel project]
 foreach source [config sources] { add_files -norecurse [input src $source] }
+# The packager takes the constraints into the IP and scopes them to its instances.
+foreach constraints [glob -nocomplain -directory [input src] *.xdc] { add_files -fileset constrs_1 -norecurse $constraints }
 set_property top [config top] [current_fileset]
 update_compile_order -fileset sources_1
 

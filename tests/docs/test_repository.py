@@ -1,4 +1,4 @@
-"""What stands at the top of the repository, for people and services: forms, workflow, citation, lists of packages."""
+"""What the repository holds for people and for services: forms, workflow, citation, lists of packages."""
 
 from __future__ import annotations
 

@@ -55,9 +55,9 @@ except ToolError as error:
     pytest.skip(str(error), allow_module_level=True)
 
 
-def check(params: Params, images: int = 2, seed: int = 1) -> None:
-    """Run; the logits equal the reference and the cycles the closed form."""
-    transport = LibraryTransport(rtl.engine_library(params.spec.kernel))
+def check(params: Params, images: int = 2, seed: int = 1, **parameters: int) -> None:
+    """Run; the logits equal the reference and the cycles the closed form. parameters: of the engine, not its lanes."""
+    transport = LibraryTransport(rtl.engine_library(params.spec.kernel, **parameters))
     try:
         driver = KernelDriver(transport, params)
         batch = random_images(params.spec, images, seed)
@@ -73,6 +73,20 @@ def check(params: Params, images: int = 2, seed: int = 1) -> None:
 def test_random_specs_equal_the_reference(lanes: str, part: int) -> None:
     for seed in range(SEED + part, SEED + RANDOM_SPECS, 4):
         check(random_model(seed, lanes), seed=seed)
+
+
+def test_cascades_that_meet_in_a_tree() -> None:
+    """From 16 input lanes on, several cascades make one sum."""
+    for seed in range(SEED, SEED + 6):
+        check(random_model(seed, "1x16x16"), seed=seed)
+
+
+@pytest.mark.parametrize("lanes", LANES)
+def test_nothing_is_looked_at_before_it_is_there(lanes: str) -> None:
+    """With GARBAGE a word that is written while it is read comes out wrong, and so does the first cycle of what the
+    constraints for Vivado give two cycles."""
+    for seed in range(SEED, SEED + 8):
+        check(random_model(seed, lanes), seed=seed, GARBAGE=1)
 
 
 def test_random_specs_cover_the_space() -> None:

@@ -145,7 +145,7 @@ def test_run_takes_a_photo_a_folder_and_an_array(
     assert (np.load(tmp_path / "y.npy") == Reference(MODEL).predict(pixels)).all()
     assert "no such file" in refused(capsys, "run", run, "--input", tmp_path / "none.png")
     (tmp_path / "empty").mkdir()
-    assert "no png or jpg file" in refused(capsys, "run", run, "--input", tmp_path / "empty")
+    assert "no .png, .jpg" in refused(capsys, "run", run, "--input", tmp_path / "empty")
 
 
 def test_a_file_from_before_reads_as_it_did(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ def test_a_run_folder_works_and_a_broken_one_says_so(tmp_path: Path) -> None:
             "gpu",
             {},
             InputError,
-            "backend is 'gpu', but it must be one of torch, cpu, csim, csim-concurrent, rtl, zcu104-sim, zcu104",
+            "backend is 'gpu', but it must be one of torch, cpu, cpu-fast, csim, csim-concurrent, rtl, zcu104-sim,",
         ),
         ("cpu", {"bitfile": "x.bit"}, InputError, "backend cpu has no option bitfile; it takes threads"),
         ("csim", {}, InputError, "needs a run folder, or library="),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from tests.command_line import call, refused
 from tools.make_zoo import CARD, ENTRIES, card, integer_accuracies
 
 MAX_BYTES = 2_000_000
+OF_DIGITS = [name for name in zoo_names() if ENTRIES[name].data is None]
 
 
 def test_the_zoo_is_complete_and_small() -> None:
@@ -28,12 +30,22 @@ def test_the_zoo_is_complete_and_small() -> None:
 
 @pytest.mark.parametrize("name", zoo_names())
 def test_card_says_what_the_model_does(name: str) -> None:
+    """All of it; but where the data are not in the package, the accuracy of the integers stands as it was measured."""
     folder = Run.of(f"zoo:{name}").folder
     params, metrics = Params.load(folder), json.loads((folder / "metrics.json").read_text())
-    assert (folder / CARD).read_text() == card(name, params, metrics, integer_accuracies(params, metrics))
+    text = (folder / CARD).read_text()
+    if name in OF_DIGITS:
+        integers = integer_accuracies(params, metrics)
+    else:
+        told = re.search(r"accuracy, integers \| (\S+) %", text)
+        assert told
+        integers = {metrics["data"]["name"]: float(told[1]) / 100}
+        assert abs(integers[metrics["data"]["name"]] - metrics["qat_accuracy"]) < 0.003
+    assert text == card(name, params, metrics, integers)
+    assert "source" not in metrics["data"]
 
 
-@pytest.mark.parametrize("name", zoo_names())
+@pytest.mark.parametrize("name", OF_DIGITS)
 def test_float_model_of_the_integers_is_the_same_classifier(name: str) -> None:
     params = Params.load(Run.of(f"zoo:{name}").folder)
     data = load_dataset("digits", params.spec.network)

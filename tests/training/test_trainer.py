@@ -238,6 +238,17 @@ def test_a_batch_must_divide_among_the_processes(monkeypatch):
         pass
 
 
+def test_several_processes_without_their_launcher_are_refused(monkeypatch):
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with (
+        pytest.raises(InputError, match="WORLD_SIZE is 2, but RANK, MASTER_ADDR, MASTER_PORT is not set; start"),
+        places.place(Options(batch_size=16)),
+    ):
+        pass
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_missing_gpu_is_said():
     with pytest.raises(ToolError, match="torch finds no GPU; use --device cpu"), places.place(Options(device="cuda")):

@@ -172,7 +172,7 @@ proc get_timing_paths {args} { parse get_timing_paths {} {-max_paths -delay_type
 
 # ---- packaging
 proc add_files {args} {
-    set path [lindex [dict get [parse add_files -norecurse {} 1 1 $args] rest] 0]
+    set path [lindex [dict get [parse add_files -norecurse -fileset 1 1 $args] rest] 0]
     must_exist $path
     note source [file tail $path]
 }

@@ -5,8 +5,7 @@ Estimates, not placement.
 Modules that occur many times (UNITS) are synthesised once per set of parameters and counted; the rest is flattened
 around them. DSPs: Yosys maps a multiplier of its own to a DSP48E2, but neither pre-adder nor cascade. `packed_mac`,
 written as those are inferred, is therefore counted by construction as one DSP48E2; its operators are checked against
-what one slice holds. All else is what Yosys maps. Longest paths are those of Yosys' `sta`: 7-series LUTs with no
-wires and no carry chains, a guard against regressions and no clock.
+what one slice holds. All else is what Yosys maps. How long paths are, tools.rtl.paths estimates.
 
 python -m tools.rtl.synth --lanes 1x4x8 1x32x64 3x16x64 --json docs/results/resources.json
 """
@@ -14,12 +13,8 @@ python -m tools.rtl.synth --lanes 1x4x8 1x32x64 3x16x64 --json docs/results/reso
 from __future__ import annotations
 
 import argparse
-import json
-import re
 import sys
-import tempfile
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from dsodenet.cli import checked_lanes
@@ -27,13 +22,12 @@ from dsodenet.command import Values
 from dsodenet.contract.fabric import BUDGET, DEVICE_FF
 from dsodenet.contract.fabric import DEVICE as resources_of_device
 from dsodenet.errors import ToolError
-from dsodenet.files import how_to_install
-from dsodenet.rtl import build as rtl
 from dsodenet.rtl.engine import Engine
 from dsodenet.spec.lanes import with_lanes
 from dsodenet.spec.specification import Spec
 from dsodenet.text import progress_bar, table
 from tools import command_line
+from tools.rtl.netlists import Netlists, Unit, engine_unit, unit_name
 
 FAMILY = "xcup"
 LOGIC_FAMILY = "xc7"  # LUTs and FFs: Yosys maps carry chains and DSP registers of xcup badly
@@ -67,22 +61,13 @@ LUT_RAM = {
 }
 LUT_RAM |= {"RAM64X1S": 1, "RAM128X1S": 2, "RAM512X1S": 8, "SRL16E": 1, "SRLC32E": 1, "SRLC16E": 1, "RAM256X1D": 8}
 
-Unit = tuple[str, tuple[tuple[str, str], ...]]  # module and its parameters
-
 
 class Synthesis:
-    """Runs Yosys on one module at a time and remembers the result."""
+    """Cells of modules, each found once."""
 
     def __init__(self) -> None:
-        try:
-            from pyosys import libyosys
-        except ImportError as error:
-            raise ToolError(f"pyosys is not installed ({error}); {how_to_install('rtl')} brings it") from None
-        self.yosys = libyosys
-        self.folder = Path(tempfile.mkdtemp(prefix="dsodenet-synth-"))
-        self.files = [*rtl.generated_sources(self.folder), *rtl.engine_sources()]
+        self.netlists = Netlists(UNITS)
         self.results: dict[Unit, Counter[str]] = {}
-        self.longest_path_ps: dict[str, int] = {}
 
     def cells(self, unit: Unit) -> Counter[str]:
         """Primitive cells of a module, those of the units inside it included."""
@@ -90,7 +75,7 @@ class Synthesis:
             self._check_slice(unit[0])
             self.results[unit] = CONSTRUCTED[unit[0]]
         if unit not in self.results:
-            own, units = _columns(unit) or self._synthesise(*unit)
+            own, units = _columns(unit) or self._synthesise(unit)
             total = Counter(own)
             for inner, count in units.items():
                 for cell, number in self.cells(inner).items():
@@ -98,40 +83,24 @@ class Synthesis:
             self.results[unit] = total
         return self.results[unit]
 
-    def _synthesise(self, module: str, parameters: tuple[tuple[str, str], ...]) -> tuple[Counter[str], Counter[Unit]]:
-        boxes = " ".join(f"--blackboxed-module {name}" for name in UNITS if name != module)
-        values = " ".join(f"-G {name}={value}" for name, value in parameters)
-        files = " ".join(map(str, self.files))
-        netlist = self._run(f"read_slang --top {module} {values} {boxes} {files}")
-        units = _name_units(netlist)
-        source = self.folder / "units.json"
-        source.write_text(json.dumps(netlist), encoding="utf-8")
+    def _synthesise(self, unit: Unit) -> tuple[Counter[str], Counter[Unit]]:
+        module = unit[0]
+        source, units = self.netlists.read(unit)
         own: Counter[str] = Counter()
         found: Counter[Unit] = Counter()
         families = (FAMILY,) if module == "ram" else (FAMILY, LOGIC_FAMILY)  # xc7 has no UltraRAM
         for family in families:
-            synth = f"synth_xilinx -family {family} -top {module} -flatten -noiopad -noclkbuf"
-            for cell in self._run(f"read_json {source}", synth)["modules"][module]["cells"].values():
+            for cell in self.netlists.mapped(source, module, family)["cells"].values():
                 kind = cell["type"]
                 if kind in units:
                     found[units[kind]] += family == FAMILY
                 elif (kind in HARD_BLOCKS) == (family == FAMILY) or len(families) == 1:
                     own[kind] += 1
-            if family == LOGIC_FAMILY:
-                self.longest_path_ps[unit_name((module, parameters))] = self._longest_path()
         return own, found
-
-    def _longest_path(self) -> int:
-        """Of the netlist that ran last, from and to registers, memories and units."""
-        for command in ("delete t:unit_*", f"tee -o {self.folder / 'sta.txt'} sta"):  # sta stops at an unknown cell
-            self.yosys.run_pass(command, self.design)
-        found = re.search(r"Latest arrival time in .* is (\d+)", (self.folder / "sta.txt").read_text(encoding="utf-8"))
-        return int(found[1]) if found else 0
 
     def _check_slice(self, module: str) -> None:
         """ToolError unless the module is one multiplier and two adders of the widths of a DSP48E2, and registers."""
-        files = " ".join(map(str, self.files))
-        netlist = self._run(f"read_slang --top {module} {files}", "proc", "wreduce", "opt_clean")
+        netlist = self.netlists.run(f"read_slang --top {module} {self.netlists.files}", "proc", "wreduce", "opt_clean")
         cells = [cell for cell in netlist["modules"][module]["cells"].values() if cell["type"] != "$dff"]
         if sorted(cell["type"] for cell in cells) != ["$add", "$add", "$mul"]:
             raise ToolError(
@@ -142,18 +111,6 @@ class Synthesis:
             operands, result = SLICE_BITS[cell["type"]]
             if sorted((a, b)) > sorted(operands) or y > result:
                 raise ToolError(f"{module}: {cell['type']} of {a} and {b} to {y} bits is more than a DSP48E2 holds")
-
-    def _run(self, *commands: str) -> dict[str, Any]:
-        """The netlist after some commands on an empty design."""
-        self.design, output = self.yosys.Design(), self.folder / "netlist.json"
-        for command in (*commands, f"write_json {output}"):
-            self.yosys.run_pass(command, self.design)
-        netlist: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
-        return netlist
-
-
-def unit_name(unit: Unit) -> str:
-    return " ".join([unit[0], *(f"{name}={value}" for name, value in unit[1])])
 
 
 def _columns(unit: Unit) -> tuple[Counter[str], Counter[Unit]] | None:
@@ -166,40 +123,6 @@ def _columns(unit: Unit) -> tuple[Counter[str], Counter[Unit]] | None:
         return None
     lane = tuple(sorted((values | {"LANES": "1"}).items()))
     return Counter(), Counter({(module, lane): int(values["LANES"])})
-
-
-def _name_units(netlist: dict[str, Any]) -> dict[str, Unit]:
-    """Give the black boxes of each set of parameters a module of their own, with their widths.
-
-    Returns what the names mean.
-    """
-    modules = netlist["modules"]
-    boxes = {
-        name: modules.pop(name) for name in list(modules) if name in UNITS and "blackbox" in modules[name]["attributes"]
-    }
-    names: dict[Unit, str] = {}
-    for module in list(modules.values()):
-        for cell in module["cells"].values():
-            if cell["type"] not in boxes:
-                continue
-            # Parameters are in capitals; what else is here are local ones.
-            values = ((name, _value(bits)) for name, bits in cell["parameters"].items() if name.isupper())
-            unit = cell["type"], tuple(sorted(values))
-            if unit not in names:
-                names[unit] = f"unit_{len(names)}"
-                directions = {name: port["direction"] for name, port in boxes[cell["type"]]["ports"].items()}
-                ports, first = {}, 2
-                for name, bits in cell["connections"].items():
-                    ports[name] = {"direction": directions[name], "bits": list(range(first, first + len(bits)))}
-                    first += len(bits)
-                modules[names[unit]] = {"attributes": {"blackbox": "1"}, "ports": ports, "cells": {}, "netnames": {}}
-            cell["type"], cell["parameters"] = names[unit], {}
-    return {name: unit for unit, name in names.items()}
-
-
-def _value(text: str) -> str:
-    """A parameter of a netlist as a command-line value: a number in binary, or a string."""
-    return str(int(text, 2)) if set(text) <= {"0", "1"} else f'"{text.strip()}"'
 
 
 def resources(cells: Counter[str]) -> dict[str, float]:
@@ -221,13 +144,9 @@ def work(args: argparse.Namespace) -> Values:
         for lanes in args.lanes:
             step(lanes)
             engine = Engine.of(with_lanes(Spec.named("l"), lanes, "rtl").kernel)
-            unit = (rtl.ENGINE_TOP, tuple((name, str(value)) for name, value in rtl.engine_parameters(engine).items()))
-            cells = synthesis.cells(unit)
+            cells = synthesis.cells(engine_unit(engine))
             report[lanes] = resources(cells) | {"DSP_by_construction": cells["packed_mac"]}
-    units = {
-        unit_name(unit): resources(cells) | {"longest_path_ps": synthesis.longest_path_ps.get(unit_name(unit))}
-        for unit, cells in synthesis.results.items()
-    }
+    units = {unit_name(unit): resources(cells) for unit, cells in synthesis.results.items()}
     tool = f"yosys synth_xilinx, {FAMILY}, LUT and FF {LOGIC_FAMILY}"
     return Values({"kind": "estimated", "tool": tool, "lanes": report, "units": units}, text)
 

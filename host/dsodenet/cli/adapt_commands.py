@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dsodenet.adapting import FEWEST, adapt_run
 from dsodenet.command import Answer, Values
-from dsodenet.data import Dataset, load_dataset
+from dsodenet.data import IMAGE_SUFFIXES, Dataset, load_dataset
 from dsodenet.errors import InputError
 from dsodenet.reference import Reference
 from dsodenet.rtl import of_spec
@@ -20,7 +20,6 @@ from dsodenet.runtime import Cascade, Point, check_number, curve, load_images
 from dsodenet.spec import Params, Spec
 from dsodenet.text import progress_bar, table
 
-PICTURES = (".png", ".jpg", ".jpeg")  # suffixes of files that make a folder one of pictures
 MOST_SECONDS, MOST_GENERATIONS = 86_400.0, 100_000
 
 
@@ -57,7 +56,7 @@ def adapt_model(args: argparse.Namespace) -> Answer:
 def _new_images(source: str, spec: Spec) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
     """Images to adapt to, and their labels where a data set tells them."""
     path = Path(source)
-    if path.is_file() or (path.is_dir() and any(child.suffix.lower() in PICTURES for child in path.iterdir())):
+    if path.is_file() or (path.is_dir() and any(child.suffix.lower() in IMAGE_SUFFIXES for child in path.iterdir())):
         return load_images(path, spec)[0], None
     data = load_dataset(source, spec.network, spec.images)
     return data.train_images, data.train_labels

@@ -184,7 +184,7 @@ COMMANDS = {
                 required=True,
                 type=Path,
                 metavar="PHOTO|DIR|X.npy",
-                help="a png or jpg file, a folder of such, or images as an array: uint8, or float in [0, 1], "
+                help="an image file, a folder of such, or images as an array: uint8, or float in [0, 1], "
                 "(N, channels, H, W)",
             ),
             argument("--output", type=Path, metavar="Y.npy", help="int32 logits; all else goes to Y.json"),

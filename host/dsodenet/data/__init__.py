@@ -9,12 +9,13 @@ from dsodenet.data.datasets import (
     load_dataset,
     stratified_test_mask,
 )
-from dsodenet.data.images import Images
+from dsodenet.data.images import IMAGE_SUFFIXES, Images
 from dsodenet.data.pictures import prepare, read_pictures
 
 __all__ = [
     "DATASETS",
     "GENERATED",
+    "IMAGE_SUFFIXES",
     "Dataset",
     "Images",
     "Labels",

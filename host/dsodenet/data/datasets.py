@@ -176,7 +176,7 @@ def _load_folder(folder: Path, network: Network, how: Preparation) -> Dataset:
 
 
 def _load_image_folder(folder: Path, network: Network, how: Preparation) -> Dataset:
-    """One subfolder of png or jpg files per class, either in `train` and `test` or split by us."""
+    """One subfolder of image files per class, either in `train` and `test` or split by us."""
     splits = [inside(folder, split) for split in ("train", "test")]
     if all(split.is_dir() for split in splits):
         classes = class_names(splits[0])

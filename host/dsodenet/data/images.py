@@ -1,4 +1,6 @@
-"""Images from files: any png or jpg becomes uint8 at the size and channel count of a network, or is refused by name.
+"""Images from files: uint8 at the size and channel count of a network, or refused by name.
+
+PNG, JPEG, BMP, PPM and WebP are read.
 
 The size is known before memory is taken, and nothing but a file is opened: a pipe would be waited for without end.
 """
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 
 Images = NDArray[np.uint8]  # (count, channels, height, width)
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".webp")
+FORMATS = ("PNG", "JPEG", "BMP", "PPM", "WEBP")  # Pillow's names of what those files may hold
 GREY_MODES = ("1", "L", "LA", "I")  # Pillow's names; those that begin with WIDE_MODE are grey, too
 WIDE_MODE = "I;16"
 MAX_SIDE = 16384  # pixels of one side of an image file
@@ -128,9 +131,11 @@ def read_image(path: Path, network: Network, how: Preparation = USUAL) -> Images
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of too many pixels, which are refused here
-            with pillow.open(path, formats=("PNG", "JPEG")) as image:
+            with pillow.open(path, formats=FORMATS) as image:
                 if max(image.size) > MAX_SIDE or image.width * image.height > MAX_PIXELS:
                     raise InputError(f"{path}: {image.width} x {image.height} pixels are more than an image may have")
+                if image.mode == "F":  # Pillow reads PFM as PPM
+                    raise InputError(f"{path}: pixels are floats, but they must be integers")
                 image.load()
                 return fit(upright(image), network, how)
     except InputError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsodenet.data.images import Images, check_memory, fit, is_named_image, read_image, upright
+from dsodenet.data.images import IMAGE_SUFFIXES, Images, check_memory, fit, is_named_image, read_image, upright
 from dsodenet.data.limits import inside
 from dsodenet.errors import InputError, ToolError, shown
 from dsodenet.spec import Params, Spec
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def prepare(image: str | Path | Image | NDArray[np.uint8], model: Params | Spec) -> Images:
     """A picture as the model takes it: uint8 (channels, height, width).
 
-    image: a png or jpg file, a Pillow image, or a frame of a camera: uint8 (height, width) or (height, width, 3),
+    image: an image file, a Pillow image, or a frame of a camera: uint8 (height, width) or (height, width, 3),
     in the order red, green, blue. Size, channels and aspect ratio change as the model's training changed them
     (`spec.images`). Pillow is needed for a file, and for a frame of another size than the model's. InputError for
     anything else.
@@ -67,7 +67,7 @@ def read_pictures(path: Path, model: Params | Spec) -> tuple[Images, list[Path]]
             if is_named_image(name)
         )
         if not files:
-            raise InputError(f"{path}: no png or jpg file in this folder")
+            raise InputError(f"{path}: no {', '.join(IMAGE_SUFFIXES)} file in this folder")
     else:
         files = [path]
     shape = (len(files), *spec.network.image_shape)

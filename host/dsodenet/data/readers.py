@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsodenet.data.limits import MAX_FILE_BYTES, MAX_IMAGE_BYTES, Part, Parts, checked_labels, inside, read_bytes
+from dsodenet.data.matlab import read_arrays
 from dsodenet.data.pickles import read_data_pickle
 from dsodenet.errors import InputError, ToolError
+from dsodenet.outside import guard
 
 DIGIT_CLASSES = tuple("0123456789")
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -156,26 +158,14 @@ def _read_svhn(folder: Path) -> Parts:
 def _read_mat(path: Path) -> Part:
     if not path.is_file():
         raise InputError(f"{path.parent}: SVHN without {path.name}")
-    try:
-        from scipy import io as matlab
-    except ImportError:
-        raise ToolError("SVHN files need SciPy; install dsodenet[train]") from None
     data = read_bytes(path)
-    try:
-        found = {name: (shape, kind) for name, shape, kind in matlab.whosmat(io.BytesIO(data))}
-        (shape, kind), (label_shape, label_kind) = found["X"], found["y"]
-        # kinds of numbers only: an object, struct or cell could hold anything
-        if kind != "uint8" or shape[:3] != (32, 32, 3) or len(shape) != 4 or label_shape != (shape[3], 1):
-            raise ValueError(f"X is {kind}{tuple(shape)} and y is {label_kind}{tuple(label_shape)}")
-        if label_kind not in ("uint8", "double") or not 0 < math.prod(shape) <= MAX_IMAGE_BYTES:
-            raise ValueError(f"y is {label_kind}, X has {math.prod(shape)} bytes")
-        content = matlab.loadmat(io.BytesIO(data), variable_names=["X", "y"])
-        images, labels = content["X"], content["y"]
-        if images.dtype != np.uint8 or images.shape != tuple(shape) or labels.shape != tuple(label_shape):
-            raise ValueError("its header and its arrays differ")
-    except Exception as error:  # SciPy raises whatever a damaged file leads it to
-        why = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: not a MATLAB 5 file with X of uint8 (32, 32, 3, N) and y (N, 1) ({why})") from None
+    with guard(path, "a MATLAB 5 file with X of uint8 (32, 32, 3, N) and y (N, 1)"):
+        found = read_arrays(data, MAX_IMAGE_BYTES + 1024)
+        images, labels = found["X"], found["y"]
+        if images.dtype != np.uint8 or images.shape[:3] != (32, 32, 3) or images.ndim != 4 or not images.size:
+            raise ValueError(f"X is {images.dtype}{images.shape}")
+        if labels.shape != (images.shape[3], 1) or images.size > MAX_IMAGE_BYTES:
+            raise ValueError(f"y is {labels.dtype}{labels.shape}, X has {images.size} bytes")
     return np.ascontiguousarray(images.transpose(3, 2, 0, 1)), checked_labels(path, labels[:, 0], 1, 10) % 10
 
 

@@ -18,15 +18,15 @@ IMAGE_SEED = 1
 MAX_PIXELS = 1 << 30  # all images together
 
 
-def held_out(run: str | Path, params: Params, data: str | Path | None = None) -> Dataset:
+def held_out(run: str | Path | Run, params: Params, data: str | Path | None = None) -> Dataset:
     """The data set of a run, whose test split its training never saw.
 
     data: another data set or folder. InputError where the run does not say, or it is not here any more, or its classes
     are others than the model's.
     """
-    spec = params.spec
+    spec, run = params.spec, Run.of(run)
     if data is None:
-        data = Run.of(run).data_source()
+        data = run.data_source()
         if data is None:
             raise InputError(f"{run} does not say on which data it was trained; name it by --data")
         if data.removesuffix(GENERATED) not in DATASETS and not Path(data).is_dir():

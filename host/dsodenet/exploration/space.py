@@ -17,7 +17,7 @@ from dsodenet.spec import MAX_BLOCKS, STEMS, TABLEAUS, Spec, lanes_text, parse_l
 WIDTHS = (0.5, 0.75, 1.0, 1.5, 2.0)  # times the channels of the spec's first ODE block
 STEPS = (1, 2, 3, 4, 6, 8, 10)
 WEIGHT_BITS = (4, 6, 8)
-LANES = ("1x4x8", "1x8x16", "1x16x32", "1x32x64", "2x16x64", "3x16x64")
+LANES = ("1x4x8", "1x8x16", "5x8x32", "6x8x64", "1x16x32", "1x32x64", "2x16x64", "3x16x64")
 REUSE_FACTORS = (1, 2, 4, 8, 16, 32)
 TRIES = 50
 ENGINE_AXES = ("lanes", "reuse_factor")  # they change cycles and resources, and no word of a result

@@ -10,7 +10,7 @@ from pathlib import Path
 from dsodenet.contract import KERNEL_PINS, KERNEL_VLNVS, Board, Kind
 from dsodenet.errors import InputError
 from dsodenet.hls import lowered_folder
-from dsodenet.rtl import ENGINE_TOP, Engine, engine_parameters, engine_sources, generated_sources
+from dsodenet.rtl import ENGINE_TOP, Engine, engine_constraints, engine_parameters, engine_sources, generated_sources
 from dsodenet.spec import Params, sections
 
 TOPS = {kind: vlnv.split(":")[2] for kind, vlnv in KERNEL_VLNVS.items()}
@@ -34,9 +34,11 @@ def _rtl_sources(run: Path, params: Params, board: Board, folder: Path) -> list[
         shutil.copy(file, folder)
         names.append(file.name)
     wrapper = folder / f"{TOPS[Kind.RTL]}.v"
+    shutil.copy(engine_constraints(), folder)
     engine: dict[str, int | str] = {
         **engine_parameters(Engine.of(params.spec.kernel, board)),
         "MAP_STYLE": f'"{board.map_style}"',
+        "DSP_INSTANCES": 1,
     }
     wrapper.write_text(
         wrapper_text((folder / f"{ENGINE_TOP}.sv").read_text(encoding="utf-8"), ENGINE_TOP, engine), encoding="utf-8"

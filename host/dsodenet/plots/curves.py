@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from dsodenet.plots.look import MARKERS, MUTED, SERIES, housed
 
 COLUMNS = 4  # panels beside each other
+TICKS = 7  # of which the names have room below a panel
+NUMBERS = {"float": "float", "integer": "integers"}  # a study's word for a number format, and that of a title
 Curve = list[tuple[float, float]]  # (x, y) in order of x
 Panels = dict[str, dict[str, Curve]]  # title -> name -> curve
 
@@ -46,7 +48,7 @@ def solvers_figure(result: Mapping[str, Any]) -> Figure:
     """
     panels: Panels = {}
     for row in result["rows"]:
-        panel = panels.setdefault(f"{row['numbers']}: accuracy over steps", {})
+        panel = panels.setdefault(f"{NUMBERS.get(row['numbers'], row['numbers'])}: accuracy over steps", {})
         panel.setdefault(row["solver"], []).append((row["n_steps"], 100 * row["accuracy"]))
     over_steps = len(panels)
     for row in result["rows"]:
@@ -86,6 +88,7 @@ def _lines(
         handles = [_curve(axes, curves.get(name, []), index, len(names), log) for index, name in enumerate(names)]
         ticks = sorted({x for points in curves.values() for x, _ in points})
         axes.set(title=title, xscale="log", yscale="log" if log else "linear", ylabel=y_label)
+        ticks = ticks if len(ticks) <= TICKS else ticks[:: math.ceil(len(ticks) / TICKS)]
         axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks], minor=False)
         axes.set_xticks([], minor=True)
         axes.grid()
@@ -100,7 +103,9 @@ def _lines(
 def _mark(axes: Axes, x: float, name: str) -> None:
     """A vertical line and its name."""
     axes.axvline(x, color=MUTED, linewidth=1, linestyle="--", zorder=0)
-    axes.annotate(name, (x, 0.02), (4, 0), ("data", "axes fraction"), "offset points", color=MUTED, fontsize=8)
+    left = x < math.sqrt(math.prod(axes.get_xlim()))  # of the middle of a logarithmic axis
+    offset, edge = ((4, 0), "left") if left else ((-4, 0), "right")
+    axes.annotate(name, (x, 0.02), offset, ("data", "axes fraction"), "offset points", color=MUTED, fontsize=8, ha=edge)
 
 
 def _curve(axes: Axes, points: Curve, index: int, count: int, log: bool) -> Any:

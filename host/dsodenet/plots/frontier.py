@@ -44,7 +44,8 @@ def front_figure(result: dict[str, Any]) -> Figure:
     for point in drawn:
         numbers.setdefault(place(point), []).append(str(point["number"]))
     for at, names in numbers.items():
-        axes.annotate(", ".join(names), at, (6, -12), textcoords="offset points", fontsize=8, color=INK)
+        size, colour = (9, INK) if at in front else (6.5, MUTED)
+        axes.annotate(", ".join(names), at, (6, -12), textcoords="offset points", fontsize=size, color=colour)
     _limits(axes, goal, points.get(result["base"]) if trained else None)
     axes.set(
         xscale="log",

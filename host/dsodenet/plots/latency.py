@@ -1,8 +1,8 @@
-"""The picture of a comparison: how long a call takes on each path."""
+"""Pictures of time: how long a call takes on each path, and where it goes within one."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,6 +16,14 @@ MEASURED = "measured"
 Row = dict[str, Any]
 
 
+class Call(Protocol):
+    """What of a call is drawn: a CallInfo of the runtime."""
+
+    kind: str
+    images: int
+    stages_us: dict[str, float]
+
+
 @housed
 def comparison_figure(result: dict[str, Any]) -> Figure:
     """The time of a call as dots on a logarithmic axis, a panel for each batch, quickest first.
@@ -26,7 +34,7 @@ def comparison_figure(result: dict[str, Any]) -> Figure:
     batches = list(dict.fromkeys(row["batch"] for row in result["rows"]))
     panels = {batch: quickest([row for row in result["rows"] if row["batch"] == batch]) for batch in batches}
     most = max(map(len, panels.values()))
-    figure = Figure(figsize=(5.2 * len(batches) + 0.4, 1.5 + 0.36 * most), layout="constrained")
+    figure = Figure(figsize=(5.2 * len(batches) + 1.2 * (len(batches) == 1), 1.5 + 0.36 * most), layout="constrained")
     for axes, (batch, rows) in zip(figure.subplots(1, len(batches), squeeze=False)[0], panels.items()):
         _dots(axes, rows)
         axes.set(title=f"a call of {batch} image{'s' * (batch > 1)}", ylim=(most - 0.5, -0.5))
@@ -69,15 +77,10 @@ def _dots(axes: Axes, rows: list[Row]) -> None:
             va="center",
             color=colour,
         )
-    axes.set_yticks(range(len(rows)), [_name(row) for row in rows])
+    _time_axis(axes, [_name(row) for row in rows], min(r["min_us"] for r in rows), max(r["max_us"] for r in rows))
+    axes.set_xlabel("time of a call, logarithmic")
     for label, row in zip(axes.get_yticklabels(), rows):
         label.set_color(ACCENT if _accelerated(row) else INK)
-    low, high = min(row["min_us"] for row in rows), max(row["max_us"] for row in rows)
-    axes.set(xscale="log", xlim=(low / 1.5, high * (high / low) ** 0.2 * 1.5), xlabel="time of a call, logarithmic")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda us, _: _shown(us)))
-    axes.grid(axis="x")
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
 
 
 def _accelerated(row: Row) -> bool:
@@ -91,6 +94,41 @@ def _name(row: Row) -> str:
         return path
     numbers = "" if path.endswith(f"-{row['numbers']}") else f" {row['numbers']}"
     return f"{path}{numbers}, {row['threads']} thread{'s' * (row['threads'] > 1)}"
+
+
+@housed
+def stages_figure(call: Call) -> Figure:
+    """Where the time of a call goes: a dot for each stage, in the order in which they run; the longest has the accent.
+
+    The axis is logarithmic, so that what the host library does shows beside the kernel. `Accelerator.timed` switches
+    the stages on.
+    """
+    stages = call.stages_us
+    whole, longest = sum(stages.values()), max(stages, key=stages.__getitem__)
+    figure = Figure(figsize=(7.5, 1.0 + 0.26 * len(stages)), layout="constrained")
+    axes = figure.subplots()
+    for place, (name, us) in enumerate(stages.items()):
+        colour = ACCENT if name == longest else INK
+        axes.plot(us, place, "o", color=colour, markersize=7)
+        told = f"{_shown(us)}, {us / whole:.1%}"
+        axes.annotate(told, (us, place), (8, 0), textcoords="offset points", va="center", color=colour, fontsize=8)
+    _time_axis(axes, list(stages), min(us for us in stages.values() if us > 0), max(stages.values()))
+    axes.set(
+        xlabel="time of a stage, logarithmic",
+        ylim=(len(stages) - 0.5, -0.5),
+        title=f"a call of {call.images} images takes {_shown(whole)}, {call.kind}; most of it is {longest}",
+    )
+    return figure
+
+
+def _time_axis(axes: Axes, names: list[str], low: float, high: float) -> None:
+    """Rows with names, and a logarithmic axis of time with room for words at the right."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xscale="log", xlim=(low / 1.5, high * (high / low) ** 0.2 * 1.5))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda us, _: _shown(us)))
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
 
 
 def _shown(us: float) -> str:

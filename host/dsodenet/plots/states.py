@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dsodenet.plots.gallery import show
 from dsodenet.plots.look import ACCENT, INK, housed, spread
 from dsodenet.reference import Reference
 from dsodenet.spec import Params
@@ -126,7 +127,7 @@ def _examples(
     bound = float(np.percentile(np.abs(maps[shown]), 99)) or 1.0
     for column, (image, (name, guess)) in enumerate(zip(images, told)):
         right = name == guess
-        grid[0, column].imshow(_picture(image), cmap="gray", vmin=0, vmax=255)
+        show(grid[0, column], image)
         grid[0, column].set_title(
             guess if right else f"{guess}\nnot {name}",
             fontsize=9 if max(map(len, (name, guess))) < 5 else 6,
@@ -143,8 +144,3 @@ def _examples(
     for row, step in enumerate(shown, 1):
         grid[row, 0].set_ylabel(f"z({step}/{steps})", rotation=0, ha="right", va="center")
     figure.colorbar(drawn, ax=grid[1:].ravel().tolist(), label="state, mean over channels", aspect=40, pad=0.01)
-
-
-def _picture(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(channels, height, width) as imshow takes it: RGB, or the mean over other channels."""
-    return image.transpose(1, 2, 0) if len(image) == 3 else image.mean(axis=0).astype(np.uint8)

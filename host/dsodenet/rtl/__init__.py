@@ -2,6 +2,7 @@
 
 from dsodenet.rtl.build import (
     ENGINE_TOP,
+    engine_constraints,
     engine_library,
     engine_parameters,
     engine_sources,
@@ -18,6 +19,7 @@ __all__ = [
     "ENGINE_TOP",
     "Engine",
     "Estimate",
+    "engine_constraints",
     "engine_library",
     "engine_parameters",
     "engine_sources",

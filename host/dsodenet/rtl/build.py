@@ -44,6 +44,11 @@ def engine_sources() -> list[Path]:
     return sorted(sorted(engine_folder().glob("*.sv")), key=lambda file: file.name not in PACKAGES)
 
 
+def engine_constraints() -> Path:
+    """The timing exceptions of the engine, for Vivado."""
+    return engine_folder() / f"{ENGINE_TOP}.xdc"
+
+
 def generated_sources(folder: Path) -> list[Path]:
     """Write the generated packages and the C++ header; returns the SystemVerilog files."""
     packages = {"dsodenet_registers_pkg.sv": sv_package(), "dsodenet_program_pkg.sv": program_package()}

@@ -21,8 +21,8 @@ from dsodenet.rtl.passes import Pass
 from dsodenet.spec import SIZES, Params, Spec, lanes_text, macs, random_params, sections, tableau
 
 DEVICE_MACS = 2 * DEVICE["DSP"]  # per cycle: two 8-bit products in each DSP48E2 of the XCZU7EV
-AVERAGE_CYCLES = 12  # of average.sv, per word of channels
-AVERAGE_EXTRA = 2
+AVERAGE_CYCLES = 13  # of average.sv, per word of channels
+AVERAGE_EXTRA = 5
 FRAME_CYCLES = 12  # states of commander and scheduler per frame, first image beat, first logits
 COMMAND_CYCLES = 1
 

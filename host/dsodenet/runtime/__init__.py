@@ -15,6 +15,7 @@ from dsodenet.runtime.examination import doctor
 from dsodenet.runtime.inputs import load_images
 from dsodenet.runtime.pixels import as_pixels
 from dsodenet.runtime.power import PowerMeter, board_rails
+from dsodenet.runtime.programs import Programs, rtl_programs
 from dsodenet.runtime.self_test import CHECKS, Report, selftest
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Point",
     "PowerMeter",
     "Prediction",
+    "Programs",
     "Report",
     "Throughput",
     "Validation",
@@ -41,6 +43,7 @@ __all__ = [
     "load_images",
     "publish",
     "read_manifest",
+    "rtl_programs",
     "selftest",
     "throughput_test",
     "validate",

@@ -76,6 +76,7 @@ class Accelerator:
         timeout_s: float | None = None,
         max_batch_bytes: int | None = None,
         threads: int | None = None,
+        images_at_once: int | None = None,
     ) -> None:
         """Open a model on a backend. InputError for an option that the backend does not take.
 
@@ -92,11 +93,14 @@ class Accelerator:
         timeout_s: seconds after which a command of zcu104 or zcu104-sim fails; 10 by default.
         max_batch_bytes: bytes of the images or logits of one command, for every kernel; 4 MiB by default. More images
             take several commands.
+        images_at_once: small images that the rtl kernel computes as one, 1 to 8; by default as many as its closed form
+            says to pay for each batch.
         threads: chunks of images that cpu computes at once, or threads of cpu-fast; by default one per core.
         """
         given = {
             "simulate_with": simulate_with, "library": library, "bitfile": bitfile, "device": device,
             "timeout_s": timeout_s, "max_batch_bytes": max_batch_bytes, "threads": threads,
+            "images_at_once": images_at_once,
         }  # fmt: skip
         options = {name: value for name, value in given.items() if value is not None}
         folder = None

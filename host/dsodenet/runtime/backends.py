@@ -32,6 +32,7 @@ RANGES: dict[str, tuple[type[int] | type[float], float, float]] = {
     "timeout_s": (float, 1e-3, 86_400),
     "max_batch_bytes": (int, 1, 1 << 30),
     "threads": (int, 1, 1024),
+    "images_at_once": (int, 1, 8),
 }
 PATHS = ("library", "bitfile")  # options that name a file
 
@@ -159,10 +160,15 @@ def open_csim_concurrent(params: Params, run: Path | None, *, max_batch_bytes: i
 
 
 def open_rtl(
-    params: Params, run: Path | None, *, library: str | Path | None = None, max_batch_bytes: int = MAX_BATCH_BYTES
+    params: Params,
+    run: Path | None,
+    *,
+    library: str | Path | None = None,
+    max_batch_bytes: int = MAX_BATCH_BYTES,
+    images_at_once: int | None = None,
 ) -> Backend:
     """library: the compiled simulation of the rtl engine; by default built for the lanes of the spec."""
-    return _open_library(rtl_library(params, library), params, max_batch_bytes)
+    return _open_library(rtl_library(params, library), params, max_batch_bytes, images_at_once)
 
 
 def open_zcu104_sim(
@@ -175,6 +181,7 @@ def open_zcu104_sim(
     device: Any = None,
     timeout_s: float = TIMEOUT_S,
     max_batch_bytes: int = MAX_BATCH_BYTES,
+    images_at_once: int | None = None,
 ) -> Backend:
     """pynq on a simulated board.
 
@@ -211,7 +218,7 @@ def open_zcu104_sim(
             device.close()
             folder.cleanup()
 
-        return _open_driver(transport, params, max_batch_bytes, clean_up, lambda: device.rails)
+        return _open_driver(transport, params, max_batch_bytes, images_at_once, clean_up, lambda: device.rails)
     except BaseException:
         device.close()
         folder.cleanup()
@@ -234,6 +241,7 @@ def open_zcu104(
     bitfile: str | Path | None = None,
     timeout_s: float = TIMEOUT_S,
     max_batch_bytes: int = MAX_BATCH_BYTES,
+    images_at_once: int | None = None,
 ) -> Backend:
     """The board this runs on, or the one that pynq reaches over a network (PYNQ_REMOTE_DEVICES).
 
@@ -255,7 +263,7 @@ def open_zcu104(
     if pynq.Clocks.device not in (None, device):
         raise DeviceError("this process has used a simulated board, whose clocks pynq would set: start another process")
     transport = Zcu104Transport(Path(bitfile), device, "measured", timeout_s)
-    return _open_driver(transport, params, max_batch_bytes, rails=lambda: _rails(device))
+    return _open_driver(transport, params, max_batch_bytes, images_at_once, rails=lambda: _rails(device))
 
 
 def _rails(device: Any) -> Mapping[str, Any]:
@@ -317,22 +325,23 @@ def import_pynq() -> Any:
     return pynq
 
 
-def _open_library(path: Path, params: Params, max_batch_bytes: int) -> Backend:
+def _open_library(path: Path, params: Params, max_batch_bytes: int, images_at_once: int | None = None) -> Backend:
     from dsodenet.runtime.library import LibraryTransport
 
-    return _open_driver(LibraryTransport(path), params, max_batch_bytes)
+    return _open_driver(LibraryTransport(path), params, max_batch_bytes, images_at_once)
 
 
 def _open_driver(
     transport: Transport,
     params: Params,
     max_batch_bytes: int,
+    images_at_once: int | None,
     clean_up: Callable[[], None] = lambda: None,
     rails: Callable[[], Mapping[str, Any]] = dict,
 ) -> Backend:
     """The driver of a transport, which is closed where the kernel behind it cannot be opened."""
     try:
-        return KernelDriver(transport, params, max_batch_bytes, clean_up, rails)
+        return KernelDriver(transport, params, max_batch_bytes, clean_up, rails, images_at_once)
     except BaseException:
         transport.close()
         raise

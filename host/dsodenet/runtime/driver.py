@@ -19,7 +19,6 @@ from dsodenet.contract import (
     Command,
     Kind,
     Status,
-    bias_program,
     coefficient_words,
     image_bytes,
     logits_bytes,
@@ -27,6 +26,7 @@ from dsodenet.contract import (
 from dsodenet.errors import DeviceError, InputError
 from dsodenet.runtime.pixels import NCHW
 from dsodenet.runtime.prepared import Pending, PreparedRun
+from dsodenet.runtime.programs import PROGRAMS, Program, Programs
 from dsodenet.runtime.transport import Identity, Transport
 from dsodenet.spec import Params, macs, tableau
 
@@ -48,27 +48,6 @@ STATUS_TEXT = {
 }
 
 
-def _hls_program(params: Params, identity: Identity) -> bytes:
-    return bias_program(params)
-
-
-def _rtl_program(params: Params, identity: Identity) -> bytes:
-    from dsodenet.rtl import Engine, program
-
-    engine = Engine.of(params.spec.kernel)
-    lanes = tuple(engine.lanes_word.to_bytes(4, "big"))
-    if lanes != identity.lanes:
-        raise DeviceError(
-            f"the kernel has {identity.lanes} pixel, depthwise, input and output lanes, but the spec says {lanes}"
-        )
-    data: bytes = program(params, engine)
-    return data
-
-
-ProgramBytes = Callable[[Params, Identity], bytes]  # empty: no LOAD needed
-PROGRAMS: dict[Kind, ProgramBytes] = {Kind.HLS: _hls_program, Kind.RTL: _rtl_program}
-
-
 class KernelDriver:
     """Runs one model on one kernel: the backend of everything but the cpu and torch.
 
@@ -85,22 +64,27 @@ class KernelDriver:
         max_batch_bytes: int = MAX_BATCH_BYTES,
         clean_up: Callable[[], None] = lambda: None,
         rails: Callable[[], Mapping[str, Any]] = dict,
+        images_at_once: int | None = None,
     ) -> None:
         """Open the kernel behind a transport. A transport whose kernel cannot be opened stays open: it is the caller's.
 
         max_batch_bytes: bytes of the images or logits of one command.
         clean_up: what `close` calls after the transport has closed.
         rails: looks for the power rails of the board.
+        images_at_once: small images that the rtl kernel computes as one; by default as many as pay for a batch.
         """
         self.transport, self.kind, self.max_batch_bytes = transport, transport.kind, max_batch_bytes
         self._clean_up, self.power_rails = clean_up, rails
         self._take(params)
         self.batches = 0  # commands of the last predict
         self.identity: Identity | None = None
+        self._images_at_once = images_at_once
+        self._programs: Programs | None = None  # made when the kernel is known, for the solver that is set
+        self._loaded: Program | None = None
         self._written: dict[int, int] = {}  # argument registers that the kernel is known to hold
         self._ready = False
-        self._armed_for = 0  # images of the run that AP_START would start now; 0: it would start something else
-        self._runs: dict[tuple[int, str, int], PreparedRun] = {}  # by images, layout and slot
+        self._armed_for = 0  # frames of the run that AP_START would start now; 0: it would start something else
+        self._runs: dict[tuple[int, str, int, int], PreparedRun] = {}  # by images, layout, slot, images of a frame
         self._steady: dict[tuple[int, str], PreparedRun] = {}  # those that need nothing but images, by these and layout
         self._pending: Pending | None = None  # the run under way
         self._slot = 0  # of the memory that no run under way uses
@@ -118,7 +102,7 @@ class KernelDriver:
         self.settle()
         self._read_cycles()
         self._take(params)
-        self._ready = False
+        self._ready, self._programs = False, None
         self._runs.clear()
         self._steady.clear()
 
@@ -178,7 +162,7 @@ class KernelDriver:
             if run is None:
                 return self._predict(images, layout)
             run.pack(images)
-            if self._armed_for != run.count:
+            if self._armed_for != run.frames:
                 self._arm(run)
             exchange = run.exchange
             exchange.start()
@@ -210,12 +194,17 @@ class KernelDriver:
             if not self._ready:
                 self.settle()
                 self._prepare()
+            program = self._program_for(len(images))
+            if program is not self._loaded:
+                self.settle()
+                self._load(program)
             self._slot ^= 1
-            run = self._run(len(images), layout, self._slot)
+            run = self._run(program, len(images), layout, self._slot)
             run.pack(images)
             before = self._finish()
             if not self._ready:  # the run before failed
                 self._prepare()
+                self._load(program)
             self._arm(run)
             run.exchange.start()
             self._pending = Pending(run, len(images))
@@ -249,7 +238,8 @@ class KernelDriver:
         self.settle()
         if not self._ready:
             self._prepare()
-        run = self._run(count, layout, 0)
+        assert self._loaded is not None
+        run = self._run(self._loaded, count, layout, 0)
         self._arm(run)
         return run
 
@@ -269,7 +259,7 @@ class KernelDriver:
         self._steady.clear()
         self._armed_for = 0
         self._cycles_unread = False
-        self.identity, self._ready = None, False
+        self.identity, self._ready, self._loaded = None, False, None
 
     def _predict(self, images: NDArray[np.uint8], layout: str) -> NDArray[np.int32]:
         """A call with laps, of a new size, or of several batches."""
@@ -285,7 +275,10 @@ class KernelDriver:
         starts, cycles = range(0, len(images), self.frames_per_batch), 0
         for start in starts:
             batch = images[start : start + self.frames_per_batch]
-            run = self._run(len(batch), layout, 0)
+            program = self._program_for(len(batch))
+            if program is not self._loaded:
+                self._load(program)
+            run = self._run(program, len(batch), layout, 0)
             self._lap("registers")
             run.pack(batch)
             self._lap("pack")
@@ -302,7 +295,7 @@ class KernelDriver:
         self.batches, self._cycles, self._cycles_unread = len(starts), cycles, len(starts) == 1
         if not counts_cycles:  # the hls kernel has no counter
             self._cycles = None
-        if len(starts) == 1 and not stages.on:
+        if len(starts) == 1 and not stages.on and program is self._best(len(images)):
             self._steady[len(images), layout] = run
         return logits
 
@@ -310,27 +303,38 @@ class KernelDriver:
         if self.transport.stages.on:
             self.transport.stages.lap(name)
 
-    def _run(self, count: int, layout: str, slot: int) -> PreparedRun:
-        run = self._runs.get((count, layout, slot))
+    def _best(self, images: int) -> Program:
+        assert self._programs is not None
+        return self._programs.best(images)
+
+    def _program_for(self, images: int) -> Program:
+        """What to run so many images with: perhaps another program than the loaded one."""
+        assert self._programs is not None
+        assert self._loaded is not None
+        return self._programs.choose(images, self._loaded)
+
+    def _run(self, program: Program, count: int, layout: str, slot: int) -> PreparedRun:
+        key = count, layout, slot, program.images
+        run = self._runs.get(key)
         if run is None:
             if len(self._runs) >= MAX_PREPARED:
                 self._runs.clear()
                 self._steady.clear()
-            network = self.params.spec.network
+            frames = -(-count // program.images)
             exchange = self.transport.exchange(
-                count * image_bytes(network),
-                count * logits_bytes(network),
-                STARTUP_CYCLES + count * self.max_cycles,
+                frames * image_bytes(program.network),
+                frames * logits_bytes(program.network),
+                STARTUP_CYCLES + frames * program.images * self.max_cycles,
                 slot,
             )
-            run = self._runs[count, layout, slot] = PreparedRun(exchange, network, count, layout)
+            run = self._runs[key] = PreparedRun(exchange, program, count, layout)
         return run
 
     def _arm(self, run: PreparedRun) -> None:
         """Have AP_START start this run."""
         self._write("COMMAND", Command.RUN)
-        self._write("FRAMES", run.count)
-        self._armed_for = run.count
+        self._write("FRAMES", run.frames)
+        self._armed_for = run.frames
 
     def _finish(self) -> Pending | None:
         """Wait for the run under way; its failure is its own, and everything is set up afresh after it."""
@@ -366,13 +370,22 @@ class KernelDriver:
             words = coefficient_words(method, self.params.spec.coefficients(block))
             for i, word in enumerate(words, start=block * COEFFS_PER_BLOCK):
                 self._write_offset(COEFF.offset + 4 * i, word & 0xFFFFFFFF)
-        if program := PROGRAMS[self.identity.kind](self.params, self.identity):
-            if len(program) > self.transport.max_bytes:
-                raise DeviceError(
-                    f"the program has {len(program)} bytes, but the device moves {self.transport.max_bytes} at once"
-                )
-            self._command(Command.LOAD, program)
+        if self._programs is None:
+            self._programs = PROGRAMS[self.identity.kind](self.params, self.identity, self._images_at_once)
+        self._load(self._programs.plain)
         self._ready = True
+
+    def _load(self, program: Program) -> None:
+        self._read_cycles()
+        self._armed_for, self._loaded = 0, None
+        self._steady.clear()
+        if size := len(program.data):
+            if size > self.transport.max_bytes:
+                raise DeviceError(
+                    f"the program has {size} bytes, but the device moves {self.transport.max_bytes} at once"
+                )
+            self._command(Command.LOAD, program.data)
+        self._loaded = program
 
     def _identify(self) -> Identity:
         if self.identity is not None:

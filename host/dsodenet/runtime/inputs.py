@@ -18,7 +18,7 @@ MAX_PIXELS = 1 << 30  # all images together
 def load_images(source: str | Path, model: Params | Spec) -> tuple[NDArray[np.uint8], list[str]]:
     """Pictures as the model takes them, and what each is: uint8 (N, channels, height, width), N names.
 
-    source: a png or jpg file, a folder of such with its subfolders, or a .npy file of images as `predict` takes them.
+    source: an image file, a folder of such with its subfolders, or a .npy file of images as `predict` takes them.
     Pictures are resized and converted as in training (see `prepare`). InputError for anything else.
     """
     spec, path = model.spec if isinstance(model, Params) else model, Path(source)

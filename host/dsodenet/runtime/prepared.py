@@ -9,36 +9,45 @@ from numpy.typing import NDArray
 
 from dsodenet.contract import logits_view, padding_view, pixel_view
 from dsodenet.runtime.pixels import NHWC
+from dsodenet.runtime.programs import Program
 from dsodenet.runtime.transport import Exchange
-from dsodenet.spec import Network
 
 
 class PreparedRun:
     """RUN with `count` images of one layout, for any number of calls."""
 
-    def __init__(self, exchange: Exchange, network: Network, count: int, layout: str) -> None:
-        self.exchange, self.count = exchange, count
-        shape = network.image_shape
-        pixels = pixel_view(exchange.input, count, shape)  # (count, height, width, channels), as the stream has them
-        padding = padding_view(exchange.input, count, shape)
-        self._pixels = pixels if layout == NHWC else None
-        self._planes = [(channel, pixels[..., channel]) for channel in range(shape[0])]
-        self._padding = padding if padding.size else None
-        self._logits = logits_view(exchange.output, network)
+    def __init__(self, exchange: Exchange, program: Program, count: int, layout: str) -> None:
+        """program: the frames that the kernel takes, of one or several images each, channels after channels."""
+        self.exchange, self.count, self.frames = exchange, count, -(-count // program.images)
+        shape, self._side = program.network.image_shape, program.images
+        pixels = pixel_view(exchange.input, self.frames, shape)  # (frames, height, width, channels): the stream's order
+        padding = padding_view(exchange.input, self.frames, shape)
+        channels = shape[0] // program.images
+        self._blocks, self._planes = [], []  # (first image, pixels) and (first image, channel, pixels)
+        for i in range(min(program.images, count)):
+            block = pixels[: -(-(count - i) // program.images), :, :, i * channels : (i + 1) * channels]
+            self._blocks.append((i, block))
+            self._planes += [(i, channel, block[..., channel]) for channel in range(channels)]
+        self._as_given, self._padding = layout == NHWC, padding if padding.size else None
+        self._logits, self._classes = logits_view(exchange.output, program.network), program.network.num_classes
 
     def pack(self, images: NDArray[np.uint8]) -> None:
         """images: uint8 (count, channels, height, width), or (count, height, width, channels) for NHWC."""
-        if self._pixels is not None:
-            self._pixels[...] = images
+        side = self._side
+        if self._as_given:
+            for first, block in self._blocks:
+                block[...] = images[first::side]
         else:
-            for channel, plane in self._planes:  # NumPy's loop over all planes at once is five times slower
-                plane[...] = images[:, channel]
+            for first, channel, plane in self._planes:  # NumPy's loop over all planes at once is five times slower
+                plane[...] = images[first::side, channel]
         if self._padding is not None:  # runs of other sizes use the same memory
             self._padding[...] = 0
 
     def unpack(self) -> NDArray[np.int32]:
         """int32 (count, num_classes), a copy."""
-        return self._logits.copy()
+        if self._side == 1:
+            return self._logits.copy()
+        return self._logits.copy().reshape(-1, self._classes // self._side)[: self.count]
 
 
 class Pending:

@@ -48,6 +48,7 @@ from dsodenet.spec.specification import (
 )
 from dsodenet.spec.strict import canonical_json
 from dsodenet.spec.synthetic import random_images, random_params
+from dsodenet.spec.wide import side_by_side
 
 __all__ = [
     "ACCUMULATOR_BITS",
@@ -97,6 +98,7 @@ __all__ = [
     "random_images",
     "random_params",
     "sections",
+    "side_by_side",
     "split_features",
     "step_coefficients",
     "tableau",

@@ -15,6 +15,7 @@ from dsodenet.errors import InputError, ToolError
 from dsodenet.training.options import Options
 
 TIMEOUT = timedelta(minutes=10)  # limit of one exchange between processes
+LAUNCHED = ("RANK", "MASTER_ADDR", "MASTER_PORT")  # what torchrun sets beside WORLD_SIZE, and init_process_group reads
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ def place(options: Options) -> Iterator[Place]:
         return
     if options.batch_size % world:
         raise InputError(f"batch_size is {options.batch_size}, but it must be a multiple of the {world} processes")
+    missing = [name for name in LAUNCHED if name not in os.environ]
+    if missing:
+        raise InputError(
+            f"WORLD_SIZE is {world}, but {', '.join(missing)} is not set; start the processes with torchrun"
+        )
     distributed.init_process_group("nccl" if cuda else "gloo", timeout=TIMEOUT)
     try:
         yield Place(device, rank, world)

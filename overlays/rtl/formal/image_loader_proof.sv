@@ -51,22 +51,27 @@ module image_loader_proof
 
   // ---- what is around it
   first_reset #(.BITS(8)) u_reset (.clk_i, .rst_ni, .constant_i(watched_i));
-  logic last_frame_q;
-  always_ff @(posedge clk_i) last_frame_q <= last_frame_i;
+  logic last_frame_q, busy_q, busy_qq;
+  always_ff @(posedge clk_i) begin
+    last_frame_q <= last_frame_i;
+    {busy_qq, busy_q} <= {busy_q, busy};
+  end
   always_comb begin
     if (busy) assume (!start_i && last_frame_i == last_frame_q);
+    if (busy_q || busy_qq) assume (!start_i);  // its last write is still to come
     assume (32'(watched_i) < Bytes);
   end
 
   // ---- what must come out: counted in beats of the stream and in bytes written
-  logic bad_q, expected_q, failed_q, stuck_q, done_q, last_beat;
+  logic bad_q, expected_q, failed_q, stuck_q, stuck_qq, done_q, done_qq, excused_q, last_beat;
   logic [7:0] beats_q, bytes_q, in_pixel_q, size;
   assign last_beat = 32'(beats_q) == Beats - 1;
   assign size = 32'(in_pixel_q) + Lanes > CHANNELS ? 8'(CHANNELS - 32'(in_pixel_q)) : 8'(Lanes);
   always_ff @(posedge clk_i) begin
-    done_q <= done;
+    {done_qq, done_q} <= {done_q, done};
+    excused_q <= bad;
     bad_q <= rst_ni && !start_i && (bad || bad_q);
-    stuck_q <= busy && !tready;
+    {stuck_qq, stuck_q} <= {stuck_q, busy && !tready};
     if (fire) begin
       beats_q <= beats_q + 1'b1;
       if (beats_q == watched_i / 16) expected_q <= s_axis_tdata[(watched_i%16)*8+8'(BIT)];
@@ -76,20 +81,21 @@ module image_loader_proof
       bytes_q <= bytes_q + size;
       in_pixel_q <= 32'(in_pixel_q) + Lanes >= CHANNELS ? '0 : in_pixel_q + 8'(Lanes);
     end
-    if (start_i) {beats_q, bytes_q, in_pixel_q, failed_q, stuck_q} <= '0;
-    if (!rst_ni) {failed_q, stuck_q, done_q} <= '0;
+    if (start_i) {beats_q, bytes_q, in_pixel_q, failed_q, stuck_q, stuck_qq} <= '0;
+    if (!rst_ni) {failed_q, stuck_q, stuck_qq, done_q, done_qq} <= '0;
   end
   always_comb begin
     if (rst_ni) begin
       if (tready) assert (busy && 32'(beats_q) < Beats);
       assert (too_short == (fire && s_axis_tlast && !(last_beat && last_frame_i)));
       assert (too_long == (fire && !s_axis_tlast && last_beat && last_frame_i));
-      if (stuck_q) assert (we || bad);  // it takes a beat or writes a word in every cycle, or says why not
+      if (stuck_qq) assert (we || excused_q);  // it takes a beat or a word to write in every cycle, or says why not
       if (EXTRA == 0) assert (!bad);
       else assert (!done);
       if (bad_q) assert (!busy && !done);
       if (failed_q) assert (!busy && !done);
-      if (done) assert (!failed_q && 32'(bytes_q) + 32'(size) == Bytes && we && !done_q);
+      if (done) assert (!failed_q && !done_q);
+      if (done_q) assert (!failed_q && 32'(bytes_q) + 32'(size) == Bytes && we);  // the last write
       if (we && !failed_q) begin
         assert (32'(bytes_q) + 32'(size) <= Bytes);
         if (watched_i >= bytes_q && watched_i < bytes_q + size) begin
@@ -97,7 +103,7 @@ module image_loader_proof
           assert (32'(addr) == (32'(bytes_q) / CHANNELS) * Chunks + 32'(in_pixel_q) / Lanes);
         end
       end
-      if (EXTRA == 0) cover (done && expected_q && 32'(watched_i) == Bytes - 1);
+      if (EXTRA == 0) cover (done_q && expected_q && 32'(watched_i) == Bytes - 1);
       else cover (bad);
     end
   end
