@@ -55,7 +55,7 @@ def lowered(run: Path) -> None:
         (hls / section.name / "firmware" / f"{section.name}.cpp").write_text("//\n")
     (hls / "kernel.cpp").write_text(kernel_source(PARAMS))
     (hls / "manifest.json").write_text(
-        json.dumps({"fingerprint": PARAMS.model_fingerprint} | best_plan(PARAMS.spec).to_dict())
+        json.dumps({"fingerprint": PARAMS.kernel_fingerprint} | best_plan(PARAMS.spec).to_dict())
     )
 
 

@@ -13,14 +13,14 @@ import numpy as np
 from dsodenet.adapting import observe
 from dsodenet.bench import DEFAULT, Comparison, compare
 from dsodenet.command import Answer, Values, json_text
-from dsodenet.contract import DEVICE, Resources, board_named
+from dsodenet.contract import ZCU104, Resources, board_named
 from dsodenet.data import DATASETS, GENERATED, load_dataset
 from dsodenet.errors import InputError
 from dsodenet.evaluation import evaluate, sample_images
 from dsodenet.files import atomic_files
 from dsodenet.hls import Plan, best_plan
 from dsodenet.ladder import LADDER, verify
-from dsodenet.rtl import Estimate, estimate, memory_map, of_spec, rtl_resources
+from dsodenet.rtl import Engine, Estimate, estimate, memory_map, of_spec, rtl_resources
 from dsodenet.runs import PREFIX, Run, check_folder, check_output, zoo_names
 from dsodenet.runtime import Classification
 from dsodenet.spec import SIZES, Params, Spec, macs, parameter_comparison, parameters, with_lanes
@@ -233,7 +233,7 @@ class Costs:
 
     cycles: Estimate
     resources: dict[str, Resources]  # kernel -> what it takes of the device
-    hls: Plan
+    hls: Plan | None  # its search is for the ZCU104
 
     def to_dict(self) -> dict[str, Any]:
         spec = self.cycles.spec
@@ -243,15 +243,22 @@ class Costs:
             "parameters_compared": parameter_comparison(spec),
             "resources": {name: found.to_dict() for name, found in self.resources.items()},
             "memory": memory_map(self.cycles.engine),
-            "hls": self.hls.to_dict(),
+            "hls": None if self.hls is None else self.hls.to_dict(),
         }
 
     def __str__(self) -> str:
-        data = self.to_dict()
+        data, device = self.to_dict(), self.cycles.board.device
+        part = self.cycles.board.part.split("-")[0].upper()
         total, compared = sum(data["parameters"].values()), data["parameters_compared"]
         rows = [
-            (name, *(f"{found[kind]:,.0f} ({found[kind] / DEVICE[kind]:.0%})" for kind in DEVICE))
+            (name, *(_share_text(found[kind], device[kind]) for kind in device))
             for name, found in data["resources"].items()
+        ]
+        over = [
+            f"{kind} of {name}"
+            for name, found in data["resources"].items()
+            for kind in device
+            if found[kind] > device[kind]
         ]
         memories = ", ".join(f"{name} {size / 1024:,.0f} KiB" for name, size in data["memory"].items())
         return (
@@ -259,22 +266,33 @@ class Costs:
             f"simulation\n{self.cycles.table()}\n"
             f"{data['macs']:,} multiply-accumulates; {total:,} parameters; without stem and head "
             f"{compared['dsodenet']:,}, against {compared['full']:,} with full convolutions and "
-            f"{compared['residual']:,} unshared\n\nXCZU7EV, estimated\n{table(('kernel', *DEVICE), rows)}\n"
+            f"{compared['residual']:,} unshared\n\n{part}, estimated\n{table(('kernel', *device), rows)}\n"
             f"rtl: from Yosys' figures of its parts; on chip: {memories}\n"
-            f"{self.hls}"
+            + (f"does not fit: {', '.join(over)}\n" if over else "")
+            + (str(self.hls) if self.hls is not None else "hls: estimated for the ZCU104 only")
         )
 
 
 def estimate_costs(args: argparse.Namespace) -> Answer:
+    board = board_named(args.board)
+    lanes = args.lanes or (None if board is ZCU104 else board.lanes)
     folder = Run.of(args.model).folder
     if folder.is_dir():
         params = Params.load(folder).with_solver(args.solver, args.n_steps)
-        params = dataclasses.replace(params, spec=with_lanes(params.spec, args.lanes))
-        found = estimate(params)
+        spec = with_lanes(params.spec, lanes)
+        found = estimate(dataclasses.replace(params, spec=spec), Engine.of(spec.kernel, board))
+        found = dataclasses.replace(found, board=board)
     else:
-        found = of_spec(with_lanes(Spec.load(args.model).with_solver(args.solver, args.n_steps), args.lanes))
+        found = of_spec(with_lanes(Spec.load(args.model).with_solver(args.solver, args.n_steps), lanes), board)
+    rtl = rtl_resources(found.engine, board)
+    if board is not ZCU104:
+        return Costs(found, {"rtl": rtl}, None)
     plan = best_plan(found.spec)
-    return Costs(found, {"rtl": rtl_resources(found.engine), "hls": plan.resources}, plan)
+    return Costs(found, {"rtl": rtl, "hls": plan.resources}, plan)
+
+
+def _share_text(used: float, there: int) -> str:
+    return f"{used:,.0f} ({used / there:.0%})" if there else f"{used:,.0f} of none"
 
 
 def explore_specs(args: argparse.Namespace) -> Answer:

@@ -198,6 +198,7 @@ COMMANDS = {
         "dsodenet estimate l --lanes 3x16x64",
         (
             argument("model", metavar="RUN|SPEC", help=f"run folder, zoo:NAME, {SPEC_HELP}"),
+            BOARD,
             LANES,
             *SOLVER,
         ),

@@ -6,6 +6,7 @@ A clock of the fabric is a PLL of the processor over two dividers, so few clocks
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -53,8 +54,12 @@ class Board:
     part: str
     board_part: str  # of the board files that Vivado needs, in any revision
     io_pll_factor: int  # IOPLL = REFERENCE_MHZ times this, the source of the fabric's clock
+    device: Mapping[str, int]  # DSP48E2, RAMB36, URAM288 and LUTs of the part (DS891, DS987)
+    lanes: str  # of the engine that fits it, pixel x input x output
     memory: tuple[Window, ...] = (LOW_DDR,)  # what the DMA reaches
     map_style: str = "ultra"  # the memories that hold the engine's maps, as Vivado's ram_style names them
+    # Most words of the engine's maps, pointwise weights and biases, where its usual ones do not fit.
+    most_words: tuple[int, int, int] = (1 << 16, 1 << 16, 1 << 16)
 
     @cached_property
     def clocks(self) -> tuple[PlClock, ...]:
@@ -75,8 +80,31 @@ ZCU104 = Board(
     part="xczu7ev-ffvc1156-2-e",
     board_part="xilinx.com:zcu104:part0",
     io_pll_factor=45,
+    device={"DSP": 1_728, "BRAM36": 312, "URAM": 96, "LUT": 230_400},
+    lanes="1x32x64",
 )
-BOARDS = {board.name: board for board in (ZCU104,)}
+KV260 = Board(
+    "kv260",
+    "KV260",
+    part="xck26-sfvc784-2LV-c",
+    board_part="xilinx.com:kv260_som:part0",
+    io_pll_factor=30,  # public code for Kria divides 1.0 GHz; the host compares the clock that runs anyway
+    device={"DSP": 1_248, "BRAM36": 144, "URAM": 64, "LUT": 117_120},
+    lanes="1x16x64",
+    memory=(LOW_DDR, HIGH_DDR),
+)
+ULTRA96_V2 = Board(
+    "ultra96-v2",
+    "Ultra96-V2",
+    part="xczu3eg-sbva484-1-i",
+    board_part="avnet.com:ultra96v2:part0",
+    io_pll_factor=45,
+    device={"DSP": 360, "BRAM36": 216, "URAM": 0, "LUT": 70_560},
+    lanes="1x8x32",
+    map_style="block",  # the device has no URAM
+    most_words=(4096, 1024, 2048),
+)
+BOARDS = {board.name: board for board in (ZCU104, KV260, ULTRA96_V2)}
 REFUSED = {
     "pynq-z2": "its XC7Z020 has DSP48E1, whose multiplier takes 25 bits, but the engine packs two products into 27",
 }

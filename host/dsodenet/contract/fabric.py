@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
-DEVICE = {"DSP": 1_728, "BRAM36": 312, "URAM": 96, "LUT": 230_400}  # xczu7ev, data sheet DS891
+from dsodenet.contract.boards import ZCU104
+
+DEVICE = dict(ZCU104.device)
 DEVICE_FF = 460_800
 BUDGET = {
     "LUT": 0.70,

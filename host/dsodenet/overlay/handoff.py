@@ -61,10 +61,10 @@ def check_build(folder: Path, params: Params, kernel: str, at_most_mhz: float | 
         raise RunError(f"{folder}: was built with kernel {shown(about['kernel'])}, but {kernel} was asked for")
     if about["contract"] != CONTRACT_VERSION:
         raise RunError(f"{folder}: has contract version {about['contract']}, but this package has {CONTRACT_VERSION}")
-    if kernel == "hls" and about["fingerprint"] != params.model_fingerprint:
+    if kernel == "hls" and about["fingerprint"] != params.kernel_fingerprint:
         raise RunError(
             f"{folder}: was built for model {shown(about['model'])} ({about['fingerprint'][:16]}), "
-            f"but the run holds {params.spec.name} ({params.model_fingerprint[:16]})"
+            f"but the run holds {params.spec.name} ({params.kernel_fingerprint[:16]})"
         )
     if kernel == "rtl" and about["lanes"] != lanes_text(params.spec.kernel):
         raise RunError(

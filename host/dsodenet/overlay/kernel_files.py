@@ -36,7 +36,7 @@ def _rtl_sources(run: Path, params: Params, board: Board, folder: Path) -> list[
     wrapper = folder / f"{TOPS[Kind.RTL]}.v"
     shutil.copy(engine_constraints(), folder)
     engine: dict[str, int | str] = {
-        **engine_parameters(Engine.of(params.spec.kernel)),
+        **engine_parameters(Engine.of(params.spec.kernel, board)),
         "MAP_STYLE": f'"{board.map_style}"',
         "DSP_INSTANCES": 1,
     }

@@ -96,7 +96,7 @@ def write_inputs(run: Path, params: Params, order: Order, folder: Path) -> None:
         about = {
             "format": BUILD_FORMAT,
             "model": params.spec.name,
-            "fingerprint": params.model_fingerprint,
+            "fingerprint": params.kernel_fingerprint,
             "contract": CONTRACT_VERSION,
             "kernel": order.kind.name.lower(),
             "lanes": lanes_text(params.spec.kernel),

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dsodenet.contract import DEVICE, ZCU104
+from dsodenet.contract import DEVICE, ZCU104, Board
 from dsodenet.rtl.builder import TURN_CYCLES, Builder
 from dsodenet.rtl.engine import Engine
 from dsodenet.rtl.passes import Pass
@@ -46,6 +46,7 @@ class Estimate:
     sections: tuple[SectionCycles, ...]
     other: int  # image in, logits out, control
     macs: int  # all multiply-accumulates of the model, depthwise included
+    board: Board = ZCU104
 
     @property
     def cycles(self) -> int:
@@ -75,9 +76,14 @@ class Estimate:
         return sum(section.macs for section in self.sections) / self.cycles / self.peak_macs
 
     @property
+    def device_macs(self) -> int:
+        """Per cycle: two 8-bit products in each DSP48E2."""
+        return 2 * self.board.device["DSP"]
+
+    @property
     def clock_mhz(self) -> float:
         """What the board makes of the clock that the spec wants."""
-        return ZCU104.clock(self.spec.kernel.clock_mhz).mhz
+        return self.board.clock(self.spec.kernel.clock_mhz).mhz
 
     def command_cycles(self, frames: int) -> int:
         """The register CYCLES after a RUN of this many frames."""
@@ -96,7 +102,8 @@ class Estimate:
             "macs": self.macs,
             "macs_per_cycle": self.macs_per_cycle,
             "share_of_own_peak": self.share_of_own_peak,
-            "share_of_device": self.macs_per_cycle / DEVICE_MACS,
+            "share_of_device": self.macs_per_cycle / self.device_macs,
+            "board": self.board.name,
             "occupancy_in_ode_blocks": self.occupancy,
             "sections": {s.name: {"cycles": s.cycles, "busy": s.busy, "pointwise_macs": s.macs} for s in self.sections},
             "other_cycles": self.other,
@@ -112,10 +119,10 @@ class Estimate:
             )
         lines.append(f"{'in and out':10}{self.other:10,}{self.other / self.cycles:8.1%}")
         clock = self.clock_mhz
-        own, device = self.share_of_own_peak, self.macs_per_cycle / DEVICE_MACS
+        own, device = self.share_of_own_peak, self.macs_per_cycle / self.device_macs
         lines.append(f"{'image':10}{self.cycles:10,}  {self.cycles / clock:,.1f} us at an assumed {clock:g} MHz")
         lines.append(
-            f"{self.macs_per_cycle:,.0f} MAC/cycle with depthwise, {device:.1%} of the device's {DEVICE_MACS:,}"
+            f"{self.macs_per_cycle:,.0f} MAC/cycle with depthwise, {device:.1%} of the device's {self.device_macs:,}"
         )
         lines.append(
             f"pointwise array: {own:.1%} of its {self.peak_macs:,} MAC/cycle over the image, "
@@ -165,10 +172,10 @@ def estimate(params: Params, engine: Engine | None = None) -> Estimate:
     return Estimate(spec, engine, tuple(rows), other, sum(macs(spec).values()))
 
 
-def of_spec(spec: Spec) -> Estimate:
+def of_spec(spec: Spec, board: Board = ZCU104) -> Estimate:
     """Before there is a model: the cycles do not depend on its weights."""
-    found = estimate(_any_params(dataclasses.replace(spec, kernel=SIZES["xs"].kernel)), Engine.of(spec.kernel))
-    return dataclasses.replace(found, spec=spec)
+    found = estimate(_any_params(dataclasses.replace(spec, kernel=SIZES["xs"].kernel)), Engine.of(spec.kernel, board))
+    return dataclasses.replace(found, spec=spec, board=board)
 
 
 @functools.lru_cache(maxsize=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
-from dsodenet.contract import BEAT_BYTES
+from dsodenet.contract import BEAT_BYTES, ZCU104, Board
 from dsodenet.errors import SpecError
 from dsodenet.rtl.passes import pass_struct
 from dsodenet.spec import Kernel
@@ -49,15 +49,16 @@ class Engine:
             raise SpecError(f"kernel.pixel_lanes is {self.pixel_lanes}, but the rtl kernel needs 1 to 8")
 
     @classmethod
-    def of(cls, kernel: Kernel) -> Engine:
-        """The build for these lanes; its memories are sized for the ZCU104."""
+    def of(cls, kernel: Kernel, board: Board = ZCU104) -> Engine:
+        """The build for these lanes; its memories are sized for the board."""
+        most_maps, most_weights, most_biases = board.most_words
         p, i, o = kernel.pixel_lanes, kernel.input_lanes, kernel.output_lanes
         return cls(
             *(p, i, o),
-            map_words=8192 if p * i <= 32 else 4096,
+            map_words=min(most_maps, 8192 if p * i <= 32 else 4096),
             dw_words=max(256, 4096 // i),
-            pw_words=min(16384, max(512, (1 << 19) // (i * o))),
-            bias_words=4096,
+            pw_words=min(most_weights, 16384, max(512, (1 << 19) // (i * o))),
+            bias_words=min(most_biases, 4096),
             line_words=max(512, 8192 // i),
             max_tiles=1024 // i,
             logit_words=max(32, 1024 // i),

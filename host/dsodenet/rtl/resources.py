@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from dsodenet.contract import BRAM36, URAM, Resources, blocks
+from dsodenet.contract import BRAM36, URAM, ZCU104, Board, Resources, blocks
 from dsodenet.rtl.engine import PW_BEAT_WEIGHTS, Engine
 from dsodenet.spec import MAX_STAGES
 
@@ -19,8 +19,8 @@ LUT_DW_BEAT = 740 / 256  # LUT RAM and its multiplexers per word of 128 bits
 DSP_CONTROL = 3  # addresses
 
 
-def rtl_resources(engine: Engine) -> Resources:
-    """The rtl kernel by its lanes and memories.
+def rtl_resources(engine: Engine, board: Board = ZCU104) -> Resources:
+    """The rtl kernel by its lanes and memories; maps and biases in block RAM where the board has no URAM.
 
     DSP, BRAM36 and URAM as Yosys counts them, LUT within a few percent of it.
     """
@@ -28,9 +28,10 @@ def rtl_resources(engine: Engine) -> Resources:
     cascades = i // engine.cascade
     weights = engine.cascade * math.ceil(cascades * o / PW_BEAT_WEIGHTS) * blocks(engine.pw_words, 72, BRAM36)
     lines = 2 * p * blocks(engine.line_words, 8 * i, BRAM36)
-    small = blocks(engine.map_words, 8 * i, URAM)  # each of two maps and of the slopes
-    maps = p * ((2 + MAX_STAGES - 1) * small + blocks(engine.map_words, 16 * i, URAM))
-    bias = i // 4 * blocks(engine.bias_words, 128, URAM)
+    wide = URAM if board.map_style == "ultra" else BRAM36
+    small = blocks(engine.map_words, 8 * i, wide)  # each of two maps and of the slopes
+    maps = p * ((2 + MAX_STAGES - 1) * small + blocks(engine.map_words, 16 * i, wide))
+    bias = i // 4 * blocks(engine.bias_words, 128, wide)
     logic = (
         LUT_BASE
         + p * i * (LUT_PER_WORD_LANE + LUT_OUTPUT_LANE + LUT_DEPTHWISE_LANE)
@@ -38,7 +39,10 @@ def rtl_resources(engine: Engine) -> Resources:
         + i * 3 / 4 * engine.dw_words * LUT_DW_BEAT
         + o / 2 * p * (LUT_PAIR + LUT_PAIR_CASCADE * cascades)
     )
-    return Resources(DSP=p * i * o // 2 + DSP_CONTROL, BRAM36=weights + lines, URAM=maps + bias, LUT=round(logic))
+    dsp, lut, block = p * i * o // 2 + DSP_CONTROL, round(logic), weights + lines
+    if wide is URAM:
+        return Resources(DSP=dsp, BRAM36=block, URAM=maps + bias, LUT=lut)
+    return Resources(DSP=dsp, BRAM36=block + maps + bias, LUT=lut)
 
 
 def memory_map(engine: Engine) -> dict[str, int]:

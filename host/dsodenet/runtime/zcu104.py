@@ -14,7 +14,7 @@ import pynq
 from numpy.typing import NDArray
 from pynq.pl_server.embedded_device import parse_bit_header
 
-from dsodenet.contract import AP_IDLE, BEAT_BYTES, DMA_VLNV, KERNEL_VLNVS, REGISTERS, ZCU104
+from dsodenet.contract import AP_IDLE, BEAT_BYTES, BOARDS, DMA_VLNV, KERNEL_VLNVS, REGISTERS
 from dsodenet.errors import DeviceError, DsodenetError
 from dsodenet.outside import guard
 from dsodenet.runtime.exchange import (
@@ -240,5 +240,7 @@ def check_files(bitfile: Path) -> None:
         raise DeviceError(f"{bitfile.with_suffix('.hwh')}: no such file; pynq needs it beside {bitfile.name}")
     with guard(bitfile, "a .bit file", DeviceError):  # pynq's parser does not check what it indexes
         part = parse_bit_header(bitfile.read_bytes())["part"]
-        if part.removeprefix("xc").split("-")[:2] != ZCU104.part.removeprefix("xc").split("-")[:2]:
-            raise DeviceError(f"{bitfile} is for {part}, but the ZCU104 has {ZCU104.part}")
+        device = part.removeprefix("xc").split("-")[:2]
+        if device not in [board.part.removeprefix("xc").split("-")[:2] for board in BOARDS.values()]:
+            known = ", the ".join(f"{board.title} has {board.part}" for board in BOARDS.values())
+            raise DeviceError(f"{bitfile} is for {part}, but the {known}")
