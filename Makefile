@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := train,lower,rtl,sim,explore,adapt,bench,notebooks,test,dev,docs
 
-.PHONY: help setup demo lab test lint docs results wheel rtl-checks audit fuzz mutants board-pythons aarch64 clean
+.PHONY: help setup demo lab test lint docs results wheel paths rtl-checks audit fuzz mutants board-pythons aarch64 clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "%-13s %s\n", $$1, $$2}'

@@ -324,14 +324,12 @@ COMMANDS = {
                 "--method",
                 default="t3a,pseudo",
                 metavar="A,B",
-                help=f"one or more, in turn, of {', '.join(METHODS)} (default t3a,pseudo)",
+                help=f"one or more, in turn, of {', '.join(METHODS)}",
             ),
-            argument("--backend", default="cpu", metavar="B", help="what computes the model (default cpu)"),
-            argument(
-                "--budget", type=float, default=600.0, metavar="SECONDS", help="of `forward` at most (default 600)"
-            ),
-            argument("--generations", type=int, default=60, metavar="N", help="of `forward` at most (default 60)"),
-            argument("--seed", type=int, default=0, metavar="N", help="random seed (default 0)"),
+            argument("--backend", default="cpu", metavar="B", help="what computes the model"),
+            argument("--budget", type=float, default=600.0, metavar="SECONDS", help="of `forward` at most"),
+            argument("--generations", type=int, default=60, metavar="N", help="of `forward` at most"),
+            argument("--seed", type=int, default=0, metavar="N", help="random seed"),
             argument("--test", metavar="NAME|DIR", help="a data set, to measure both models on its test split"),
         ),
     ),
@@ -341,7 +339,7 @@ COMMANDS = {
         "dsodenet calibrate zoo:digits-s --data digits --steps 2,10",
         (
             MODEL,
-            argument("--data", default="digits", metavar="NAME|DIR", help=f"{DATA_HELP} (default digits)"),
+            argument("--data", default="digits", metavar="NAME|DIR", help=DATA_HELP),
             argument("--steps", type=parse_batches, required=True, metavar="N,N", help="steps of each stage, rising"),
             argument(
                 "--accuracy", type=float, metavar="X", help="least accuracy, 0 to 1 (default: that of the last stage)"
