@@ -94,8 +94,8 @@ PLANTED = (
     Planted(
         "average counts one pixel too few",
         "overlays/rtl/average.sv",
-        "assign divisor = Bits'(17'(count_last_i) + 17'd1) << down;",
-        "assign divisor = Bits'(17'(count_last_i)) << down;",
+        "(Bits'(17'(count_last_i) + 17'd1) << down)",
+        "(Bits'(17'(count_last_i)) << down)",
         "tests/rtl/test_engine.py -k random",
     ),
     Planted(

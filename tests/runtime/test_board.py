@@ -173,7 +173,7 @@ def test_the_dma_is_waited_for_after_the_kernel(setup: Setup) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "count", "shows"), [("flush", 18, True), ("invalidate", 18, True), ("invalidate", 1, False)]
+    ("method", "count", "shows"), [("flush", 40, True), ("invalidate", 40, True), ("invalidate", 1, False)]
 )
 def test_a_missing_flush_or_invalidate_shows(
     setup: Setup, monkeypatch: pytest.MonkeyPatch, method: str, count: int, shows: bool

@@ -339,7 +339,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "contract.h").write_text(cpp_header())
     (folder / "kernel.cpp").write_text(LIBRARY_SOURCE)
     path = folder / "kernel.so"
-    high, low = PLAIN.model_fingerprint[:8], PLAIN.model_fingerprint[8:16]
+    high, low = PLAIN.kernel_fingerprint[:8], PLAIN.kernel_fingerprint[8:16]
     command = [
         "g++",
         "-shared",
@@ -394,8 +394,8 @@ def test_a_library_of_another_model_or_none_is_refused(library: Path, tmp_path: 
         DeviceError, match=r"built for model [0-9a-f]{16}, but the run holds model [0-9a-f]{16}"
     ) as error:
         Accelerator(other, "csim", library=library)
-    assert PLAIN.model_fingerprint[:16] in str(error.value)
-    assert other.model_fingerprint[:16] in str(error.value)
+    assert PLAIN.kernel_fingerprint[:16] in str(error.value)
+    assert other.kernel_fingerprint[:16] in str(error.value)
     with pytest.raises(InputError, match="one image takes 256 bytes, but max_batch_bytes is 255"):
         Accelerator(PLAIN, "csim", library=library, max_batch_bytes=255)
     (tmp_path / "bad.so").write_text("no library")

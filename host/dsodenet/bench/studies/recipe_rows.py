@@ -64,6 +64,7 @@ def rows(scale: Scale) -> tuple[Row, ...]:
     for recipe in ("matching", "meal", "th-kd", "sh-kd"):
         result.append(Row(recipe, "distillation", recipe, "baseline", teacher=True))
     result += [
+        Row("anytime", "steps", "anytime", "baseline"),
         Row("compressed 2x, not tuned", "compression", "compress-untuned", "baseline"),
         Row("compressed 2x, tuned", "compression", "compress", "compressed 2x, not tuned"),
         Row("from full convolutions", "compression", "separate", "baseline"),
