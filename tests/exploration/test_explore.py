@@ -275,7 +275,7 @@ def test_a_result_gives_the_json_that_is_kept_in_the_documents() -> None:
     text = str(found)
     assert text.count(" trained") >= len(found.shown) - 2
     assert "Chosen against base: " in text
-    assert f"{len(found.points)} points of {data['specs_in_space']:,} around" in text
+    assert f"{len(found.points)} points of {again['specs_in_space']:,} around" in text
 
 
 @pytest.mark.parametrize(
