@@ -151,7 +151,6 @@ def test_a_collapsed_model_is_not_used(model, images):
 
 
 def test_the_search_lowers_the_misfit_and_goes_on_from_its_journal(model, images, tmp_path):
-    pytest.importorskip("cmaes")
     calls = 0
 
     def counted(params, pixels):
