@@ -150,7 +150,7 @@ def test_data_that_does_not_fit_is_refused(make_spec, data, tmp_path):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"epochs": 0}, "epochs is 0"),
+        ({"epochs": -1}, "epochs is -1"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"learning_rate": 0.0}, r"learning_rate is 0\.0"),
         ({"learning_rate": float("nan")}, "learning_rate is nan"),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import difflib
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from dsodenet.command import argument
+from dsodenet.command import Argument, argument
 from dsodenet.errors import InputError
 from dsodenet.runs import PREFIX, Run
 from dsodenet.spec import parse_lanes
+from dsodenet.training import PRESETS, Options
 
 
 class Parser(argparse.ArgumentParser):
@@ -58,6 +59,10 @@ def parse_steps(text: str) -> int | tuple[int, ...]:
     return numbers if len(numbers) > 1 else numbers[0]
 
 
+def _values(values: dict[str, Any]) -> str:
+    return ", ".join(name if value is True else f"{name} {value:g}" for name, value in values.items())
+
+
 def checked_lanes(text: str) -> str:
     """PxIxO: pixel, input and output lanes."""
     try:
@@ -101,23 +106,42 @@ def parse_batches(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split(",")))
 
 
-TRAINING = (  # dsodenet.training.Options
-    argument("--epochs", type=int, metavar="N", help="epochs of the float stage"),
-    argument("--qat-epochs", type=int, metavar="N", help="epochs of the quantisation-aware stage"),
-    argument("--teacher-epochs", type=int, metavar="N", help="epochs of each teacher"),
-    argument("--batch-size", type=int, metavar="N", help="images of a step, of all processes together"),
-    argument("--learning-rate", type=float, metavar="X", help="peak of the float stage's schedule"),
-    argument("--qat-learning-rate", type=float, metavar="X", help="peak of the quantisation-aware stage's schedule"),
-    argument("--teacher-learning-rate", type=float, metavar="X", help="peak of the teachers' schedule"),
-    argument("--weight-decay", type=float, metavar="X", help="of weights; biases and gains have none"),
-    argument("--label-smoothing", type=float, metavar="X", help="share of a label that is spread over all classes"),
-    argument("--shift", type=int, metavar="N", help="pixels by which training images move at most"),
-    argument("--flip", action="store_true", default=None, help="mirror training images at random"),
-    argument("--mixup", type=float, metavar="A", help="blend training images and labels in shares of Beta(A, A)"),
+def _option(name: str, metavar: str | None, what: str, **more: Any) -> Argument:
+    """An argument that sets a field of Options, whose default it names; None leaves a preset's or that one."""
+    default = getattr(Options(), name)
+    shown = f"{what} (default: {default:g})" if isinstance(default, int | float) and metavar else what
+    shown = f"{what} (default: {default})" if isinstance(default, str) else shown
+    kind = {} if metavar is None else {"type": type(default), "metavar": metavar}
+    return argument("--" + name.replace("_", "-"), default=None, help=shown, **kind, **more)
+
+
+TRAINING = (
     argument(
-        "--gradient", metavar="NAME", help="of the ODE blocks: backprop (the default), checkpoint, adjoint or irdm"
+        "--preset",
+        metavar="NAME",
+        help="defaults for a kind of data: "
+        + "; ".join(f"{name}: {_values(values)}" for name, values in PRESETS.items() if values),
     ),
-    argument("--seed", type=int, metavar="N", help="random seed (default 0)"),
-    argument("--device", metavar="NAME", help="auto (the default: a GPU where there is one), cpu or cuda"),
-    argument("--precision", metavar="NAME", help="float32 (the default), or bfloat16 in the float stages"),
+    _option("epochs", "N", "epochs of the float stage; 0 only with --from"),
+    _option("qat_epochs", "N", "epochs of the quantisation-aware stage; 0: quantised and calibrated only"),
+    _option("teacher_epochs", "N", "epochs of each teacher"),
+    _option("minutes", "N", "shorten the schedules so that training ends in N minutes; 0: as long as epochs take"),
+    _option("batch_size", "N", "images of a step, of all processes together"),
+    _option("learning_rate", "X", "peak of the float stage's schedule"),
+    _option("qat_learning_rate", "X", "peak of the quantisation-aware stage's schedule"),
+    _option("teacher_learning_rate", "X", "peak of the teachers' schedule"),
+    _option("weight_decay", "X", "of weights; biases and gains have none"),
+    _option("label_smoothing", "X", "share of a label that is spread over all classes"),
+    _option("temperature", "T", "of the divergence from a teacher; 0: the recipe's own"),
+    _option("shift", "N", "pixels by which training images move at most"),
+    _option("flip", None, "mirror training images at random", action="store_true"),
+    _option("mixup", "A", "blend training images and labels in shares of Beta(A, A)"),
+    _option("validation", "SHARE", "hold back this share of the training images, keep the best epoch on them"),
+    _option("train_images", "N", "draw N of the training images; 0: all"),
+    _option("target_images", "N", "the same of the target domain; 0: all"),
+    _option("labels_per_class", "N", "keep N labels of each class: the other images have none; 0: all"),
+    _option("gradient", "NAME", "of the ODE blocks: backprop, checkpoint, adjoint or irdm"),
+    _option("seed", "N", "random seed"),
+    _option("device", "NAME", "auto (a GPU where there is one), cpu or cuda"),
+    _option("precision", "NAME", "float32, or bfloat16 in the float stages"),
 )

@@ -56,15 +56,22 @@ def train_run(args: argparse.Namespace) -> Answer:
         if args.resume:
             return Values({"run": str(run), "finished": True}, lambda data: f"{run} is finished: nothing to resume")
         raise InputError(f"{run} holds a finished training; --force replaces it, or --out names another folder")
-    from dsodenet.data import load_dataset
-    from dsodenet.training import OPTION_NAMES, Options, train
+    from dsodenet.data import load_dataset, with_unlabelled
+    from dsodenet.training import OPTION_NAMES, PRESETS, Options, train
 
+    if args.preset is not None and args.preset not in PRESETS:
+        raise InputError(f"preset is {args.preset!r}, but it must be one of {', '.join(PRESETS)}")
     given = {name: getattr(args, name) for name in OPTION_NAMES if getattr(args, name) is not None}
-    options = Options(progress=not args.quiet, **given)
+    options = Options(progress=not args.quiet, **({} if args.preset is None else PRESETS[args.preset]) | given)
     data = load_dataset(args.data, spec.network, spec.images)
+    if args.unlabelled is not None:
+        from dsodenet.runtime import load_images
+
+        data = with_unlabelled(data, load_images(args.unlabelled, spec)[0])
     target = None if args.target is None else load_dataset(args.target, spec.network, spec.images)
     teachers = args.teacher.split(",") if args.teacher else ()
-    metrics = train(spec, data, args.out, options, args.recipe, target=target, teachers=teachers, resume=args.resume)
+    given_networks: dict[str, Any] = {"target": target, "teachers": teachers, "start": args.start}
+    metrics = train(spec, data, args.out, options, args.recipe, resume=args.resume, **given_networks)
     kept = {key: value for key, value in metrics.items() if key.endswith("_accuracy") and value is not None}
     of_teachers = {f"teacher {teacher['name']}": teacher["accuracy"] for teacher in metrics["teachers"]}
     return Values({"run": str(args.out)} | kept | of_teachers, lambda data: str(metrics))

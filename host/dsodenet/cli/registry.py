@@ -73,6 +73,10 @@ COMMANDS = {
             argument("--spec", required=True, metavar="NAME|FILE", help=SPEC_HELP),
             argument("--out", required=True, type=Path, metavar="RUN", help="run folder to write"),
             argument("--data", default="digits", metavar="NAME|DIR", help=DATA_HELP),
+            argument(
+                "--unlabelled", type=Path, metavar="X.npy|DIR", help="more images, for recipes that need no labels"
+            ),
+            argument("--from", dest="start", metavar="RUN", help="start from the float network of this run"),
             argument("--recipe", default="supervised", metavar="NAME", help="one of `dsodenet recipes`"),
             argument(
                 "--teacher", metavar="NAME|RUN,...", help="teachers to train, by name, or trained ones, by run folder"

@@ -11,6 +11,7 @@ from dsodenet.data.datasets import (
 )
 from dsodenet.data.images import IMAGE_SUFFIXES, Images
 from dsodenet.data.pictures import prepare, read_pictures
+from dsodenet.data.selection import select, with_unlabelled
 
 __all__ = [
     "DATASETS",
@@ -23,5 +24,7 @@ __all__ = [
     "load_dataset",
     "prepare",
     "read_pictures",
+    "select",
     "stratified_test_mask",
+    "with_unlabelled",
 ]

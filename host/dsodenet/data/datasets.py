@@ -41,6 +41,8 @@ class Dataset:
     class_names: tuple[str, ...]
     source: str = ""  # what load_dataset finds it by again: a name, or the path of a folder
     split: str = "its own"  # how the test split came about
+    unlabelled_images: Images | None = None  # more training images, for what needs no labels
+    validation: Part | None = None  # images and labels held back from training
 
     def __post_init__(self) -> None:
         for split, images, labels in (

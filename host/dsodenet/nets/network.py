@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from dsodenet.errors import SpecError
-from dsodenet.nets.parts import FloatLayers, Head, Outputs, Projection, Slope
+from dsodenet.nets.parts import FloatLayers, Head, Outputs, Parts, Projection, Slope
 from dsodenet.nets.time_table import EvaluationNorm, TimeTable
 from dsodenet.spec import (
     FOLDING_NORMS,
@@ -46,7 +46,7 @@ BATCH_NORM_KNOTS = {
 Gradient = Callable[[Problem, Tensor], Tensor]  # (problem, z(t0)) -> z(t1), with a backward pass of its own
 
 
-class OdeBlock(nn.Module):
+class OdeBlock(Parts):
     """z(t1) from z(t0) by the solver of the spec in force.
 
     `gradient`, where set, solves the block in training (training/gradients.py).
@@ -78,22 +78,26 @@ class OdeBlock(nn.Module):
     ) -> Tensor:
         if self.gradient is not None and self.training:
             return self.gradient(self.problem(spec), z)
+        calls, scales = self.f.calls()
+        state, _ = self.calls()
         biases = None
         if self.table is not None:
-            biases = self.table(spec, self.block, self._bias_scale() if quantised else None)[:, :, None, None]
+            biases = self.table(spec, self.block, self._bias_scale(scales) if quantised else None)[:, :, None, None]
         index, fraction = knot_positions(spec, self.block)
 
         def f(z: Tensor, evaluation: int) -> Tensor:
-            norm = self.norm
+            norm, bias = self.norm, None if biases is None else biases[evaluation]
             if isinstance(norm, EvaluationNorm):
                 where = int(index[evaluation]), float(fraction[evaluation]) / 2**TIME_FRAC_BITS
-                return self.f(z, None if biases is None else biases[evaluation], lambda x: norm(x, *where))
-            return self.f(z, None if biases is None else biases[evaluation], norm)
+                return self.f(z, bias, lambda x: norm(x, *where), calls)
+            return self.f(z, bias, norm, calls)
 
         def combine(z: Tensor, row: Sequence[Any], slopes: list[Tensor]) -> Tensor:
-            return self.z(weighted_sum(z, row, slopes)) if any(row) else z
+            return state["z"](weighted_sum(z, row, slopes)) if any(row) else z
 
-        return integrate(f, self.z(z), self._rows(spec, quantised), spec.solver.n_steps[self.block], combine, on_step)
+        return integrate(
+            f, state["z"](z), self._rows(spec, quantised), spec.solver.n_steps[self.block], combine, on_step
+        )
 
     def problem(self, spec: Spec) -> Problem:
         """The block as an ordinary differential equation.
@@ -130,11 +134,13 @@ class OdeBlock(nn.Module):
         dt = (Fraction(solver.t1) - Fraction(solver.t0)) / solver.n_steps[self.block]
         return step_coefficients(tableau(solver.method), dt)
 
-    def _bias_scale(self) -> Tensor:
-        """One LSB of the accumulator that the bias is added to."""
+    def _bias_scale(self, scales: dict[str, Tensor]) -> Tensor:
+        """One LSB of the accumulator that the bias is added to. scales: of f's fused parts, none where it has none."""
         f: Any = self.f
-        source, biased = f.biased.source.partition(".")[2], f.get_submodule(f.biased.part)
-        return f.get_submodule(source).act_quant.scale() * biased.quant_weight().scale
+        source, biased = f.biased.source.partition(".")[2], f.biased.part
+        if scales:
+            return (scales[source] * scales[biased]).detach()
+        return f.get_submodule(source).act_quant.scale() * f.get_submodule(biased).quant_weight().scale
 
 
 class DsODENet(nn.Module):
@@ -189,6 +195,12 @@ class DsODENet(nn.Module):
     def classifier(self) -> nn.Module:
         """The linear layer from embedding to logits."""
         return self.layer("head.linear")
+
+    def fuse(self) -> None:
+        """Train a calibrated quantised network by fused arithmetic (nets/fused.py): the same values, much sooner."""
+        for module in self.modules():
+            if isinstance(module, Parts):
+                module.fuse()
 
     def blocks(self) -> list[OdeBlock]:
         return [section for section in self.sections.values() if isinstance(section, OdeBlock)]

@@ -49,7 +49,36 @@ class FloatLayers:
     state = pixels = activation
 
 
-class Chain(nn.Module):
+Call = Callable[[Tensor], Tensor]
+
+
+class Parts(nn.Module):
+    """Layers and quantisers by name, run as modules, or while a quantised network trains as few operations."""
+
+    fused: Any = None  # nets/fused.py's Fused, where training goes that way
+
+    def sources(self) -> dict[str, str]:
+        """For each layer, the activation that it reads."""
+        return {}
+
+    def fuse(self) -> None:
+        """From now on training takes the short way. The quantisers must be calibrated."""
+        from dsodenet.nets.fused import Fused
+
+        self.fused = Fused(dict(self.named_children()), self.sources())
+
+    def calls(self) -> tuple[dict[str, Call], dict[str, Tensor]]:
+        """What each part computes; where parts are fused also the scales, by the same names.
+
+        To be asked once per solve: fused parts quantise their weights then.
+        """
+        if self.fused is not None and self.training:
+            fused: tuple[dict[str, Call], dict[str, Tensor]] = self.fused.calls()
+            return fused
+        return dict(self.named_children()), {}
+
+
+class Chain(Parts):
     """The layers of a section in a row, each result quantised; modules are named as in spec/layers.py.
 
     What the last layer of stem and down gives is quantised by the state of the ODE block behind.
@@ -68,17 +97,22 @@ class Chain(nn.Module):
                 )
                 self.add_module(_tensor(layer), quantiser)
 
-    def run(self, x: Tensor, norm: Callable[[Tensor], Tensor] | None, bias: Tensor | None = None) -> Tensor:
+    def run(
+        self, x: Tensor, calls: dict[str, Call], norm: Callable[[Tensor], Tensor] | None, bias: Tensor | None = None
+    ) -> Tensor:
         """Normalisation and the bias of an evaluation, where given, come behind the layer `Section.biased`."""
-        x = self.x(x)
+        x = calls["x"](x)
         for layer in self.layers:
-            x = self.get_submodule(layer.part)(x)
+            x = calls[layer.part](x)
             if layer is self.biased:
                 x = x if norm is None else norm(x)
                 x = x if bias is None else x + bias
             if not layer.dest.startswith("z"):
-                x = self.get_submodule(_tensor(layer))(x)
+                x = calls[_tensor(layer)](x)
         return x
+
+    def sources(self) -> dict[str, str]:
+        return {layer.part: layer.source.partition(".")[2] or "x" for layer in self.layers}
 
     def convolutions(self) -> tuple[nn.Conv2d, ...]:
         return tuple(self.get_submodule(layer.part) for layer in self.layers)  # type: ignore[misc]
@@ -101,14 +135,14 @@ class Projection(Chain):
         self.norm = nn.BatchNorm2d(section.layers[-1].out_channels) if batch_norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.run(x, self.norm)
+        return self.run(x, self.calls()[0], self.norm)
 
     def load_folded(self, source: Projection) -> None:
         self.load_convolutions(source)
         _fold_batch_norm(source.norm, self.convolutions()[-1])
 
 
-class Head(nn.Module):
+class Head(Parts):
     def __init__(self, make: Any, section: Section, map_size: tuple[int, int]) -> None:
         super().__init__()
         self.pool = nn.AvgPool2d(map_size)
@@ -119,8 +153,12 @@ class Head(nn.Module):
         return self.outputs(z).logits
 
     def outputs(self, z: Tensor) -> Outputs:
-        x = self.x(self.pool(z).flatten(1))
-        return Outputs(x if isinstance(x, Tensor) else x.value, self.linear(x))
+        calls, _ = self.calls()
+        x = calls["x"](calls["pool"](z).flatten(1))
+        return Outputs(x if isinstance(x, Tensor) else x.value, calls["linear"](x))
+
+    def sources(self) -> dict[str, str]:
+        return {"linear": "x"}
 
     def load_folded(self, source: Head) -> None:
         _copy(source.linear, self.linear)
@@ -129,8 +167,15 @@ class Head(nn.Module):
 class Slope(Chain):
     """f: the slope of the state. A timed f is given the bias of its evaluation."""
 
-    def forward(self, z: Tensor, bias: Tensor | None = None, norm: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        return self.run(z, norm, bias)
+    def forward(
+        self,
+        z: Tensor,
+        bias: Tensor | None = None,
+        norm: Callable[[Tensor], Tensor] | None = None,
+        calls: dict[str, Call] | None = None,
+    ) -> Tensor:
+        """calls: of `Parts.calls`, to share between evaluations."""
+        return self.run(z, self.calls()[0] if calls is None else calls, norm, bias)
 
 
 def _copy(source: nn.Conv2d | nn.Linear, target: nn.Conv2d | nn.Linear) -> None:

@@ -22,15 +22,16 @@ def random_shift(images: Tensor, pixels: int) -> Tensor:
         return images
     batch, _, height, width = images.shape
     padded = F.pad(images, (pixels,) * 4)
-    dy, dx = torch.randint(0, 2 * pixels + 1, (2, batch, 1))
-    rows, columns = dy + torch.arange(height), dx + torch.arange(width)
-    image = torch.arange(batch)[:, None, None]
+    device = images.device
+    dy, dx = torch.randint(0, 2 * pixels + 1, (2, batch, 1), device=device)
+    rows, columns = dy + torch.arange(height, device=device), dx + torch.arange(width, device=device)
+    image = torch.arange(batch, device=device)[:, None, None]
     return padded.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def random_flip(images: Tensor) -> Tensor:
     """Mirror each image left to right with probability 1/2. images: (batch, channels, height, width)."""
-    flip = torch.rand(len(images), 1, 1, 1) < 0.5
+    flip = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
     return torch.where(flip, images.flip(3), images)
 
 
@@ -40,8 +41,9 @@ def mixed(images: Tensor, labels: Tensor, classes: int, alpha: float) -> tuple[T
     Returns uint8 images, as a camera could give them, and labels as float32 (batch, classes), blended in the same
     shares.
     """
-    share = torch.distributions.Beta(alpha, alpha).sample((len(images),))
-    other = torch.randperm(len(images))
+    concentration = torch.tensor(alpha, device=images.device)
+    share = torch.distributions.Beta(concentration, concentration).sample((len(images),))
+    other = torch.randperm(len(images), device=images.device)
     weight = share[:, None, None, None]
     blended = torch.round(weight * images + (1 - weight) * images[other]).to(torch.uint8)
     sure = F.one_hot(labels, classes).float()

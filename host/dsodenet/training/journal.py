@@ -1,8 +1,7 @@
 """What training leaves as it goes: RUN/unfinished/, from which it can be resumed bit for bit, and its log.
 
-RUN/unfinished/state.pt     finished stages, and the current one after its last whole epoch: networks, optimiser,
-schedule,
-                            random state; replaced as a whole, so that it can be read whenever training is killed
+RUN/unfinished/state.pt     finished stages, and the current one after a whole epoch: networks, optimiser, random state;
+                            replaced as a whole, so that it can be read whenever training is killed
 RUN/unfinished/metrics.csv  a row per epoch; RUN/metrics.csv is written when training ends, and the folder goes
 RUN/tensorboard/            the same for TensorBoard, where that is installed
 """
@@ -11,7 +10,9 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,8 @@ from dsodenet.runs import Run
 from dsodenet.training.checkpoint import load_tensors, save_tensors
 
 STATE_FILE, LOG_FILE = "state.pt", "metrics.csv"  # the files of RUN/unfinished
-COLUMNS = ("stage", "epoch", "loss", "terms", "learning_rate", "seconds")
+COLUMNS = ("stage", "epoch", "loss", "terms", "validation", "learning_rate", "seconds")
+SAVE_SECONDS = 5.0  # least time between two saves: where epochs are shorter, the last few are run again
 STATE_KEYS = {"task", "finished", "current", "rows"}
 
 
@@ -43,6 +45,7 @@ class Journal:
         }
         if resume and (self.folder / STATE_FILE).exists():
             self.state = self._load(task)
+        self._saved = -math.inf
         self._board = _tensorboard(self.run.tensorboard, len(self.state["rows"])) if writes else None
 
     def _load(self, task: dict[str, Any]) -> dict[str, Any]:
@@ -90,14 +93,18 @@ class Journal:
             return current["content"] if current is not None and current["stage"] == stage else None
 
     def epoch(self, stage: str, row: dict[str, Any], content: dict[str, Any]) -> None:
-        """Save a whole epoch: its row of the log, and all that the loop needs to go on after it."""
+        """Take a whole epoch: its row of the log, and all that the loop needs to go on after it."""
         self.state["current"] = {"stage": stage, "content": content}
         self.state["rows"].append(row)
         if not self.writes:
             return
         if self._board is not None:
-            for name in ("loss", "learning_rate"):
-                self._board.add_scalar(f"{stage}/{name}", row[name], row["epoch"])
+            for name in ("loss", "validation", "learning_rate"):
+                if row[name] != "":  # no images were held back
+                    self._board.add_scalar(f"{stage}/{name}", row[name], row["epoch"])
+        if time.monotonic() < self._saved + SAVE_SECONDS:
+            return
+        self._saved = time.monotonic()
         save_tensors(self.state, self.folder / STATE_FILE)
         with atomic_file(self.folder / LOG_FILE) as path:
             self._write_log(path)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-import time
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,11 +15,13 @@ from torch import Tensor, nn
 from dsodenet.errors import RunError
 from dsodenet.nets import DsODENet, Outputs
 from dsodenet.training.augment import mixed, moved
+from dsodenet.training.checkpoint import accuracy
 from dsodenet.training.gradients import use_gradient
 from dsodenet.training.journal import Journal
-from dsodenet.training.objective import Batch, Step
+from dsodenet.training.objective import Batch, Step, Term
 from dsodenet.training.places import Place
 from dsodenet.training.recipe import Stage
+from dsodenet.training.schedule import Pace, one_cycle
 from dsodenet.training.task import Training
 
 CLIP_NORM = 1.0
@@ -26,18 +29,51 @@ CLIP_NORM = 1.0
 
 @dataclass
 class History:
-    """What became of one stage of training: mean loss per epoch, and the seconds that it took."""
+    """What became of one stage: per epoch the mean loss and, where images were held back, the accuracy on them."""
 
     loss: list[float] = field(default_factory=list)
+    validation: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
 
-def fit(stage: Stage, student: nn.Module, training: Training, place: Place, journal: Journal) -> History:
-    """Train `student` in place by AdamW under a one-cycle schedule, from where the journal stands."""
-    from tqdm import tqdm
+@dataclass
+class Best:
+    """The network after the epoch that was the most accurate on held-back images, the later of equals."""
 
-    options, epochs, rate = training.options, stage.epochs(training.options), stage.learning_rate(training.options)
+    accuracy: float = -1.0
+    student: dict[str, Tensor] = field(default_factory=dict)
+
+    def see(self, accuracy: float, student: nn.Module) -> None:
+        if accuracy >= self.accuracy:
+            self.accuracy, self.student = accuracy, {k: v.clone() for k, v in student.state_dict().items()}
+
+
+class Pool:
+    """The images of a stage, on the device that trains: nothing is copied there again for each step."""
+
+    def __init__(self, stage: Stage, training: Training, place: Place) -> None:
+        data = training.data
+        images, labels = torch.from_numpy(data.train_images), torch.from_numpy(data.train_labels)
+        if data.unlabelled_images is not None and not stage.needs_labels:
+            more = torch.from_numpy(data.unlabelled_images)
+            images = torch.cat([images, more])
+            labels = torch.cat([labels, torch.zeros(len(more), dtype=labels.dtype)])  # which nothing reads
+        self.images, self.labels = images.to(place.device), labels.to(place.device)
+        self.target: Tensor | None = None
+        if stage.needs_target and training.target is not None:
+            self.target = torch.from_numpy(training.target.train_images).to(place.device)
+
+
+def fit(
+    stage: Stage, student: nn.Module, training: Training, place: Place, journal: Journal, limit: float = math.inf
+) -> History:
+    """Train `student` in place by AdamW under a one-cycle schedule, from where the journal stands.
+
+    limit: seconds after which the schedule ends even if its epochs are not done.
+    """
+    options, epochs = training.options, stage.epochs(training.options)
     if not epochs:
+        student.eval()
         return History()
     if stage.schedule == "float" and isinstance(student, DsODENet):
         use_gradient(student, options.gradient)
@@ -45,74 +81,84 @@ def fit(stage: Stage, student: nn.Module, training: Training, place: Place, jour
     step = Step(student, nn.ModuleList(terms), tuple(loss.weight for loss in stage.losses)).to(place.device)
     teachers = training.teachers if stage.needs_teacher else []
     networks = [teacher.network.to(place.device).requires_grad_(False).eval() for teacher in teachers]
-    size = min(options.batch_size, len(training.data.train_images))
-    batches = len(training.data.train_images) // size
-    saved, history = journal.current(stage.name), History()
+    pool = Pool(stage, training, place)
+    size = min(options.batch_size, len(pool.images))
+    batches = len(pool.images) // size
+    saved, history, best = journal.current(stage.name), History(), Best()
     if saved is not None:  # before the optimiser is made: loading replaces brevitas's scales by other tensors
         with journal.trusted():
             step.load_state_dict(saved["step"])
-    optimiser = torch.optim.AdamW(_parameter_groups(step, options.weight_decay), rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=epochs * batches + 1)
+    optimiser = torch.optim.AdamW(_parameter_groups(step, stage.learning_rate(options), options.weight_decay))
     if saved is not None:
         with journal.trusted():
-            history = History(list(saved["loss"]), float(saved["seconds"]))
+            history, best = History(**saved["history"]), Best(**saved["best"])
             optimiser.load_state_dict(saved["optimiser"])
-            schedule.load_state_dict(saved["schedule"])
-            torch.set_rng_state(saved["random"])
+            place.set_random_state(saved["random"])
+    if stage.schedule == "qat" and isinstance(student, DsODENet):
+        student.fuse()
     module = _distributed(step, place)
+    # A term's own gradients may be of another size altogether.
+    clipped = [list(part.parameters()) for part in (student, *terms) if any(True for _ in part.parameters())]
     mixed_precision = torch.autocast(
         place.device.type, torch.bfloat16, enabled=options.precision == "bfloat16" and stage.schedule != "qat"
     )
-    done = len(history.loss)
-    quiet = None if options.progress and place.leads else True
-    with tqdm(total=epochs * batches, initial=done * batches, desc=stage.name, unit="batch", disable=quiet) as bar:
-        for epoch in range(done, epochs):
-            start = time.perf_counter()
+    pace = Pace(epochs * batches, limit, history.seconds)
+    with _bar(stage.name, epochs, batches, len(history.loss), options.progress and place.leads) as bar:
+        for epoch in range(len(history.loss), epochs):
             step.train()
-            total = torch.zeros(len(terms), dtype=torch.float64)
-            for number, batch in enumerate(_batches(stage, training, networks, place, size, batches)):
-                batch.progress = (epoch * batches + number) / (epochs * batches)
+            total = torch.zeros(len(terms), device=place.device)
+            done = 0
+            for chosen in torch.randperm(len(pool.images), device=place.device)[: batches * size].split(size):
+                progress = pace.progress(epoch * batches + done)
+                if progress >= 1:
+                    break
+                _set_rates(optimiser, progress)
                 with mixed_precision:
+                    batch = _batch(stage, training, networks, place, pool, chosen)
+                    batch.progress = progress
                     values = module(batch)
                 optimiser.zero_grad()
                 values.sum().backward()
-                nn.utils.clip_grad_norm_(step.parameters(), CLIP_NORM)
+                for parameters in clipped:
+                    nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
                 optimiser.step()
-                schedule.step()
-                total += values.detach().cpu()
+                total += values.detach()
+                done += 1
                 bar.update()
-            means = (place.mean(total) / batches).tolist()
+            if not done:
+                break
+            means = (place.mean(total) / done).tolist()
             history.loss.append(sum(means))
-            history.seconds += time.perf_counter() - start
             if not math.isfinite(history.loss[-1]):
                 raise RunError(
                     f"{stage.name} training diverged in epoch {epoch + 1} (loss {history.loss[-1]}); "
                     f"lower its learning rate"
                 )
-            bar.set_postfix(epoch=epoch + 1, loss=f"{history.loss[-1]:.4f}")
-            journal.epoch(
-                stage.name, _row(stage, epoch, means, history, schedule), _state(step, optimiser, schedule, history)
-            )
+            if training.data.validation is not None:
+                history.validation.append(accuracy(student, *training.data.validation))
+                best.see(history.validation[-1], student)
+            history.seconds = pace.seconds
+            row = _row(stage, epoch, means, history, optimiser)
+            bar.tell(row)
+            journal.epoch(stage.name, row, _state(step, optimiser, history, best, place))
+    if best.student:
+        student.load_state_dict(best.student)
     student.eval()
     return history
 
 
-def _batches(
-    stage: Stage, training: Training, teachers: list[Any], place: Place, size: int, count: int
-) -> Iterator[Batch]:
-    """One epoch. Every process draws the same random numbers for the whole batch and takes its share of it."""
-    options, data = training.options, training.data
-    x, y = torch.from_numpy(data.train_images), torch.from_numpy(data.train_labels)
-    for chosen in torch.randperm(len(x))[: count * size].split(size):
-        images, labels = moved(x[chosen], options.shift, options.flip), y[chosen]
-        if alpha := stage.mixup or options.mixup:
-            images, labels = mixed(images, labels, len(data.class_names), alpha)
-        target = None
-        if stage.needs_target and training.target is not None:
-            t = torch.from_numpy(training.target.train_images)
-            target = place.share(moved(t[torch.randint(len(t), (size,))], options.shift, options.flip))
-        images, labels = place.share(images), place.share(labels)
-        yield Batch(images, labels, target, _taught(teachers, images), _taught(teachers, target))
+def _batch(stage: Stage, training: Training, teachers: list[Any], place: Place, pool: Pool, chosen: Tensor) -> Batch:
+    """Every process draws the same random numbers for the whole batch and takes its share of it."""
+    options = training.options
+    images, labels = moved(pool.images[chosen], options.shift, options.flip), pool.labels[chosen]
+    if alpha := stage.mixup or options.mixup:
+        images, labels = mixed(images, labels, len(training.data.class_names), alpha)
+    target = None
+    if pool.target is not None:
+        drawn = torch.randint(len(pool.target), (len(chosen),), device=pool.target.device)
+        target = place.share(moved(pool.target[drawn], options.shift, options.flip))
+    images, labels = place.share(images), place.share(labels)
+    return Batch(images, labels, target, _taught(teachers, images), _taught(teachers, target))
 
 
 @torch.no_grad()
@@ -127,24 +173,87 @@ def _distributed(step: Step, place: Place) -> nn.Module:
     return nn.parallel.DistributedDataParallel(step, device_ids=devices)
 
 
-def _row(stage: Stage, epoch: int, means: list[float], history: History, schedule: Any) -> dict[str, Any]:
+class _Lines:
+    """Signs of life where there is no terminal: a line per epoch."""
+
+    def __init__(self, name: str, epochs: int) -> None:
+        self.name, self.epochs = name, epochs
+
+    def update(self) -> None:
+        pass
+
+    def tell(self, row: dict[str, Any]) -> None:
+        held = "" if row["validation"] == "" else f", {row['validation']:.2%} of held-back images"
+        print(
+            f"{self.name}: epoch {row['epoch']} of {self.epochs}, loss {row['loss']:.4f}{held}, {row['seconds']:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+class _Nothing(_Lines):
+    def tell(self, row: dict[str, Any]) -> None:
+        pass
+
+
+class _Bar:
+    """tqdm's."""
+
+    def __init__(self, bar: Any) -> None:
+        self.bar, self.update = bar, bar.update
+
+    def tell(self, row: dict[str, Any]) -> None:
+        held = {} if row["validation"] == "" else {"validation": f"{row['validation']:.2%}"}
+        self.bar.set_postfix(epoch=row["epoch"], loss=f"{row['loss']:.4f}", **held)
+
+
+@contextlib.contextmanager
+def _bar(name: str, epochs: int, batches: int, done: int, shown: bool) -> Iterator[Any]:
+    if not shown:
+        yield _Nothing(name, epochs)
+    elif not sys.stderr.isatty():
+        yield _Lines(name, epochs)
+    else:
+        from tqdm import tqdm
+
+        with tqdm(total=epochs * batches, initial=done * batches, desc=name, unit="batch") as bar:
+            yield _Bar(bar)
+
+
+def _set_rates(optimiser: torch.optim.Optimizer, progress: float) -> None:
+    share, momentum = one_cycle(progress)
+    for group in optimiser.param_groups:
+        group["lr"], group["betas"] = share * group["peak"], (momentum, group["betas"][1])
+
+
+def _row(stage: Stage, epoch: int, means: list[float], history: History, optimiser: Any) -> dict[str, Any]:
     terms = " ".join(f"{loss.term.__name__}={value:.6g}" for loss, value in zip(stage.losses, means))
     row = {"stage": stage.name, "epoch": epoch + 1, "loss": history.loss[-1], "terms": terms}
-    return row | {"learning_rate": schedule.get_last_lr()[0], "seconds": round(history.seconds, 3)}
+    row["validation"] = history.validation[-1] if history.validation else ""
+    return row | {"learning_rate": optimiser.param_groups[0]["lr"], "seconds": round(history.seconds, 3)}
 
 
-def _state(step: Step, optimiser: Any, schedule: Any, history: History) -> dict[str, Any]:
-    parts = {"step": step.state_dict(), "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict()}
-    return parts | {"loss": list(history.loss), "seconds": history.seconds, "random": torch.get_rng_state()}
+def _state(step: Step, optimiser: Any, history: History, best: Best, place: Place) -> dict[str, Any]:
+    parts = {"step": step.state_dict(), "optimiser": optimiser.state_dict(), "random": place.random_state()}
+    return parts | {"history": dict(vars(history)), "best": dict(vars(best))}
 
 
-def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Weight decay for weights only: not for biases, gains, time tables and quantiser scales.
+def _parameter_groups(step: Step, peak: float, weight_decay: float) -> list[dict[str, object]]:
+    """What is trained, each group with its peak rate.
 
-    Frozen parameters are left out.
+    Weight decay is for weights only: not for biases, gains, time tables and quantiser scales. Frozen parameters are
+    left out. A term's own parameters have a rate of their own.
     """
-    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    trained = {name: p for name, p in step.student.named_parameters() if p.requires_grad}
     decayed = [p for name, p in trained.items() if name.endswith("weight") and p.ndim > 1]
     chosen = set(map(id, decayed))
     rest = [p for p in trained.values() if id(p) not in chosen]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    groups: list[dict[str, object]] = [
+        {"params": decayed, "weight_decay": weight_decay, "peak": peak},
+        {"params": rest, "weight_decay": 0.0, "peak": peak},
+    ]
+    for term in step.terms:
+        assert isinstance(term, Term)
+        own = [p for p in term.parameters() if p.requires_grad]
+        groups.append({"params": own, "weight_decay": weight_decay, "peak": term.rate * peak})
+    return [group for group in groups if group["params"]]

@@ -24,6 +24,8 @@ def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 class CrossEntropy(Term):
     """Cross-entropy to the labels, smoothed by options.label_smoothing."""
 
+    needs_labels = True
+
     def __init__(self, training: Training, student: nn.Module) -> None:
         super().__init__(training, student)
         self.label_smoothing = training.options.label_smoothing
@@ -39,7 +41,7 @@ class Divergence(Term):
 
     def __init__(self, training: Training, student: nn.Module, temperature: float) -> None:
         super().__init__(training, student)
-        self.temperature = temperature
+        self.temperature = training.options.temperature or temperature
 
     def forward(self, seen: Seen) -> Tensor:
         losses = [divergence(seen.source.logits, teacher.logits, self.temperature) for teacher in seen.batch.teachers]

@@ -49,8 +49,10 @@ class Term(nn.Module):
     Its own parameters (a discriminator, a second classifier, a projector) are trained with the student's and then
     dropped: the student alone is exported. Built as term(training, student, **settings)."""
 
+    needs_labels: ClassVar[bool] = False
     needs_teacher: ClassVar[bool] = False
     needs_target: ClassVar[bool] = False
+    rate: ClassVar[float] = 1.0  # of its own parameters, in shares of the student's
     least_batch: ClassVar[int] = 1  # images
 
     def __init__(self, training: Training, student: nn.Module) -> None:

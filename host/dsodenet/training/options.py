@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from dsodenet.errors import InputError
 from dsodenet.spec import MAX_SIDE
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "bfloat16")
-EPOCHS = (1, 1_000_000)
+EPOCHS = (0, 1_000_000)
 RANGES = {
     "epochs": EPOCHS,
     "qat_epochs": EPOCHS,
@@ -18,7 +19,30 @@ RANGES = {
     "batch_size": (1, 1 << 20),
     "seed": (0, (1 << 63) - 1),
 }
-RANGES |= {"shift": (0, MAX_SIDE)}
+RANGES |= {"shift": (0, MAX_SIDE)} | dict.fromkeys(("train_images", "target_images", "labels_per_class"), (0, 1 << 40))
+# What suits a kind of data, in place of the defaults: `dsodenet train --preset`. No smoothing where a teacher or
+# 50,000 pictures leave little to overfit.
+PRESETS: dict[str, dict[str, Any]] = {
+    "digits": {},
+    "cifar10": {
+        "epochs": 100,
+        "qat_epochs": 5,
+        "teacher_epochs": 60,
+        "batch_size": 256,
+        "weight_decay": 2e-2,
+        "label_smoothing": 0.0,
+        "shift": 4,
+        "flip": True,
+    },
+    "signs": {
+        "epochs": 40,
+        "qat_epochs": 4,
+        "teacher_epochs": 30,
+        "batch_size": 128,
+        "weight_decay": 2e-2,
+        "shift": 3,
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +61,12 @@ class Options:
     label_smoothing: float = 0.05
     shift: int = 1  # pixels by which training images move at most
     flip: bool = False  # mirror training images at random
+    validation: float = 0.0  # share of the training images held back, to measure each epoch and keep the best
+    train_images: int = 0  # so many, drawn at random, instead of all (0)
+    target_images: int = 0  # the same of the target domain
+    labels_per_class: int = 0  # so many are known (0: all); the other images have none
+    minutes: float = 0.0  # the schedules end in this time even if their epochs are not done (0: no limit)
+    temperature: float = 0.0  # of the divergence from a teacher, in place of the recipe's (0)
     mixup: float = 0.0  # alpha of Beta(alpha, alpha), where a recipe has none of its own; 0: images are not blended
     gradient: str = "backprop"  # how float stages differentiate ODE blocks: a key of gradients.GRADIENTS
     device: str = "auto"  # auto: cuda where there is one
@@ -55,6 +85,11 @@ class Options:
             raise InputError(f"weight_decay is {self.weight_decay!r}, but it must be 0 or more")
         if self.mixup != 0 and not 0.001 <= self.mixup <= 1000:
             raise InputError(f"mixup is {self.mixup!r}, but it must be 0, or 0.001 to 1000")
+        for name in ("minutes", "temperature"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name} is {getattr(self, name)!r}, but it must be 0 or more")
+        if not 0 <= self.validation <= 0.5:
+            raise InputError(f"validation is {self.validation!r}, but it must be 0 to 0.5, a share of training images")
         if not 0 <= self.label_smoothing < 1:
             raise InputError(f"label_smoothing is {self.label_smoothing!r}, but it must be 0 or more, and less than 1")
         for name, allowed in (("device", DEVICES), ("precision", PRECISIONS)):

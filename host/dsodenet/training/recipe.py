@@ -29,6 +29,7 @@ SCHEDULES = {  # which options a stage trains by: (epochs, learning rate)
     "qat": ("qat_epochs", "qat_learning_rate"),
     "teacher": ("teacher_epochs", "teacher_learning_rate"),
 }
+COST = {"qat": 2.5}  # of a quantised network's step, in steps of the float one: 2.0 to 2.5 measured for xs, s, m
 SUPERVISED = (Loss(CrossEntropy),)
 
 
@@ -41,14 +42,24 @@ class Stage:
     losses: tuple[Loss, ...] = SUPERVISED
     schedule: str = "float"  # a key of SCHEDULES
     share: float = 1.0  # share of that schedule's epochs; 0: the network stays as `model` makes it
+    rate: float = 1.0  # of that schedule's learning rate
     mixup: float = 0.0  # alpha of Beta(alpha, alpha); 0: that of the options
 
     def epochs(self, options: Options) -> int:
-        return max(1, round(self.share * getattr(options, SCHEDULES[self.schedule][0]))) if self.share else 0
+        whole: int = getattr(options, SCHEDULES[self.schedule][0])
+        return max(1, round(self.share * whole)) if self.share and whole else 0
 
     def learning_rate(self, options: Options) -> float:
         rate: float = getattr(options, SCHEDULES[self.schedule][1])
-        return rate
+        return self.rate * rate
+
+    def weight(self, options: Options) -> float:
+        """What it costs beside other stages, in epochs of a float network."""
+        return self.epochs(options) * COST.get(self.schedule, 1.0)
+
+    @property
+    def needs_labels(self) -> bool:
+        return any(loss.term.needs_labels for loss in self.losses)
 
     @property
     def needs_teacher(self) -> bool:
@@ -98,7 +109,9 @@ class Recipe:
             raise InputError(f"recipe {name} takes no teacher, but {training.teachers[0].name} was given")
         if self.needs_target and training.target is None:
             raise InputError(f"recipe {name} adapts to a domain, so it needs a target (--target), but none was given")
-        network = training.spec.network
+        network, options = training.spec.network, training.options
+        if not options.epochs and training.start is None and not self.only_teachers:
+            raise InputError("epochs is 0, but there is no trained network to start from (--from)")
         if network.norm not in self.norms:
             raise InputError(
                 f"recipe {name} works with network.norm {', '.join(self.norms)}, but the spec's is {network.norm}"
@@ -138,7 +151,8 @@ class Recipe:
 
 
 def new_network(training: Training) -> nn.Module:
-    return DsODENet(training.spec)
+    """An untrained network, or a copy of the trained one that the task starts from."""
+    return DsODENet(training.spec) if training.start is None else copy.deepcopy(training.start)
 
 
 def latest_float(training: Training) -> nn.Module:

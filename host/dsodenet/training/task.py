@@ -33,4 +33,5 @@ class Training:
     teachers: list[Teacher] = field(default_factory=list)
     models: dict[str, nn.Module] = field(default_factory=dict)  # networks of finished stages, by name
     float_model: DsODENet | None = None  # what the last float stage left
+    start: DsODENet | None = None  # a trained float network, in place of a new one
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))

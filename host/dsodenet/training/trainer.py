@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dsodenet.data import Dataset
+from dsodenet.data import Dataset, select
 from dsodenet.errors import InputError
 from dsodenet.files import only_one
 from dsodenet.nets import DsODENet, threads_for
@@ -28,15 +28,17 @@ from dsodenet.spec import Spec
 from dsodenet.training.checkpoint import Trained, load_checkpoint, load_float_model, save_checkpoint
 from dsodenet.training.journal import Journal
 from dsodenet.training.loop import History, fit
-from dsodenet.training.options import Options
+from dsodenet.training.options import PRESETS, Options
 from dsodenet.training.places import Place, place
 from dsodenet.training.recipe import Recipe, Stage
 from dsodenet.training.recipes import RECIPES
 from dsodenet.training.result import TrainingResult
+from dsodenet.training.schedule import limits
 from dsodenet.training.task import Teacher, Training
 from dsodenet.training.teaching import TEACHERS, make_teachers
 
 __all__ = [
+    "PRESETS",
     "RECIPES",
     "TEACHERS",
     "Options",
@@ -61,12 +63,14 @@ def train(
     *,
     target: Dataset | None = None,
     teachers: Sequence[str | Teacher] = (),
+    start: str | Path | None = None,
     resume: bool = False,
 ) -> TrainingResult:
     """Train `spec` on `data`, write the run folder `out` and return its metrics (the content of metrics.json).
 
     target: the domain to adapt to; a recipe that does not adapt is only measured on it. teachers: names of TEACHERS,
-    run folders, or ready ones. resume: go on with the training that `out` holds unfinished, if it does. The result
+    run folders, or ready ones. start: a run whose float model is trained further, or only quantised (epochs 0), in
+    place of a new one. resume: go on with the training that `out` holds unfinished, if it does. The result
     depends on spec, data, options and library versions, and for networks of threads.SMALL_MACS and more on the number
     of torch's threads. torch's global random state and thread count are left as they were. An earlier run in `out`
     stays as it is until training has ended. InputError when the data does not fit the spec. RunError, before any
@@ -78,16 +82,23 @@ def train(
     _check_fit(spec, data, target)
     spec = dataclasses.replace(spec, class_names=data.class_names)
     plan = RECIPES[recipe]
-    with torch.random.fork_rng(devices=[]), threads_for(spec), place(options) as where:
+    data = select(data, options.train_images, options.labels_per_class, options.validation, options.seed)
+    if target is not None:
+        target = select(target, options.target_images, seed=options.seed)
+    with place(options) as where, where.own_random_state(), threads_for(spec):
         torch.manual_seed(options.seed)
-        training = Training(spec, data, options, target, device=where.device)
+        training = Training(spec, data, options, target, start=_start(start, spec), device=where.device)
         for teacher in teachers:
             training.teachers += [teacher] if isinstance(teacher, Teacher) else make_teachers(teacher, spec)
         plan.check(recipe, training)
         stages = plan.plan(training)
         with only_one(Run(Path(out)).unfinished, "training") if where.leads else nullcontext():
             journal = Journal(Path(out), _task(recipe, training), resume, where.leads)
-            histories = {stage.name: dataclasses.asdict(_run(stage, training, where, journal)) for stage in stages}
+            histories: dict[str, dict[str, Any]] = {}
+            weights = [stage.weight(options) for stage in stages]
+            for stage in stages:
+                limit = limits(weights, [history["seconds"] for history in histories.values()], options.minutes)
+                histories[stage.name] = dataclasses.asdict(_run(stage, training, where, journal, limit))
             trained = _trained(stages, training, histories, not plan.retrains_teachers)
             metrics = save_checkpoint(Path(out), recipe, training, trained, where.leads)
             journal.close()
@@ -95,12 +106,27 @@ def train(
         return TrainingResult(Path(out), metrics)
 
 
-def _run(stage: Stage, training: Training, where: Place, journal: Journal) -> History:
+def _start(run: str | Path | None, spec: Spec) -> DsODENet | None:
+    """The float model of a run, for this spec's solver and widths."""
+    if run is None:
+        return None
+    model, theirs, _ = load_float_model(run)
+    if theirs.network != spec.network:
+        changed = [key for key, value in vars(spec.network).items() if getattr(theirs.network, key) != value]
+        raise InputError(
+            f"{run} holds a network with another network.{changed[0]}: {getattr(theirs.network, changed[0])}, "
+            f"but the spec's is {getattr(spec.network, changed[0])}"
+        )
+    model.spec = spec
+    return model
+
+
+def _run(stage: Stage, training: Training, where: Place, journal: Journal, limit: float) -> History:
     """Run a stage, or read it from the journal."""
     student = stage.model(training)
     done = journal.finished(stage.name)
     if done is None:
-        history = fit(stage, student, training, where, journal)
+        history = fit(stage, student, training, where, journal, limit)
         journal.end_stage(stage.name, student.cpu().state_dict(), dataclasses.asdict(history))
     else:
         with journal.trusted():
@@ -152,7 +178,10 @@ def _task(recipe: str, training: Training) -> dict[str, Any]:
         for key, domain in domains.items()
     }
     teachers = [f"{t.name} {_digest(*t.network.state_dict().values()) if t.trained else ''}" for t in training.teachers]
-    return {"recipe": recipe, "spec": training.spec.fingerprint(), "teachers": teachers} | names | options
+    start = None if training.start is None else _digest(*training.start.state_dict().values())
+    unlabelled = None if training.data.unlabelled_images is None else _digest(training.data.unlabelled_images)
+    more = {"start": start, "unlabelled": unlabelled}
+    return {"recipe": recipe, "spec": training.spec.fingerprint(), "teachers": teachers} | more | names | options
 
 
 def _digest(*arrays: Any) -> str:
