@@ -54,11 +54,9 @@ def test_every_logit_is_that_of_brevitas(make_spec, case: str) -> None:
         assert (a.grad is None) == (b.grad is None), name
         if a.grad is not None:
             difference = float((a.grad - b.grad).norm() / a.grad.norm().clamp_min(1e-9))
-            if name.endswith("bias"):
-                assert difference < 0.01, name
-            elif name.endswith("weight"):
+            if name.endswith(("weight", "bias", "knots")):
                 # Brevitas also moves the largest weight by the rounding of all others, which weighs more in 4 bits.
-                assert difference < (0.02 if spec.quantisation.weight_bit_width == 8 else 0.15), name
+                assert difference < (0.03 if spec.quantisation.weight_bit_width == 8 else 0.15), name
     assert torch.equal(fused.eval()(images), model.eval()(images))
 
 

@@ -28,6 +28,11 @@ class Killed(BaseException):
     """The process ended here."""
 
 
+@pytest.fixture(autouse=True)
+def every_epoch_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dsodenet.training.journal.SAVE_SECONDS", 0.0)
+
+
 def small(out: Path, resume: bool = False, recipe: str = "supervised", **options: Any) -> dict[str, Any]:
     spec, data, target, defaults = task(2)
     return train(
@@ -120,7 +125,7 @@ EDITS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "weights": lambda state: state["current"]["content"].update(step={}),
     "optimiser": lambda state: state["current"]["content"].update(optimiser={"state": {}, "param_groups": []}),
     "random": lambda state: state["current"]["content"].update(random=torch.zeros(3)),
-    "loss": lambda state: state["current"]["content"].update(loss=None),
+    "loss": lambda state: state["current"]["content"]["history"].update(loss=None),
     "rows": lambda state: state.update(rows=[1]),
 }
 

@@ -37,6 +37,7 @@ def task(epochs: int) -> tuple[Spec, Dataset, Dataset, Options]:
 def main() -> None:
     out, epochs, *flags = sys.argv[1:]
     spec, data, target, options = task(int(epochs))
+    journal.SAVE_SECONDS = 0.0  # every epoch is saved
     if "slow" in flags:  # so that there is time to be killed in
         quick = journal.Journal.epoch
 

@@ -82,7 +82,7 @@ class ClassifierDiscrepancy(Term):
     reversed gradient, as the authors' own one-step variant does.
     """
 
-    needs_target = True
+    needs_labels = needs_target = True
 
     def __init__(self, training: Training, student: nn.Module) -> None:
         super().__init__(training, student)

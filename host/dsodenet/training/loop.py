@@ -84,7 +84,7 @@ def fit(
     pool = Pool(stage, training, place)
     size = min(options.batch_size, len(pool.images))
     batches = len(pool.images) // size
-    saved, history, best = journal.current(stage.name), History(), Best()
+    saved, history, best, first = journal.current(stage.name), History(), Best(), 0
     if saved is not None:  # before the optimiser is made: loading replaces brevitas's scales by other tensors
         with journal.trusted():
             step.load_state_dict(saved["step"])
@@ -94,17 +94,18 @@ def fit(
             history, best = History(**saved["history"]), Best(**saved["best"])
             optimiser.load_state_dict(saved["optimiser"])
             place.set_random_state(saved["random"])
+            first = len(history.loss)
     if stage.schedule == "qat" and isinstance(student, DsODENet):
         student.fuse()
     module = _distributed(step, place)
     # A term's own gradients may be of another size altogether.
-    clipped = [list(part.parameters()) for part in (student, *terms) if any(True for _ in part.parameters())]
+    clipped = [list(student.parameters()), *(own for own in map(step.own_parameters, terms) if own)]
     mixed_precision = torch.autocast(
         place.device.type, torch.bfloat16, enabled=options.precision == "bfloat16" and stage.schedule != "qat"
     )
     pace = Pace(epochs * batches, limit, history.seconds)
-    with _bar(stage.name, epochs, batches, len(history.loss), options.progress and place.leads) as bar:
-        for epoch in range(len(history.loss), epochs):
+    with _bar(stage.name, epochs, batches, first, options.progress and place.leads) as bar:
+        for epoch in range(first, epochs):
             step.train()
             total = torch.zeros(len(terms), device=place.device)
             done = 0
@@ -254,6 +255,6 @@ def _parameter_groups(step: Step, peak: float, weight_decay: float) -> list[dict
     ]
     for term in step.terms:
         assert isinstance(term, Term)
-        own = [p for p in term.parameters() if p.requires_grad]
+        own = step.own_parameters(term)
         groups.append({"params": own, "weight_decay": weight_decay, "peak": term.rate * peak})
     return [group for group in groups if group["params"]]

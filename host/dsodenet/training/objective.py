@@ -79,6 +79,11 @@ class Step(nn.Module):
         super().__init__()
         self.student, self.terms, self.weights = student, terms, weights
 
+    def own_parameters(self, term: nn.Module) -> list[nn.Parameter]:
+        """Those that a term trains beside the student: some look at a layer of the student, too."""
+        of_student = set(map(id, self.student.parameters()))
+        return [p for p in term.parameters() if p.requires_grad and id(p) not in of_student]
+
     def forward(self, batch: Batch) -> Tensor:
         """The weighted terms, one each."""
         student: Any = self.student  # a network: see trainer.py
