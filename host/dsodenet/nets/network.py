@@ -248,7 +248,8 @@ def pixels(images: Tensor, dtype: torch.dtype) -> Tensor:
     if images.dtype != torch.uint8:
         images = torch.round(images * PIXEL_MAX)
     # channels last: depthwise layers, which take most of the time, then run about twice as fast on a CPU
-    return images.to(dtype, memory_format=torch.channels_last) / 256
+    layout = torch.contiguous_format if images.is_cuda else torch.channels_last
+    return images.to(dtype, memory_format=layout) / 256
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from dsodenet.training.checkpoint import accuracy
 from dsodenet.training.gradients import use_gradient
 from dsodenet.training.journal import Journal
 from dsodenet.training.objective import Batch, Step, Term
+from dsodenet.training.options import Options
 from dsodenet.training.places import Place
 from dsodenet.training.recipe import Stage
 from dsodenet.training.schedule import Pace, one_cycle
@@ -84,11 +85,13 @@ def fit(
     pool = Pool(stage, training, place)
     size = min(options.batch_size, len(pool.images))
     batches = len(pool.images) // size
+    lowers = options.precision == "bfloat16" and stage.schedule != "qat"
     saved, history, best, first = journal.current(stage.name), History(), Best(), 0
     if saved is not None:  # before the optimiser is made: loading replaces brevitas's scales by other tensors
         with journal.trusted():
             step.load_state_dict(saved["step"])
-    optimiser = torch.optim.AdamW(_parameter_groups(step, stage.learning_rate(options), options.weight_decay))
+    groups = _parameter_groups(step, stage.learning_rate(options), options.weight_decay)
+    optimiser = torch.optim.AdamW(groups, fused=place.device.type == "cuda" or None)
     if saved is not None:
         with journal.trusted():
             history, best = History(**saved["history"]), Best(**saved["best"])
@@ -97,12 +100,14 @@ def fit(
             first = len(history.loss)
     if stage.schedule == "qat" and isinstance(student, DsODENet):
         student.fuse()
+    if _has_fixed_steps(student, place, options):
+        images = pool.images[:size].repeat(2 if pool.target is not None else 1, 1, 1, 1)
+        with torch.autocast(place.device.type, torch.bfloat16, enabled=lowers, cache_enabled=False):
+            step.outputs = graphed(student.train(), images)
     module = _distributed(step, place)
     # A term's own gradients may be of another size altogether.
     clipped = [list(student.parameters()), *(own for own in map(step.own_parameters, terms) if own)]
-    mixed_precision = torch.autocast(
-        place.device.type, torch.bfloat16, enabled=options.precision == "bfloat16" and stage.schedule != "qat"
-    )
+    mixed_precision = torch.autocast(place.device.type, torch.bfloat16, enabled=lowers)
     pace = Pace(epochs * batches, limit, history.seconds)
     with _bar(stage.name, epochs, batches, first, options.progress and place.leads) as bar:
         for epoch in range(first, epochs):
@@ -146,6 +151,33 @@ def fit(
         student.load_state_dict(best.student)
     student.eval()
     return history
+
+
+def _has_fixed_steps(student: nn.Module, place: Place, options: Options) -> bool:
+    """Whether a step is the same kernels on the same memory each time, as a CUDA graph must be."""
+    if place.device.type != "cuda" or place.world > 1:
+        return False
+    return not isinstance(student, DsODENet) or (student.spec.network.time == "none" and options.gradient == "backprop")
+
+
+class _Tensors(nn.Module):
+    """A network as graphs want it: a module that takes and gives tensors."""
+
+    def __init__(self, student: Any) -> None:
+        super().__init__()
+        self.student = student
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.student.outputs(images))
+
+
+def graphed(student: nn.Module, images: Tensor) -> Callable[[Tensor], Outputs]:
+    """`student.outputs` for batches like `images`, forward and backward each one launch of a CUDA graph.
+
+    A small network's step is hundreds of kernels of microseconds, which Python cannot start that fast.
+    """
+    module = torch.cuda.make_graphed_callables(_Tensors(student), (images,))
+    return lambda images: Outputs(*module(images))
 
 
 def _batch(stage: Stage, training: Training, teachers: list[Any], place: Place, pool: Pool, chosen: Tensor) -> Batch:

@@ -5,7 +5,7 @@ Each term is a module that sees what the networks made of one batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -78,6 +78,7 @@ class Step(nn.Module):
     def __init__(self, student: nn.Module, terms: nn.ModuleList, weights: tuple[float, ...]) -> None:
         super().__init__()
         self.student, self.terms, self.weights = student, terms, weights
+        self.outputs: Callable[[Tensor], Outputs] = student.outputs  # type: ignore[assignment]
 
     def own_parameters(self, term: nn.Module) -> list[nn.Parameter]:
         """Those that a term trains beside the student: some look at a layer of the student, too."""
@@ -86,11 +87,10 @@ class Step(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """The weighted terms, one each."""
-        student: Any = self.student  # a network: see trainer.py
         if batch.target_images is None:
-            seen = Seen(batch, student.outputs(batch.images), None)
+            seen = Seen(batch, self.outputs(batch.images), None)
         else:  # one call for both domains
-            both = student.outputs(torch.cat([batch.images, batch.target_images]))
+            both = self.outputs(torch.cat([batch.images, batch.target_images]))
             count = len(batch.images)
             seen = Seen(batch, Outputs(*(part[:count] for part in both)), Outputs(*(part[count:] for part in both)))
         return torch.stack([weight * term(seen) for weight, term in zip(self.weights, self.terms)])
