@@ -163,12 +163,14 @@ def _has_fixed_steps(student: nn.Module, place: Place, options: Options) -> bool
 class _Tensors(nn.Module):
     """A network as graphs want it: a module that takes and gives tensors."""
 
-    def __init__(self, student: Any) -> None:
+    def __init__(self, student: nn.Module) -> None:
         super().__init__()
         self.student = student
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.student.outputs(images))
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        student: Any = self.student
+        outputs: Outputs = student.outputs(images)
+        return outputs.embedding, outputs.logits
 
 
 def graphed(student: nn.Module, images: Tensor) -> Callable[[Tensor], Outputs]:
