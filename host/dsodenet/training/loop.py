@@ -178,7 +178,7 @@ def graphed(student: nn.Module, images: Tensor) -> Callable[[Tensor], Outputs]:
 
     A small network's step is hundreds of kernels of microseconds, which Python cannot start that fast.
     """
-    module = torch.cuda.make_graphed_callables(_Tensors(student), (images,))
+    module: Any = torch.cuda.make_graphed_callables(_Tensors(student), (images,))
     return lambda images: Outputs(*module(images))
 
 

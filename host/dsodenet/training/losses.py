@@ -79,6 +79,7 @@ class SoftCrossEntropy(Term):
 class Discriminator(Term):
     """MEAL V2's: a small network tells the student's logits from the teachers'; the student learns to mislead it."""
 
+    rate = 0.1  # the judge is to learn no faster than the student whom it judges
     needs_teacher = True
 
     def __init__(self, training: Training, student: nn.Module) -> None:

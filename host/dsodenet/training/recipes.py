@@ -43,6 +43,7 @@ ADVERSARY = (
     Loss(CrossEntropy),
     Loss(DomainAdversary, 0.3),
 )  # small networks lose the classes at the paper's weight of 1
+CONDITIONAL = (Loss(CrossEntropy), Loss(ConditionalAdversary), Loss(InformationMaximisation))
 # after arXiv 2005.07839: T 20, alpha 0.2, beta from 0.1 to 0.9; its teacher is adapted first, not at the same time
 JOINT = (
     Loss(CrossEntropy, 0.8),
@@ -98,6 +99,10 @@ RECIPES: dict[str, Recipe] = {
         whole=True,
     ),
     "teacher": Recipe("train teachers only, for other runs to use", (teach(),), only_teachers=True),
+    "kd": Recipe(
+        "distil by labels and the teacher's softened probabilities (1503.02531)",
+        (teach(), *float_then_quantised(STUDENT_HEAD)),
+    ),
     "matching": Recipe(
         "distil by patient and consistent function matching (2106.05237): no labels, mixup that the teacher sees too",
         (teach(), *float_then_quantised(MATCHING, mixup=1.0)),
@@ -127,7 +132,7 @@ RECIPES: dict[str, Recipe] = {
     "dann": Recipe("adapt by a domain adversary (1505.07818)", float_then_quantised(ADVERSARY)),
     "cdan": Recipe(  # both weights chosen on training images of digits-rotated, at seeds that the study does not use
         "adapt class by class: a conditional adversary (1705.10667) and information maximisation (2002.08546)",
-        float_then_quantised((Loss(CrossEntropy), Loss(ConditionalAdversary), Loss(InformationMaximisation))),
+        float_then_quantised(CONDITIONAL),
     ),
     "mcd": Recipe(
         "adapt by maximum classifier discrepancy (1712.02560)",
@@ -138,7 +143,7 @@ RECIPES: dict[str, Recipe] = {
         float_then_quantised((Loss(CrossEntropy), Loss(CorrelationAlignment, 10.0))),
     ),
     "joint": Recipe(
-        "adapt a teacher by a domain adversary, then distil it on both domains (after 2005.07839)",
-        (teach(ADVERSARY), *float_then_quantised(JOINT)),
+        "adapt a teacher as cdan does, then distil it on both domains (after 2005.07839)",
+        (teach(CONDITIONAL), *float_then_quantised(JOINT)),
     ),
 }
