@@ -247,9 +247,8 @@ def pixels(images: Tensor, dtype: torch.dtype) -> Tensor:
     """What the network sees: uint8 pixels times 2**-8; float images in [0, 1] are rounded to uint8 first."""
     if images.dtype != torch.uint8:
         images = torch.round(images * PIXEL_MAX)
-    # channels last: depthwise layers, which take most of the time, then run about twice as fast on a CPU
-    layout = torch.contiguous_format if images.is_cuda else torch.channels_last
-    return images.to(dtype, memory_format=layout) / 256
+    # channels last: depthwise layers, which take most of the time, then run about twice as fast, on a GPU too
+    return images.to(dtype, memory_format=torch.channels_last) / 256
 
 
 @torch.no_grad()

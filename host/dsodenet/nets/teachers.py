@@ -3,7 +3,7 @@
     tresnet_m, _l, _xl   TResNet (arXiv 2003.13630), BatchNorm and leaky ReLU in place of in-place activated batch norm
     tresnet_small        the same parts at a 2-fold stem and a quarter of the width, for images of 16 pixels and more
     resnet20, resnet56   the residual networks for small images of arXiv 1512.03385
-    wide_resnet20        resnet20 with four times the channels, as in arXiv 1605.07146
+    wide_resnet20        resnet20 with twice the channels, as in arXiv 1605.07146
 
 full_odenet(spec) is the network of a spec with full 3x3 convolutions in place of depthwise-separable ones.
 
@@ -202,7 +202,7 @@ TEACHERS: dict[str, Callable[[int, int], Classifier]] = {
     "tresnet_small": partial(tresnet, layers=(2, 2, 2, 1), width=16, stem=2),
     "resnet20": partial(resnet, depth=20),
     "resnet56": partial(resnet, depth=56),
-    "wide_resnet20": partial(resnet, depth=20, width=64),
+    "wide_resnet20": partial(resnet, depth=20, width=32),
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,8 +23,7 @@ class TimeTable(nn.Module):
 
         With a scale, in the integers of Params.bias_table times it.
         """
-        index, fraction = (torch.from_numpy(v).to(self.knots.device) for v in knot_positions(spec, block))
-        weight = (fraction.to(torch.float64) / 2**TIME_FRAC_BITS)[:, None]
+        index, weight = _positions(spec, block, self.knots.device)
         if scale is None:
             return torch.lerp(self.knots[index], self.knots[index + 1], weight.to(self.knots.dtype))
         from dsodenet.nets.quantisers import round_half_even
@@ -86,6 +87,16 @@ class EvaluationNorm(nn.Module):
         else:
             rows[index] += (1 - fraction) * step
             rows[index + 1] += fraction * step
+
+
+@lru_cache(maxsize=256)
+def _positions(spec: Spec, block: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """For every evaluation its knot (evaluations,) and the way to the next one, float64 (evaluations, 1).
+
+    Kept on the device: CUDA graphs take no copies from the host.
+    """
+    index, fraction = (torch.from_numpy(values).to(device) for values in knot_positions(spec, block))
+    return index, (fraction.to(torch.float64) / 2**TIME_FRAC_BITS)[:, None]
 
 
 def _between(rows: Tensor, index: int, fraction: float) -> Tensor:
