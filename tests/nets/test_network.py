@@ -110,11 +110,29 @@ def test_batch_norm_between_two_knots_moves_the_nearer_one_more():
     norm, x = EvaluationNorm(3, 5, 1), torch.randn(8, 3, 4, 4) + 2
     norm.train()
     for _ in range(200):
-        norm(x, 1, 0.25)
+        norm(x, 1, 0.25, [])
     mean, moved = x.mean(dim=(0, 2, 3)), norm.running_mean
     assert torch.allclose(torch.lerp(moved[1], moved[2], 0.25), mean, atol=1e-3)
     assert torch.allclose(moved[1], 3 * moved[2])
     assert not moved[[0, 3, 4]].any()
+
+
+@torch.no_grad()
+def test_batch_norm_in_use_is_what_it_was_in_training(make_spec):
+    """Also where the slope's variance changes on the way: a network that blows up shows it."""
+    norm = "batch_mean_per_evaluation"
+    spec = make_spec(n_steps=3, channels=(4,), height=8, width=8, norm=norm, time_knots=4)
+    torch.manual_seed(0)
+    model = DsODENet(spec).double()
+    for name, parameter in model.named_parameters():
+        if name.endswith("pw2.weight"):
+            parameter.mul_(8)
+    images = images_for(spec, 64)
+    model.train()
+    for _ in range(300):
+        trained = model(images)
+    used = model.eval()(images)
+    assert (trained - used).abs().max() < 0.02 * trained.std()
 
 
 def test_batch_norm_with_one_mean_and_variance_is_that_of_torch():
@@ -125,10 +143,10 @@ def test_batch_norm_with_one_mean_and_variance_is_that_of_torch():
         nn.init.normal_(module.weight), nn.init.normal_(module.bias)
     for _ in range(3):
         x = torch.randn(4, 3, 5, 6) * torch.tensor([1.0, 2.0, 3.0])[:, None, None] + 1
-        assert torch.allclose(norm(x, 2, 0.5), expected(x), atol=1e-5)
+        assert torch.allclose(norm(x, 2, 0.5, []), expected(x), atol=1e-5)
     assert torch.allclose(norm.running_mean[0], expected.running_mean)
     assert torch.allclose(norm.running_var[0], expected.running_var)
-    assert torch.allclose(norm.eval()(x, 0, 0.0), expected.eval()(x), atol=1e-5)
+    assert torch.allclose(norm.eval()(x, 0, 0.0, []), expected.eval()(x), atol=1e-5)
 
 
 def test_batch_norm_per_evaluation_is_a_batch_norm_for_each():
@@ -137,11 +155,11 @@ def test_batch_norm_per_evaluation_is_a_batch_norm_for_each():
         for index in range(3):
             torch.manual_seed(seed + 10 * index)
             x = (index + 1) * torch.randn(4, 3, 5, 6) + index
-            assert torch.allclose(norm(x, index, 0.0), alone[index](x), atol=1e-5)
+            assert torch.allclose(norm(x, index, 0.0, []), alone[index](x), atol=1e-5)
     norm.eval()
     for index in range(3):
-        assert torch.allclose(norm(x, index, 0.0), alone[index].eval()(x), atol=1e-5)
-    between = norm(x, 1, 0.25)
+        assert torch.allclose(norm(x, index, 0.0, []), alone[index].eval()(x), atol=1e-5)
+    between = norm(x, 1, 0.25, [])
     mean, var = (torch.lerp(getattr(alone[1], k), getattr(alone[2], k), 0.25) for k in ("running_mean", "running_var"))
     assert torch.allclose(between, nn.functional.batch_norm(x, mean, var), atol=1e-5)
 

@@ -84,12 +84,13 @@ class OdeBlock(Parts):
         if self.table is not None:
             biases = self.table(spec, self.block, self._bias_scale(scales) if quantised else None)[:, :, None, None]
         index, fraction = knot_positions(spec, self.block)
+        solve: list[Tensor] = []
 
         def f(z: Tensor, evaluation: int) -> Tensor:
             norm, bias = self.norm, None if biases is None else biases[evaluation]
             if isinstance(norm, EvaluationNorm):
                 where = int(index[evaluation]), float(fraction[evaluation]) / 2**TIME_FRAC_BITS
-                return self.f(z, bias, lambda x: norm(x, *where), calls)
+                return self.f(z, bias, lambda x: norm(x, *where, solve), calls)
             return self.f(z, bias, norm, calls)
 
         def combine(z: Tensor, row: Sequence[Any], slopes: list[Tensor]) -> Tensor:

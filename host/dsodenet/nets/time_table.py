@@ -46,7 +46,9 @@ class EvaluationNorm(nn.Module):
     `var_knots`.
 
     One knot is shared by all evaluations: 1, 1 is torch's BatchNorm2d, which ruins a neural ODE (arXiv 2004.09222).
-    With one variance it folds, the scale into the weights and the means into the bias or the time table.
+    With one variance it folds, the scale into the weights and the means into the bias or the time table. Where the
+    means are many and the variance is one, it is that of the first evaluation, in training as in use: were each
+    evaluation divided by its own in training, the network in use would be another one.
     """
 
     running_mean: Tensor  # (mean_knots, channels)
@@ -65,8 +67,13 @@ class EvaluationNorm(nn.Module):
     def gain(self, var: Tensor) -> Tensor:
         return self.weight * torch.rsqrt(var + self.eps)
 
-    def forward(self, x: Tensor, index: int, fraction: float) -> Tensor:
-        """x: (batch, channels, height, width) at the time `fraction` of the way from knot `index` to the next."""
+    def forward(self, x: Tensor, index: int, fraction: float, solve: list[Tensor]) -> Tensor:
+        """x: (batch, channels, height, width) at the time `fraction` of the way from knot `index` to the next.
+
+        solve: an empty list at the first evaluation, and the same one at the later ones of that solve.
+        """
+        if self.training and len(self.running_mean) > len(self.running_var):
+            return self._by_first_variance(x, index, fraction, solve)
         if self.training:
             # One fused call; with momentum 1 the rows that it is given become the batch's own statistics.
             mean, var = torch.zeros_like(self.running_mean[0]), torch.ones_like(self.running_var[0])
@@ -77,6 +84,19 @@ class EvaluationNorm(nn.Module):
             return x
         mean, var = (_between(rows, index, fraction) for rows in (self.running_mean, self.running_var))
         gain = self.gain(var)
+        return x * gain[:, None, None] + (self.bias - mean * gain)[:, None, None]
+
+    def _by_first_variance(self, x: Tensor, index: int, fraction: float, solve: list[Tensor]) -> Tensor:
+        if solve:
+            mean = x.mean((0, 2, 3))
+        else:
+            var, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+            solve.append(var)
+            with torch.no_grad():
+                self._move(self.running_var, var, 0, 0.0)
+        with torch.no_grad():
+            self._move(self.running_mean, mean, index, fraction)
+        gain = self.gain(solve[0])
         return x * gain[:, None, None] + (self.bias - mean * gain)[:, None, None]
 
     def _move(self, rows: Tensor, value: Tensor, index: int, fraction: float) -> None:
