@@ -20,25 +20,27 @@ RANGES = {
     "seed": (0, (1 << 63) - 1),
 }
 RANGES |= {"shift": (0, MAX_SIDE)} | dict.fromkeys(("train_images", "target_images", "labels_per_class"), (0, 1 << 40))
-# What suits a kind of data, in place of the defaults: `dsodenet train --preset`. No smoothing where a teacher or
-# 50,000 pictures leave little to overfit.
+# What suits a kind of data, in place of the defaults: `dsodenet train --preset`. 50,000 pictures need no smoothing, and
+# a mirrored sign is another sign.
 PRESETS: dict[str, dict[str, Any]] = {
     "digits": {},
     "cifar10": {
-        "epochs": 100,
-        "qat_epochs": 5,
+        "epochs": 90,
+        "qat_epochs": 4,
         "teacher_epochs": 60,
-        "batch_size": 256,
+        "batch_size": 128,
+        "learning_rate": 1e-2,
         "weight_decay": 2e-2,
         "label_smoothing": 0.0,
         "shift": 4,
         "flip": True,
     },
     "signs": {
-        "epochs": 40,
-        "qat_epochs": 4,
+        "epochs": 60,
+        "qat_epochs": 6,
         "teacher_epochs": 30,
         "batch_size": 128,
+        "learning_rate": 1e-2,
         "weight_decay": 2e-2,
         "shift": 3,
     },
