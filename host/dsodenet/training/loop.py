@@ -185,13 +185,13 @@ def graphed(student: nn.Module, images: Tensor) -> Callable[[Tensor], Outputs]:
 def _batch(stage: Stage, training: Training, teachers: list[Any], place: Place, pool: Pool, chosen: Tensor) -> Batch:
     """Every process draws the same random numbers for the whole batch and takes its share of it."""
     options = training.options
-    images, labels = moved(pool.images[chosen], options.shift, options.flip), pool.labels[chosen]
+    images, labels = moved(pool.images[chosen], options), pool.labels[chosen]
     if alpha := stage.mixup or options.mixup:
         images, labels = mixed(images, labels, len(training.data.class_names), alpha)
     target = None
     if pool.target is not None:
         drawn = torch.randint(len(pool.target), (len(chosen),), device=pool.target.device)
-        target = place.share(moved(pool.target[drawn], options.shift, options.flip))
+        target = place.share(moved(pool.target[drawn], options))
     images, labels = place.share(images), place.share(labels)
     return Batch(images, labels, target, _taught(teachers, images), _taught(teachers, target))
 

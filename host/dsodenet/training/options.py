@@ -36,13 +36,16 @@ PRESETS: dict[str, dict[str, Any]] = {
         "flip": True,
     },
     "signs": {
-        "epochs": 60,
+        "epochs": 100,
         "qat_epochs": 6,
         "teacher_epochs": 30,
         "batch_size": 128,
         "learning_rate": 1e-2,
         "weight_decay": 2e-2,
         "shift": 3,
+        "turn": 15.0,
+        "zoom": 0.15,
+        "light": 0.4,
     },
 }
 
@@ -63,6 +66,9 @@ class Options:
     label_smoothing: float = 0.05
     shift: int = 1  # pixels by which training images move at most
     flip: bool = False  # mirror training images at random
+    turn: float = 0.0  # degrees by which training images are turned at most
+    zoom: float = 0.0  # share by which they are scaled at most
+    light: float = 0.0  # share by which their contrast and their brightness change at most
     validation: float = 0.0  # share of the training images held back, to measure each epoch and keep the best
     train_images: int = 0  # so many, drawn at random, instead of all (0)
     target_images: int = 0  # the same of the target domain
@@ -90,6 +96,9 @@ class Options:
         for name in ("minutes", "temperature"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)!r}, but it must be 0 or more")
+        for name, most in (("turn", 180), ("zoom", 0.9), ("light", 1.0)):
+            if not 0 <= getattr(self, name) <= most:
+                raise InputError(f"{name} is {getattr(self, name)!r}, but it must be 0 to {most}")
         if not 0 <= self.validation <= 0.5:
             raise InputError(f"validation is {self.validation!r}, but it must be 0 to 0.5, a share of training images")
         if not 0 <= self.label_smoothing < 1:
