@@ -40,6 +40,8 @@ class Pace:
         return time.perf_counter() - self._start
 
     def progress(self, step: int) -> float:
+        if self.seconds >= self._limit:
+            return 1.0
         return min(1.0, max(step / self._steps, self.seconds / self._limit))
 
 
