@@ -30,6 +30,8 @@ MEASUREMENTS: dict[str, tuple[str, ...]] = {
     "host": (*DSODENET, "study", "host"),
     "reference": (*DSODENET, "study", "reference"),
     "gradients": (*DSODENET, "study", "gradients"),
+    "models": (*DSODENET, "study", "models"),
+    "training": (*DSODENET, "study", "training"),
     "recipes": (*DSODENET, "study", "recipes"),
     "adapting": (*DSODENET, "study", "adapting", "zoo:digits-xs", "--target", "digits-rotated"),
     "cycles": ("-m", "tools.rtl.measure", "s", "m", "l"),

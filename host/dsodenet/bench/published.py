@@ -1,6 +1,6 @@
 """Figures that others published, each once.
 
-Speed-ups on a ZCU104, its processor's rate, and what a call from Python costs on it.
+Speed-ups on a ZCU104, its processor's rate, what a call from Python costs on it, and networks on the zoo's data.
 """
 
 from __future__ import annotations
@@ -49,4 +49,27 @@ PUBLISHED = (
     Published("dsODENet 2023", "IEICE Trans. E106-D(7)", 23.8, "inference", "its software counterpart"),
     Published("Okubo et al.", "arXiv 2401.02721", 34.01, "offloaded", "its software counterpart"),
     Published("Okubo et al.", "arXiv 2401.02721", 9.85, "end to end", "its software counterpart"),
+)
+
+
+@dataclass(frozen=True)
+class PublishedNetwork:
+    """A network that others trained on data of a name that the zoo also has; None: they do not say."""
+
+    system: str
+    data: str
+    accuracy: str  # percent, of what runs
+    parameters: str | None
+    mmac: str | None
+    timed: str | None
+    source: str
+
+
+NETWORKS = (
+    PublishedNetwork("ResNet-8 (quality bar)", "cifar10", "85", "78 k", "12.5", None, "MLPerf Tiny, arXiv 2106.07597"),
+    PublishedNetwork("hls4ml RN08", "cifar10", "83.5", None, None, "7.64 ms on a Pynq-Z2", "arXiv 2206.11791"),
+    PublishedNetwork("FINN CNV w2a2", "cifar10", "88.6", None, None, "3,031 images/s on a ZU3EG", "finn-examples"),
+    PublishedNetwork("CyCADA, MNIST to USPS", "usps", "95.6", None, None, None, "arXiv 1711.03213, whole sets"),
+    PublishedNetwork("DeepJDOT, MNIST to USPS", "usps", "95.7", None, None, None, "arXiv 1803.10081, whole sets"),
+    PublishedNetwork("MCD, MNIST to USPS", "usps", "94.2", None, None, None, "arXiv 1712.02560, 2,000 to 1,800"),
 )

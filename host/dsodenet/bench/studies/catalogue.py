@@ -88,6 +88,24 @@ STUDIES = {
             PLOT,
         ),
     ),
+    "models": Command(
+        _of("models_study"),
+        "the zoo's models in one table: accuracy, size, cycles, time of a call, and what others published",
+        "dsodenet study models --models cifar10-s,cifar10-m",
+        (argument("--models", metavar="A,B", help="some of the zoo's (default: all)"),),
+    ),
+    "training": Command(
+        _of("training_speed"),
+        "images per second of a training step: float, and quantised as Brevitas writes it and fused",
+        "dsodenet study training --specs s,m",
+        (
+            argument("--specs", default="xs,s,m", metavar="A,B", help="sizes or spec JSON files"),
+            argument("--n-steps", type=int, default=2, metavar="N", help="Euler steps"),
+            argument("--batch", type=int, default=128, metavar="N", help="images of a step"),
+            argument("--repeats", type=int, default=5, metavar="N", help="steps of which the shortest counts"),
+            argument("--device", default="cpu", choices=("cpu", "cuda"), help="cuda: also by CUDA graphs"),
+        ),
+    ),
     "norms": Command(
         _of("norm_study"),
         "normalisation inside the ODE block: each norm trained, and tested under other steps (arXiv 2004.09222)",
