@@ -18,6 +18,7 @@ from dsodenet.data.domains import DOMAINS
 from dsodenet.data.images import Images, check_memory, class_names, fit, read_classes, to_pillow
 from dsodenet.data.limits import Part, inside
 from dsodenet.data.readers import STANDARD_FILES
+from dsodenet.data.tables import read_table, table_of
 from dsodenet.errors import InputError, ToolError
 from dsodenet.spec import USUAL, Network, Preparation, Spec
 
@@ -178,10 +179,16 @@ def _load_folder(folder: Path, network: Network, how: Preparation) -> Dataset:
 
 
 def _load_image_folder(folder: Path, network: Network, how: Preparation) -> Dataset:
-    """One subfolder of image files per class, either in `train` and `test` or split by us."""
+    """One subfolder of image files per class, either in `train` and `test` or split by us.
+
+    `test` may instead hold all its images and a CSV file that says their classes.
+    """
     splits = [inside(folder, split) for split in ("train", "test")]
     if all(split.is_dir() for split in splits):
         classes = class_names(splits[0])
+        if (labels_of_test := table_of(splits[1])) is not None:
+            test = read_table(labels_of_test, classes, network, how)
+            return Dataset(folder.name, *read_classes(splits[0], classes, network, how), *test, classes)
         if class_names(splits[1]) != classes:
             raise InputError(
                 f"{folder}: train has the classes {', '.join(classes)}, "
