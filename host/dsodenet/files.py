@@ -188,3 +188,8 @@ def how_to_install(extra: str) -> str:
     if (checkout / "pyproject.toml").is_file():
         return f"`pip install -e '{checkout}[{extra}]'`"
     return f"`pip install 'dsodenet-{__version__}-py3-none-any.whl[{extra}]'`, with the path of that wheel,"
+
+
+def user_cache(part: str) -> Path:
+    """The folder of a part of the package in the user's cache: in $XDG_CACHE_HOME, or ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dsodenet" / part

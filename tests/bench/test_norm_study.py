@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from dsodenet.bench.studies import norm_study
-from dsodenet.data.datasets import Dataset
+from dsodenet.data.dataset import Dataset
 from dsodenet.nets.network import DsODENet
 from dsodenet.spec.synthetic import random_images
 from dsodenet.training.checkpoint import accuracy

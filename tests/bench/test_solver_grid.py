@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dsodenet.bench.studies import solver_grid
-from dsodenet.data.datasets import Dataset
+from dsodenet.data.dataset import Dataset
 from dsodenet.spec.specification import Spec
 from dsodenet.spec.synthetic import random_images
 from dsodenet.training.options import Options

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from dsodenet.data.datasets import Dataset
+from dsodenet.data.dataset import Dataset
 from dsodenet.errors import InputError
 from dsodenet.exporting.integers import export
 from dsodenet.ladder import verify

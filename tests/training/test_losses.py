@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from dsodenet.data.datasets import Dataset
+from dsodenet.data.dataset import Dataset
 from dsodenet.nets.network import DsODENet, calibrate
 from dsodenet.nets.parts import Outputs
 from dsodenet.spec.synthetic import random_images

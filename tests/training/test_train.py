@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from dsodenet.data.datasets import Dataset
+from dsodenet.data.dataset import Dataset
 from dsodenet.errors import InputError, RunError
 from dsodenet.spec.specification import Spec
 from dsodenet.spec.synthetic import random_images

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dsodenet.data.datasets import Dataset
+from dsodenet.data.dataset import Dataset
 from dsodenet.spec.specification import Spec
 from dsodenet.spec.synthetic import random_images
 from dsodenet.training import journal

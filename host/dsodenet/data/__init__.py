@@ -1,10 +1,9 @@
 """Images and labels: named data sets, folders, standard files, other domains."""
 
+from dsodenet.data.dataset import Dataset, Labels
 from dsodenet.data.datasets import (
     DATASETS,
     GENERATED,
-    Dataset,
-    Labels,
     dataset_classes,
     load_dataset,
     stratified_test_mask,

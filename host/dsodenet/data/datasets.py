@@ -8,63 +8,26 @@ checked before memory is taken, nothing in it is executed, and no link leads out
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dsodenet.data.cache import cached
+from dsodenet.data.dataset import Dataset, Labels
 from dsodenet.data.domains import DOMAINS
 from dsodenet.data.images import Images, check_memory, class_names, fit, read_classes, to_pillow
+from dsodenet.data.labels_csv import read_table, table_of
 from dsodenet.data.limits import Part, inside
 from dsodenet.data.readers import STANDARD_FILES
-from dsodenet.data.tables import read_table, table_of
 from dsodenet.errors import InputError, ToolError
 from dsodenet.spec import USUAL, Network, Preparation, Spec
-
-Labels = NDArray[np.int64]  # (count,)
 
 SPLIT_SEED = 2024
 TEST_SHARE = 0.2
 A_FIFTH = "a fixed fifth of each class"  # stratified_test_mask
 GENERATED = " (generated)"  # ends the name of a data set that was made here
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A training and a test split. Images are uint8 (count, channels, height, width), labels int64 (count,) from 0."""
-
-    name: str
-    train_images: Images
-    train_labels: Labels
-    test_images: Images
-    test_labels: Labels
-    class_names: tuple[str, ...]
-    source: str = ""  # what load_dataset finds it by again: a name, or the path of a folder
-    split: str = "its own"  # how the test split came about
-    unlabelled_images: Images | None = None  # more training images, for what needs no labels
-    validation: Part | None = None  # images and labels held back from training
-
-    def __post_init__(self) -> None:
-        for split, images, labels in (
-            ("train", self.train_images, self.train_labels),
-            ("test", self.test_images, self.test_labels),
-        ):
-            if images.dtype != np.uint8 or images.ndim != 4 or labels.shape != images.shape[:1]:
-                raise InputError(
-                    f"{self.name}: {split} images {images.dtype}{images.shape} do not fit labels {labels.shape}"
-                )
-            if not len(images):
-                raise InputError(f"{self.name}: the {split} split has no images")
-            if labels.min() < 0 or labels.max() >= len(self.class_names):
-                raise InputError(
-                    f"{self.name}: {split} labels are {labels.min()} to {labels.max()}, "
-                    f"but there are {len(self.class_names)} classes"
-                )
-        if self.train_images.shape[1:] != self.test_images.shape[1:]:
-            raise InputError(
-                f"{self.name}: train images {self.train_images.shape} do not fit test images {self.test_images.shape}"
-            )
 
 
 def load_dataset(name_or_folder: str | Path, network: Network, how: Preparation = USUAL) -> Dataset:
@@ -175,7 +138,7 @@ def _load_folder(folder: Path, network: Network, how: Preparation) -> Dataset:
         found = recognises(folder)
         if found is not None:
             return _from_parts(folder.name, *read(found), network, how)
-    return _load_image_folder(folder, network, how)
+    return cached(folder, network, how, lambda: _load_image_folder(folder, network, how))
 
 
 def _load_image_folder(folder: Path, network: Network, how: Preparation) -> Dataset:

@@ -28,6 +28,8 @@ def inside(folder: Path, relative: str | Path) -> Path:
         place = path.resolve()
     except (OSError, RuntimeError):  # RuntimeError before Python 3.13
         raise InputError(f"{path}: a link that leads in a circle") from None
+    except ValueError as error:
+        raise InputError(f"{folder}: {str(relative)[:200]!r} is no name of a file ({error})") from None
     if not place.is_relative_to(folder.resolve()):
         raise InputError(f"{path}: leads out of the data folder to {place}")
     return path

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from dsodenet.data.datasets import Dataset, Labels, stratified_test_mask
+from dsodenet.data.dataset import Dataset, Labels
+from dsodenet.data.datasets import stratified_test_mask
 from dsodenet.data.images import Images
 from dsodenet.errors import InputError
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dsodenet.contract import cpp_header, sv_package
 from dsodenet.errors import RunError, ToolError
-from dsodenet.files import atomic_folder, how_to_install, source_folder, write_json
+from dsodenet.files import atomic_folder, how_to_install, source_folder, user_cache, write_json
 from dsodenet.native import MANIFEST, check_seal, seal
 from dsodenet.outside import read_json
 from dsodenet.rtl.engine import Engine, program_package
@@ -36,7 +36,7 @@ def engine_folder() -> Path:
 
 def build_folder() -> Path:
     """dsodenet/rtl in the user's cache folder: $XDG_CACHE_HOME, or ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dsodenet" / "rtl"
+    return user_cache("rtl")
 
 
 def engine_sources() -> list[Path]:

@@ -17,7 +17,7 @@ from dsodenet.errors import InputError, ToolError
 from dsodenet.nets import DsODENet, Outputs, calibrate
 from dsodenet.spec import Spec, random_images
 from dsodenet.text import table
-from dsodenet.training.loop import graphed
+from dsodenet.training import graphed
 
 MAX_BATCH, MAX_REPEATS = 4096, 10_000
 WARM_UP = 2  # steps that do not count
