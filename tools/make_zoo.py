@@ -143,18 +143,27 @@ ENTRIES = {
 }
 
 
-def make(name: str, folder: Path = ZOO, data: str = SOURCE, trained: Path | None = None) -> Path:
+@dataclass(frozen=True)
+class Places:
+    """Names or folders of the training data and of the domain to adapt to (None: the entry names it)."""
+
+    data: str = SOURCE
+    target: str | None = None
+
+
+def make(name: str, folder: Path = ZOO, places: Places = Places(), trained: Path | None = None) -> Path:
     """Train, export and describe one model; its folder takes the place of an earlier one only when all is done.
 
-    data: name or folder of the training data. trained: a finished training of this entry, to be taken as it is.
+    trained: a finished training of this entry, to be taken as it is.
     """
     entry = ENTRIES[name]
     spec = entry.spec(name)
     with tempfile.TemporaryDirectory(prefix="dsodenet-") as scratch, atomic_folder(folder / name) as target:
         run = Path(scratch) if trained is None else trained
         if trained is None:
-            images = load_dataset(data, spec.network, spec.images)
-            domain = None if entry.target is None else load_dataset(entry.target, spec.network, spec.images)
+            images = load_dataset(places.data, spec.network, spec.images)
+            where = places.target or entry.target
+            domain = None if where is None else load_dataset(where, spec.network, spec.images)
             train(spec, images, run, entry.training_options(), entry.recipe, target=domain)
         params = export(run)
         if params.spec.network != spec.network or params.spec.solver != spec.solver:
@@ -163,28 +172,29 @@ def make(name: str, folder: Path = ZOO, data: str = SOURCE, trained: Path | None
         metrics = json.loads(read_text(made.metrics))
         named = replace(params.spec, class_names=tuple(metrics["class_names"]))
         replace(params, spec=named).save(target)
-        metrics["data"].pop("source", None)  # a path of the machine that trained says nothing anywhere else
+        for domain in filter(None, (metrics["data"], metrics["target"])):
+            domain.pop("source", None)  # a path of the machine that trained says nothing anywhere else
         (target / made.metrics.name).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-        write_card(name, target, data)
+        write_card(name, target, places)
     return folder / name
 
 
-def write_card(name: str, folder: Path, data: str = SOURCE) -> Path:
+def write_card(name: str, folder: Path, places: Places = Places()) -> Path:
     """Write the card of a trained model beside it, its figures computed now."""
     params, metrics = Params.load(folder), json.loads(read_text(Run(folder).metrics))
     with atomic_file(folder / CARD) as path:
-        text = card(name, params, metrics, integer_accuracies(params, metrics, data))
+        text = card(name, params, metrics, integer_accuracies(params, metrics, places))
         path.write_text(text, encoding="utf-8")
     return folder
 
 
-def integer_accuracies(params: Params, metrics: dict[str, Any], source: str = SOURCE) -> dict[str, float]:
+def integer_accuracies(params: Params, metrics: dict[str, Any], places: Places = Places()) -> dict[str, float]:
     """data set -> share of its test images that the integers classify rightly.
 
-    The data sets are the one that the model was trained on, from `source`, and, where it was adapted, its target.
+    The data sets are the one that the model was trained on and, where it was adapted, its target.
     """
     result = {}
-    for domain, place in ((metrics["data"], source), (metrics["target"], None)):
+    for domain, place in ((metrics["data"], places.data), (metrics["target"], places.target)):
         if domain is None:
             continue
         name = domain["name"]
@@ -223,6 +233,7 @@ def card(name: str, params: Params, metrics: dict[str, Any], integers: dict[str,
     )
     where = ENTRIES[name].data or "scikit-learn's digits"
     folder = "" if ENTRIES[name].data is None else " --data DIR"
+    folder += "" if ENTRIES[name].elsewhere is None else " --target DIR"
     packages = ", ".join(f"{package} {number}" for package, number in metrics["versions"].items())
     return "\n".join(
         (
@@ -259,14 +270,16 @@ def work(args: argparse.Namespace) -> Values:
     for name in names:
         if (what := ENTRIES[name].data) is not None and args.data == SOURCE:
             raise InputError(f"{name} is trained on {what}: give its folder by --data")
+        if (what := ENTRIES[name].elsewhere) is not None and args.target is None:
+            raise InputError(f"{name} is adapted to {what}: give its folder by --target")
     if args.trained is not None and len(names) != 1:
         raise InputError(f"--trained is one run, but {len(names)} models are to be made")
-    made = []
+    places, made = Places(args.data, args.target), []
     for name in names:
         if args.cards:
-            made.append(write_card(name, args.out / name, args.data))
+            made.append(write_card(name, args.out / name, places))
         else:
-            made.append(make(name, args.out, args.data, args.trained))
+            made.append(make(name, args.out, places, args.trained))
     return Values({path.name: sum(file.stat().st_size for file in path.iterdir()) for path in made}, text)
 
 
@@ -281,6 +294,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--out", type=Path, default=ZOO, metavar="DIR", help="folder of the zoo (default: the package's)"
     )
     parser.add_argument("--data", default=SOURCE, metavar="DIR", help="folder of the data, for models of other data")
+    parser.add_argument("--target", metavar="DIR", help="folder of the domain to adapt to, for models that are")
     parser.add_argument(
         "--trained", type=Path, metavar="RUN", help="take this finished training of the model instead of training it"
     )

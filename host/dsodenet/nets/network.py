@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrizations, parametrize
 
 from dsodenet.errors import SpecError
 from dsodenet.nets.parts import FloatLayers, Head, Outputs, Parts, Projection, Slope
@@ -46,6 +46,17 @@ BATCH_NORM_KNOTS = {
 Gradient = Callable[[Problem, Tensor], Tensor]  # (problem, z(t0)) -> z(t1), with a backward pass of its own
 
 
+class Gain(nn.Module):
+    """A learned factor of a weight of spectral norm 1: without it f could never grow beyond a gentle flow."""
+
+    def __init__(self, start: Tensor) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(start.clone())
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return self.gain * weight
+
+
 class OdeBlock(Parts):
     """z(t1) from z(t0) by the solver of the spec in force.
 
@@ -69,9 +80,13 @@ class OdeBlock(Parts):
         elif norm == "layer":
             self.norm = nn.GroupNorm(1, biased.out_channels)
         elif norm in ("weight", "spectral"):
-            parametrise = parametrizations.weight_norm if norm == "weight" else parametrizations.spectral_norm
             for conv in self.f.convolutions():
-                parametrise(conv)
+                if norm == "weight":
+                    parametrizations.weight_norm(conv)
+                    continue
+                gain = Gain(torch.linalg.matrix_norm(conv.weight.detach().flatten(1), 2))
+                parametrizations.spectral_norm(conv)
+                parametrize.register_parametrization(conv, "weight", gain)
 
     def forward(
         self, z: Tensor, spec: Spec, quantised: bool, on_step: Callable[[int, Tensor], None] | None = None
@@ -167,7 +182,8 @@ class DsODENet(nn.Module):
             )
             make, folded = Quantisers(spec.quantisation), True
         self.spec, self.quantised_arithmetic, self.is_folded = spec, bit_width is not None, folded
-        batch_norm = spec.network.norm in BATCH_NORM_KNOTS and not folded
+        # The norm under study is f's; between the blocks it is BatchNorm, as in arXiv 2004.09222.
+        batch_norm = spec.network.norm != "none" and not folded
         self.sections = nn.ModuleDict()
         for section in sections(spec.network):
             if section.kind == "f":

@@ -90,7 +90,7 @@ def fit(
     if saved is not None:  # before the optimiser is made: loading replaces brevitas's scales by other tensors
         with journal.trusted():
             step.load_state_dict(saved["step"])
-    groups = _parameter_groups(step, stage.learning_rate(options), options.weight_decay)
+    groups = _parameter_groups(step, stage.learning_rate(options), stage.decay * options.weight_decay)
     optimiser = torch.optim.AdamW(groups, fused=place.device.type == "cuda" or None)
     if saved is not None:
         with journal.trusted():

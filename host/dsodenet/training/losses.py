@@ -95,8 +95,8 @@ class Discriminator(Term):
 
 class TeacherHead(Term):
     """TH-KD (arXiv 2201.06945): the teacher's frozen last layer as a second one of the student, which must reproduce
-    the teacher through it. Where the embeddings differ in width, a learned linear map joins them. The exported
-    network has its own head only.
+    the teacher through it. Where the embeddings differ in width, a fixed map projects one to the other: a learned one
+    would reproduce the teacher in the student's place. The exported network has its own head only.
     """
 
     needs_teacher = True
@@ -125,8 +125,12 @@ def classifier_of(network: nn.Module) -> nn.Linear:
 
 
 def join(width: int, other: int) -> nn.Module:
-    """A linear map between embeddings; the identity where they are equally wide."""
-    return nn.Identity() if width == other else nn.Linear(width, other)
+    """A fixed orthogonal map between embeddings; the identity where they are equally wide."""
+    if width == other:
+        return nn.Identity()
+    fixed = nn.Linear(width, other, bias=False).requires_grad_(False)
+    nn.init.orthogonal_(fixed.weight)
+    return fixed
 
 
 def discriminator(width: int) -> nn.Module:

@@ -43,6 +43,7 @@ class Stage:
     schedule: str = "float"  # a key of SCHEDULES
     share: float = 1.0  # share of that schedule's epochs; 0: the network stays as `model` makes it
     rate: float = 1.0  # of that schedule's learning rate
+    decay: float = 1.0  # of the options' weight decay
     mixup: float = 0.0  # alpha of Beta(alpha, alpha); 0: that of the options
 
     def epochs(self, options: Options) -> int:

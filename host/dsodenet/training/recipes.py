@@ -58,6 +58,7 @@ TEACHER_HEAD = (
     Loss(TeacherHead, 0.02, {"temperature": 4.0}),
 )
 STUDENT_HEAD = TEACHER_HEAD[:2]
+TUNING = 0.1  # of the learning rate, for a stage that goes on from a trained network
 ANYTIME = (Loss(CrossEntropy), Loss(FewerSteps, settings={"temperature": 1.0}))
 
 RECIPES: dict[str, Recipe] = {
@@ -71,8 +72,8 @@ RECIPES: dict[str, Recipe] = {
         "halve the parameters in two rounds of MUSCO (1903.09973): EVBMF ranks, decompose, fine-tune",
         (
             Stage("whole", new_network),
-            Stage("compressed-1", partial(compressed, ratio=math.sqrt(2)), share=0.5),
-            Stage("compressed-2", partial(compressed, ratio=2.0), share=0.5),
+            Stage("compressed-1", partial(compressed, ratio=math.sqrt(2)), share=0.5, rate=TUNING),
+            Stage("compressed-2", partial(compressed, ratio=2.0), share=0.5, rate=TUNING),
             Stage("qat", quantised, schedule="qat"),
         ),
         norms=FOLDING_NORMS,
@@ -91,8 +92,8 @@ RECIPES: dict[str, Recipe] = {
     "separate": Recipe(
         "train full convolutions, then start from their nearest depthwise-separable form (CP3 of 1903.09973)",
         (
-            Stage("full", full_network, schedule="start", share=0.5),
-            Stage("float", partial(separated_network, full="full"), share=0.5),
+            Stage("full", full_network, schedule="start"),
+            Stage("float", partial(separated_network, full="full")),
             Stage("qat", quantised, schedule="qat"),
         ),
         norms=("none",),
@@ -111,9 +112,9 @@ RECIPES: dict[str, Recipe] = {
         "distil by MEAL V2 (2009.08453): a trained student, the teachers' average, a discriminator of logits",
         (
             teach(),
-            Stage("pretrained", new_network, share=0.5),
-            Stage("float", latest_float, MEAL, share=0.5),
-            Stage("qat", quantised, MEAL, "qat"),
+            Stage("pretrained", new_network),
+            Stage("float", latest_float, MEAL, share=0.5, rate=TUNING, decay=0.0),
+            Stage("qat", quantised, MEAL, "qat", decay=0.0),
         ),
     ),
     "th-kd": Recipe(
