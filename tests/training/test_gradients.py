@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -147,7 +148,10 @@ def test_a_model_trains_by_every_gradient(make_spec, norm, time, name):
     found = gradients()
     # A time table bends f at its knots, and the exact gradient rounds a time to 2**-12 of their distance.
     tolerance = 1e-3 if time == "bias" else 1e-6
-    assert max(relative(found[key], expected[key]) for key in expected) < tolerance
+    # A bias in front of BatchNorm has no gradient but rounding.
+    some = [key for key, value in expected.items() if value.norm() > 1e-9]
+    assert len(some) > 0.7 * len(expected)
+    assert max(relative(found[key], expected[key]) for key in some) < tolerance
     use_gradient(model, "backprop")
     assert all(torch.equal(value, expected[key]) for key, value in gradients().items())
 
@@ -217,3 +221,13 @@ def test_the_table_shows_memory_and_evaluations(make_spec, tmp_path, capsys):
     assert call("study", "gradients", "--activation", "sine") == 2
     assert call("study", "gradients", "--solver", "magic") == 2
     assert capsys.readouterr().err.count("\n") == 3
+
+
+def test_irdm_says_where_it_saves_nothing(make_spec):
+    model = DsODENet(make_spec(channels=(4,), height=8, width=8, n_steps=8))
+    with pytest.warns(UserWarning, match="keeps 16 states of a solve of 8 steps: checkpoint keeps 8"):
+        use_gradient(model, "irdm")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        use_gradient(model, "irdm", nodes=4)
+    assert model.blocks()[0].gradient.keywords == {"nodes": 4}

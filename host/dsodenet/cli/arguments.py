@@ -144,6 +144,7 @@ TRAINING = (
     _option("target_images", "N", "the same of the target domain; 0: all"),
     _option("labels_per_class", "N", "keep N labels of each class: the other images have none; 0: all"),
     _option("gradient", "NAME", "of the ODE blocks: backprop, checkpoint, adjoint or irdm"),
+    _option("irdm_nodes", "N", "states that irdm keeps of a solve: more are more exact"),
     _option("seed", "N", "random seed"),
     _option("device", "NAME", "auto (a GPU where there is one), cpu or cuda"),
     _option("precision", "NAME", "float32, or bfloat16 in the float stages"),

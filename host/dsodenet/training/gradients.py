@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from functools import partial
 from typing import Any
 
@@ -178,8 +179,15 @@ def check_gradient(name: str, spec: Spec) -> None:
         )
 
 
-def use_gradient(model: DsODENet, name: str) -> None:
-    """Let the ODE blocks of a float model compute their gradients this way in training mode."""
+def use_gradient(model: DsODENet, name: str, nodes: int = IRDM_NODES) -> None:
+    """Let the ODE blocks of a float model compute their gradients this way in training mode. nodes: of irdm."""
     check_gradient(name, model.spec)
+    steps = min(model.spec.solver.n_steps)
+    if name == "irdm" and nodes >= steps:
+        warnings.warn(
+            f"gradient irdm keeps {nodes} states of a solve of {steps} steps: checkpoint keeps {steps}, and is exact",
+            stacklevel=2,
+        )
+    known = GRADIENTS | {"irdm": partial(irdm, nodes=nodes)}
     for block in model.blocks():
-        block.gradient = None if name == "backprop" else GRADIENTS[name]
+        block.gradient = None if name == "backprop" else known[name]

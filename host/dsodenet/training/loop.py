@@ -77,7 +77,7 @@ def fit(
         student.eval()
         return History()
     if stage.schedule == "float" and isinstance(student, DsODENet):
-        use_gradient(student, options.gradient)
+        use_gradient(student, options.gradient, options.irdm_nodes)
     terms = [loss.term(training, student, **loss.settings) for loss in stage.losses]
     step = Step(student, nn.ModuleList(terms), tuple(loss.weight for loss in stage.losses)).to(place.device)
     teachers = training.teachers if stage.needs_teacher else []

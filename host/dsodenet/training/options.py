@@ -17,6 +17,7 @@ RANGES = {
     "qat_epochs": EPOCHS,
     "teacher_epochs": EPOCHS,
     "batch_size": (1, 1 << 20),
+    "irdm_nodes": (2, 1000),
     "seed": (0, (1 << 63) - 1),
 }
 RANGES |= {"shift": (0, MAX_SIDE)} | dict.fromkeys(("train_images", "target_images", "labels_per_class"), (0, 1 << 40))
@@ -77,6 +78,7 @@ class Options:
     temperature: float = 0.0  # of the divergence from a teacher, in place of the recipe's (0)
     mixup: float = 0.0  # alpha of Beta(alpha, alpha), where a recipe has none of its own; 0: images are not blended
     gradient: str = "backprop"  # how float stages differentiate ODE blocks: a key of gradients.GRADIENTS
+    irdm_nodes: int = 16  # states that gradient irdm keeps of a solve
     device: str = "auto"  # auto: cuda where there is one
     precision: str = "float32"  # bfloat16: mixed precision in float stages; the quantised stage is always float32
     progress: bool = True
