@@ -37,7 +37,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "flip": True,
     },
     "signs": {
-        "epochs": 100,
+        "epochs": 200,
         "qat_epochs": 6,
         "teacher_epochs": 30,
         "batch_size": 128,
