@@ -121,7 +121,7 @@ def test_the_command_says_it_all_and_fails_when_a_call_is_wrong(
             assert json.loads(output)["faults"] == result["faults"]
         else:
             assert all(len(line) <= 100 for line in output.splitlines())
-            assert "Estimated for a ZCU104: a53" in output
+            assert "Estimated for a ZCU104: a53" in " ".join(output.split())  # the processor's name moves the lines
             assert "/xs.bit" not in output, "no temporary folder"
             assert "stalled kernel: no answer in 0.05 s" in output
 

@@ -61,7 +61,7 @@ def rows(scale: Scale) -> tuple[Row, ...]:
     """Every row, each after the one that it is compared with."""
     result = [Row("baseline", "baseline")]
     result += [Row(f"norm {norm}", "normalisation", norm=norm, against="baseline") for norm in NORMS if norm != "none"]
-    for recipe in ("matching", "meal", "th-kd", "sh-kd"):
+    for recipe in ("kd", "matching", "meal", "th-kd", "sh-kd"):
         result.append(Row(recipe, "distillation", recipe, "baseline", teacher=True))
     result += [
         Row("anytime", "steps", "anytime", "baseline"),
