@@ -15,7 +15,7 @@ from dsodenet.errors import InputError
 from dsodenet.training import Options, load_float_model, train
 from dsodenet.training.augment import random_light, random_turn
 from dsodenet.training.options import PRESETS
-from dsodenet.training.schedule import Pace, limits, one_cycle
+from dsodenet.training.schedule import Forecast, Pace, limits, minutes, one_cycle
 from tests.training.train_worker import task
 
 
@@ -44,6 +44,19 @@ def test_each_stage_gets_its_share_of_the_time_that_is_left() -> None:
     assert limits([3.0, 1.0], [100.0], 2.0) == 20.0
     assert limits([3.0, 1.0], [500.0], 2.0) == 0.0
     assert limits([3.0, 1.0], [], 0.0) == float("inf")
+
+
+def test_the_whole_is_forecast_from_the_first_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("dsodenet.training.schedule.time.perf_counter", lambda: now)
+    forecast, found = Forecast(100, [2.0, 3.0]), {}
+    for step in range(1, 101):
+        now += 50.0 if step == 1 else 1.0  # the first one also sets up
+        found[step] = forecast.after(step)
+    assert found.pop(20) == pytest.approx(250.0)
+    assert set(found.values()) == {None}
+    assert Forecast(2, [1.0]).after(2) is None
+    assert (minutes(40), minutes(720), minutes(12_600)) == ("40 s", "12 min", "3.5 h")
 
 
 def test_training_ends_in_time(tmp_path: Path) -> None:

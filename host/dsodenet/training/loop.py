@@ -22,7 +22,7 @@ from dsodenet.training.objective import Batch, Step, Term
 from dsodenet.training.options import Options
 from dsodenet.training.places import Place
 from dsodenet.training.recipe import Stage
-from dsodenet.training.schedule import Pace, one_cycle
+from dsodenet.training.schedule import Forecast, Pace, minutes, one_cycle
 from dsodenet.training.task import Training
 
 CLIP_NORM = 1.0
@@ -66,11 +66,18 @@ class Pool:
 
 
 def fit(
-    stage: Stage, student: nn.Module, training: Training, place: Place, journal: Journal, limit: float = math.inf
+    stage: Stage,
+    student: nn.Module,
+    training: Training,
+    place: Place,
+    journal: Journal,
+    limit: float = math.inf,
+    weights: list[float] | None = None,
 ) -> History:
     """Train `student` in place by AdamW under a one-cycle schedule, from where the journal stands.
 
-    limit: seconds after which the schedule ends even if its epochs are not done.
+    limit: seconds after which the schedule ends even if its epochs are not done. weights: the cost of this stage and
+    of those behind it, where a forecast is wanted.
     """
     options, epochs = training.options, stage.epochs(training.options)
     if not epochs:
@@ -109,6 +116,7 @@ def fit(
     clipped = [list(student.parameters()), *(own for own in map(step.own_parameters, terms) if own)]
     mixed_precision = torch.autocast(place.device.type, torch.bfloat16, enabled=lowers)
     pace = Pace(epochs * batches, limit, history.seconds)
+    forecast = Forecast(epochs * batches, weights) if weights and not first else None
     with _bar(stage.name, epochs, batches, first, options.progress and place.leads) as bar:
         for epoch in range(first, epochs):
             step.train()
@@ -131,6 +139,8 @@ def fit(
                 total += values.detach()
                 done += 1
                 bar.update()
+                if forecast is not None and (seconds := forecast.after(epoch * batches + done)) is not None:
+                    bar.say(f"about {minutes(min(seconds, 60 * options.minutes or seconds))} in all")
             if not done:
                 break
             means = (place.mean(total) / done).tolist()
@@ -217,6 +227,9 @@ class _Lines:
     def update(self) -> None:
         pass
 
+    def say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
     def tell(self, row: dict[str, Any]) -> None:
         held = "" if row["validation"] == "" else f", {row['validation']:.2%} of held-back images"
         print(
@@ -227,6 +240,9 @@ class _Lines:
 
 
 class _Nothing(_Lines):
+    def say(self, line: str) -> None:
+        pass
+
     def tell(self, row: dict[str, Any]) -> None:
         pass
 
@@ -235,7 +251,7 @@ class _Bar:
     """tqdm's."""
 
     def __init__(self, bar: Any) -> None:
-        self.bar, self.update = bar, bar.update
+        self.bar, self.update, self.say = bar, bar.update, bar.write
 
     def tell(self, row: dict[str, Any]) -> None:
         held = {} if row["validation"] == "" else {"validation": f"{row['validation']:.2%}"}

@@ -45,6 +45,34 @@ class Pace:
         return min(1.0, max(step / self._steps, self.seconds / self._limit))
 
 
+SAMPLED = (3, 20)  # steps between which a step is timed: the first ones also set up
+
+
+class Forecast:
+    """How long all stages will take, from the first steps of the first one."""
+
+    def __init__(self, steps: int, weights: list[float]) -> None:
+        """steps: of the first stage; weights: cost of every stage, the first one's first."""
+        self._stage_steps, self._share = steps, weights[0] / max(sum(weights), 1e-9)
+        self._start = 0.0
+
+    def after(self, step: int) -> float | None:
+        """Seconds that the whole training takes, once it can be told: at the end of one step of the first stage."""
+        first, last = SAMPLED
+        if step == first:
+            self._start = time.perf_counter()
+        if step != min(last, self._stage_steps) or step <= first:
+            return None
+        return (time.perf_counter() - self._start) / (step - first) * self._stage_steps / self._share
+
+
+def minutes(seconds: float) -> str:
+    """For people: `40 s`, `12 min`, `3.5 h`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
 def limits(weights: list[float], spent: list[float], minutes: float) -> float:
     """Seconds for the next stage: its share, by weight, of what earlier stages left.
 

@@ -98,7 +98,8 @@ def train(
             weights = [stage.weight(options) for stage in stages]
             for stage in stages:
                 limit = limits(weights, [history["seconds"] for history in histories.values()], options.minutes)
-                histories[stage.name] = dataclasses.asdict(_run(stage, training, where, journal, limit))
+                ahead = weights if not histories else None
+                histories[stage.name] = dataclasses.asdict(_run(stage, training, where, journal, limit, ahead))
             trained = _trained(stages, training, histories, not plan.retrains_teachers)
             metrics = save_checkpoint(Path(out), recipe, training, trained, where.leads)
             journal.close()
@@ -121,12 +122,14 @@ def _start(run: str | Path | None, spec: Spec) -> DsODENet | None:
     return model
 
 
-def _run(stage: Stage, training: Training, where: Place, journal: Journal, limit: float) -> History:
+def _run(
+    stage: Stage, training: Training, where: Place, journal: Journal, limit: float, weights: list[float] | None
+) -> History:
     """Run a stage, or read it from the journal."""
     student = stage.model(training)
     done = journal.finished(stage.name)
     if done is None:
-        history = fit(stage, student, training, where, journal, limit)
+        history = fit(stage, student, training, where, journal, limit, weights)
         journal.end_stage(stage.name, student.cpu().state_dict(), dataclasses.asdict(history))
     else:
         with journal.trusted():
