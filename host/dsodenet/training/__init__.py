@@ -14,7 +14,7 @@ from dsodenet.lazy import lazy_names
 if TYPE_CHECKING:
     from dsodenet.training.checkpoint import accuracy, load_checkpoint, load_float_model
     from dsodenet.training.gradients import GRADIENTS, TORCHDIFFEQ_METHODS, backprop, checkpointed
-    from dsodenet.training.loop import graphed
+    from dsodenet.training.graphs import graphed
     from dsodenet.training.options import PRESETS, Options
     from dsodenet.training.recipe import Recipe
     from dsodenet.training.recipes import RECIPES
@@ -57,7 +57,7 @@ __getattr__, __dir__ = lazy_names(
         "accuracy": "dsodenet.training.checkpoint",
         "backprop": "dsodenet.training.gradients",
         "checkpointed": "dsodenet.training.gradients",
-        "graphed": "dsodenet.training.loop",
+        "graphed": "dsodenet.training.graphs",
         "load_checkpoint": "dsodenet.training.checkpoint",
         "load_float_model": "dsodenet.training.checkpoint",
         "make_teachers": "dsodenet.training.teaching",

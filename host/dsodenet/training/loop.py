@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import sys
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,10 +14,11 @@ from dsodenet.nets import DsODENet, Outputs
 from dsodenet.training.augment import mixed, moved
 from dsodenet.training.checkpoint import accuracy
 from dsodenet.training.gradients import use_gradient
+from dsodenet.training.graphs import graphed, has_fixed_steps
 from dsodenet.training.journal import Journal
 from dsodenet.training.objective import Batch, Step, Term
-from dsodenet.training.options import Options
 from dsodenet.training.places import Place
+from dsodenet.training.progress import progress_of
 from dsodenet.training.recipe import Stage
 from dsodenet.training.schedule import Forecast, Pace, minutes, one_cycle
 from dsodenet.training.task import Training
@@ -107,7 +105,7 @@ def fit(
             first = len(history.loss)
     if stage.schedule == "qat" and isinstance(student, DsODENet):
         student.fuse()
-    if _has_fixed_steps(student, place, options):
+    if has_fixed_steps(student, place, options):
         images = pool.images[:size].repeat(2 if pool.target is not None else 1, 1, 1, 1)
         with torch.autocast(place.device.type, torch.bfloat16, enabled=lowers, cache_enabled=False):
             step.outputs = graphed(student.train(), images)
@@ -117,11 +115,10 @@ def fit(
     mixed_precision = torch.autocast(place.device.type, torch.bfloat16, enabled=lowers)
     pace = Pace(epochs * batches, limit, history.seconds)
     forecast = Forecast(epochs * batches, weights) if weights and not first else None
-    with _bar(stage.name, epochs, batches, first, options.progress and place.leads) as bar:
+    with progress_of(stage.name, epochs, batches, first, options.progress and place.leads) as bar:
         for epoch in range(first, epochs):
+            done, means = 0, torch.zeros(len(terms), device=place.device)
             step.train()
-            total = torch.zeros(len(terms), device=place.device)
-            done = 0
             for chosen in torch.randperm(len(pool.images), device=place.device)[: batches * size].split(size):
                 progress = pace.progress(epoch * batches + done)
                 if progress >= 1:
@@ -136,15 +133,15 @@ def fit(
                 for parameters in clipped:
                     nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
                 optimiser.step()
-                total += values.detach()
+                means += values.detach()
                 done += 1
                 bar.update()
                 if forecast is not None and (seconds := forecast.after(epoch * batches + done)) is not None:
                     bar.say(f"about {minutes(min(seconds, 60 * options.minutes or seconds))} in all")
             if not done:
                 break
-            means = (place.mean(total) / done).tolist()
-            history.loss.append(sum(means))
+            each = (place.mean(means) / done).tolist()
+            history.loss.append(sum(each))
             if not math.isfinite(history.loss[-1]):
                 raise RunError(
                     f"{stage.name} training diverged in epoch {epoch + 1} (loss {history.loss[-1]}); "
@@ -154,42 +151,13 @@ def fit(
                 history.validation.append(accuracy(student, *training.data.validation))
                 best.see(history.validation[-1], student)
             history.seconds = pace.seconds
-            row = _row(stage, epoch, means, history, optimiser)
+            row = _row(stage, epoch, each, history, optimiser)
             bar.tell(row)
             journal.epoch(stage.name, row, _state(step, optimiser, history, best, place))
     if best.student:
         student.load_state_dict(best.student)
     student.eval()
     return history
-
-
-def _has_fixed_steps(student: nn.Module, place: Place, options: Options) -> bool:
-    """Whether a step is the same kernels on the same memory each time, as a CUDA graph must be."""
-    if place.device.type != "cuda" or place.world > 1:
-        return False
-    return not isinstance(student, DsODENet) or (student.spec.network.time == "none" and options.gradient == "backprop")
-
-
-class _Tensors(nn.Module):
-    """A network as graphs want it: a module that takes and gives tensors."""
-
-    def __init__(self, student: nn.Module) -> None:
-        super().__init__()
-        self.student = student
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        student: Any = self.student
-        outputs: Outputs = student.outputs(images)
-        return outputs.embedding, outputs.logits
-
-
-def graphed(student: nn.Module, images: Tensor) -> Callable[[Tensor], Outputs]:
-    """`student.outputs` for batches like `images`, forward and backward each one launch of a CUDA graph.
-
-    A small network's step is hundreds of kernels of microseconds, which Python cannot start that fast.
-    """
-    module: Any = torch.cuda.make_graphed_callables(_Tensors(student), (images,))
-    return lambda images: Outputs(*module(images))
 
 
 def _batch(stage: Stage, training: Training, teachers: list[Any], place: Place, pool: Pool, chosen: Tensor) -> Batch:
@@ -216,59 +184,6 @@ def _distributed(step: Step, place: Place) -> nn.Module:
         return step
     devices = [place.device] if place.device.type == "cuda" else None
     return nn.parallel.DistributedDataParallel(step, device_ids=devices)
-
-
-class _Lines:
-    """Signs of life where there is no terminal: a line per epoch."""
-
-    def __init__(self, name: str, epochs: int) -> None:
-        self.name, self.epochs = name, epochs
-
-    def update(self) -> None:
-        pass
-
-    def say(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
-    def tell(self, row: dict[str, Any]) -> None:
-        held = "" if row["validation"] == "" else f", {row['validation']:.2%} of held-back images"
-        print(
-            f"{self.name}: epoch {row['epoch']} of {self.epochs}, loss {row['loss']:.4f}{held}, {row['seconds']:.0f} s",
-            file=sys.stderr,
-            flush=True,
-        )
-
-
-class _Nothing(_Lines):
-    def say(self, line: str) -> None:
-        pass
-
-    def tell(self, row: dict[str, Any]) -> None:
-        pass
-
-
-class _Bar:
-    """tqdm's."""
-
-    def __init__(self, bar: Any) -> None:
-        self.bar, self.update, self.say = bar, bar.update, bar.write
-
-    def tell(self, row: dict[str, Any]) -> None:
-        held = {} if row["validation"] == "" else {"validation": f"{row['validation']:.2%}"}
-        self.bar.set_postfix(epoch=row["epoch"], loss=f"{row['loss']:.4f}", **held)
-
-
-@contextlib.contextmanager
-def _bar(name: str, epochs: int, batches: int, done: int, shown: bool) -> Iterator[Any]:
-    if not shown:
-        yield _Nothing(name, epochs)
-    elif not sys.stderr.isatty():
-        yield _Lines(name, epochs)
-    else:
-        from tqdm import tqdm
-
-        with tqdm(total=epochs * batches, initial=done * batches, desc=name, unit="batch") as bar:
-            yield _Bar(bar)
 
 
 def _set_rates(optimiser: torch.optim.Optimizer, progress: float) -> None:
