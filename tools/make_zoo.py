@@ -125,7 +125,10 @@ ENTRIES = {
         "s",
         network=(("in_channels", 1), ("height", 16), ("width", 16), ("norm", "batch_mean_per_evaluation")),
         solver=("euler", 2),
-        options=(("epochs", 60), ("qat_epochs", 12), ("train_images", 2000), ("target_images", 1800)),
+        options=(
+            *(("epochs", 60), ("qat_epochs", 6), ("learning_rate", 1e-2)),
+            *(("train_images", 2000), ("target_images", 1800)),
+        ),
         recipe="cdan",
         data="MNIST",
         elsewhere="USPS",

@@ -106,7 +106,10 @@ STUDIES = {
             ),
             argument("--seeds", type=int, default=5, metavar="N", help="trainings of each"),
             argument("--epochs", type=int, default=60, metavar="N", help="of the float stage"),
-            argument("--qat-epochs", type=int, default=12, metavar="N", help="of the quantised stage"),
+            argument("--qat-epochs", type=int, default=6, metavar="N", help="of the quantised stage"),
+            argument(
+                "--learning-rate", type=float, default=1e-2, metavar="X", help="peak of the float stage's schedule"
+            ),
             argument("--device", default="auto", metavar="NAME", help="auto, cpu or cuda"),
             argument("--out", type=Path, default=Path("build/domains"), metavar="DIR", help="run folders, resumable"),
         ),

@@ -60,6 +60,7 @@ def study(spec: Spec, domains: tuple[Dataset, Dataset], images: tuple[int, int],
                     epochs=args.epochs,
                     qat_epochs=args.qat_epochs,
                     teacher_epochs=args.epochs,
+                    learning_rate=args.learning_rate,
                     seed=seed,
                     train_images=images[here],
                     target_images=images[there],
@@ -83,7 +84,7 @@ def text(result: dict[str, Any]) -> str:
         seeds = " ".join(f"{100 * value:.1f}" for value in row["accuracy"])
         rows.append((row["recipe"], f"{row['source']} to {row['target']}", f"{100 * row['mean']:.1f}", spread, seeds))
     about = (
-        f"{result['spec']}, {result['epochs']} + {result['qat_epochs']} epochs; "
+        f"{result['spec']}, {result['epochs']} + {result['qat_epochs']} epochs, learning rate {result['learning_rate']:g}; "
         f"{' and '.join(f'{count} images of {name}' for name, count in result['images'].items())}, "
         f"tested on all test images; integers"
     )
@@ -102,6 +103,7 @@ def run(args: argparse.Namespace) -> Values:
     images = args.first_images, args.second_images
     rows = study(replace(spec, class_names=()), domains, images, args)
     result = origin("dsodenet study domains", {"accuracy": "measured"}, "torch", "brevitas")
-    about = {"spec": spec.name, "fingerprint": spec.fingerprint(), "epochs": args.epochs, "qat_epochs": args.qat_epochs}
+    about = {key: getattr(args, key) for key in ("epochs", "qat_epochs", "learning_rate")}
+    about |= {"spec": spec.name, "fingerprint": spec.fingerprint()}
     counts = {data.name: count or len(data.train_images) for data, count in zip(domains, images)}
     return Values(result | about | {"images": counts, "rows": [row.to_dict() for row in rows]}, text)
