@@ -84,7 +84,8 @@ def text(result: dict[str, Any]) -> str:
         seeds = " ".join(f"{100 * value:.1f}" for value in row["accuracy"])
         rows.append((row["recipe"], f"{row['source']} to {row['target']}", f"{100 * row['mean']:.1f}", spread, seeds))
     about = (
-        f"{result['spec']}, {result['epochs']} + {result['qat_epochs']} epochs, learning rate {result['learning_rate']:g}; "
+        f"{result['spec']}, {result['epochs']} + {result['qat_epochs']} epochs, "
+        f"learning rate {result['learning_rate']:g}; "
         f"{' and '.join(f'{count} images of {name}' for name, count in result['images'].items())}, "
         f"tested on all test images; integers"
     )
