@@ -23,7 +23,8 @@ class Parser(argparse.ArgumentParser):
     def _nearest(self, message: str) -> str:
         """What an unknown option was meant to be, where it is nearly one of this command or of those below it."""
         _, unknown, words = message.partition("unrecognized arguments: ")
-        near = difflib.get_close_matches(words.split()[0], sorted(self._options()), 1, 0.7) if unknown else []
+        word = words.split()[0] if unknown else ""  # an option of another command is no near miss
+        near = difflib.get_close_matches(word, sorted(self._options() - {word}), 1, 0.7) if unknown else []
         return f", did you mean {near[0]}?" if near else ""
 
     def _options(self) -> set[str]:
