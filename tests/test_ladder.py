@@ -16,7 +16,7 @@ from dsodenet.evaluation import IMAGE_SEED, sample_images
 from dsodenet.ladder import Ladder, rungs_text, verify
 from dsodenet.reference import Reference
 from dsodenet.runtime.backends import BACKENDS, SoftwareBackend
-from dsodenet.spec import Params, random_images
+from dsodenet.spec import Params, Spec, random_images, random_params
 from tests.models import MODELS
 
 PARAMS = MODELS["plain"]
@@ -153,3 +153,12 @@ def test_images_of_a_file(run: Path) -> None:
 def test_a_number_of_images_that_is_none_is_refused(run: Path, source: str) -> None:
     with pytest.raises(InputError, match=r"^images is "):
         sample_images(source, run, PARAMS)
+
+
+def test_images_of_a_named_data_set_are_its_own_or_an_error(tmp_path: Path) -> None:
+    digits = random_params(Spec.named("xs"))
+    images, source = sample_images("3", tmp_path, digits, "digits-rotated")
+    assert source == "3 of the digits-rotated (generated) test split"
+    assert images.shape[0] == 3
+    with pytest.raises(InputError, match="data is 'none'"):
+        sample_images("3", tmp_path, digits, "none")

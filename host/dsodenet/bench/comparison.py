@@ -96,15 +96,16 @@ def compare(
     repeats: int = 11,
     lanes: str | None = None,
     progress: Callable[[str], None] = lambda step: None,
+    data: str | None = None,
 ) -> Comparison:
     """Time software and boards, and model the rest. progress is called once per backend, then once per batch.
 
-    model and lanes: as in Subject.load. backends: by default DEFAULT, without a simulation that takes minutes.
+    model, lanes and data: as in Subject.load. backends: by default DEFAULT, without a simulation that takes minutes.
     InputError for a request that cannot be met, and where no row is left.
     """
     chosen = DEFAULT if backends is None else backends
     check(chosen, batches, repeats)
-    subject = Subject.load(model, lanes)
+    subject = Subject.load(model, lanes, data)
     images, source = subject.images(max(batches))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dsodenet-")))

@@ -157,7 +157,7 @@ def lower_run(args: argparse.Namespace) -> Answer:
 def verify_run(args: argparse.Namespace) -> Answer:
     params = Params.load(args.run)
     backends = None if args.backends is None else args.backends.split(",")
-    images, source = sample_images(args.images, args.run, params)
+    images, source = sample_images(args.images, args.run, params, args.data)
     with progress_bar("verify", len(backends or LADDER), args.quiet) as step:
         return verify(
             args.run,
@@ -331,7 +331,7 @@ def bench_model(args: argparse.Namespace) -> Comparison:
         check_output(args.plot, ".png")
         from dsodenet.plots import comparison_figure, save  # now, so that a missing matplotlib shows before the work
     with progress_bar("bench", len(args.backends or DEFAULT) + len(args.batches), args.quiet) as step:
-        found = compare(args.model, args.backends, args.batches, args.repeats, args.lanes, step)
+        found = compare(args.model, args.backends, args.batches, args.repeats, args.lanes, step, data=args.data)
     if args.plot:
         save(comparison_figure(found.to_dict()), args.plot)
     return found

@@ -48,6 +48,11 @@ SIMULATE_WITH = argument(
     help="what computes inside zcu104-sim instead of the kernel of the spec; reference needs no compiler",
 )
 DATA_HELP = "digits, digits-blend, digits-rotated or digits-inverted, or a folder of images or standard files"
+TEST_DATA = argument(
+    "--data",
+    metavar="NAME|DIR",
+    help=f"data whose test split is taken instead of that of the run's own data: {DATA_HELP}",
+)
 SPEC_HELP = f"{', '.join(SIZES)}, or a spec JSON file"
 COMMANDS = {
     "spec": Command(
@@ -155,6 +160,7 @@ COMMANDS = {
                 metavar="N|FILE|DIR",
                 help="number of the run's own test images, or a picture, a folder or a .npy file",
             ),
+            TEST_DATA,
             SIMULATE_WITH,
             *SOLVER,
         ),
@@ -165,11 +171,7 @@ COMMANDS = {
         "dsodenet evaluate build/digits --plot build/confusion.png",
         (
             MODEL,
-            argument(
-                "--data",
-                metavar="NAME|DIR",
-                help=f"data whose test split is taken instead of that of the run's own data: {DATA_HELP}",
-            ),
+            TEST_DATA,
             argument("--backend", default="cpu", metavar="B", help="cpu, csim, rtl, zcu104-sim or zcu104"),
             argument("--plot", type=Path, metavar="OUT.png", help="picture to write: confusion matrix, surest errors"),
             SIMULATE_WITH,
@@ -305,6 +307,7 @@ COMMANDS = {
                 help=f"some of {', '.join(BACKENDS)} "
                 f"(default {','.join(DEFAULT)}; rtl only where its simulation is quick)",
             ),
+            TEST_DATA,
             LANES,
             argument("--batches", type=parse_batches, default=(1, 16), metavar="N,N", help="images of a call"),
             argument("--repeats", type=int, default=11, metavar="N", help="timed calls of each path"),

@@ -40,10 +40,13 @@ def held_out(run: str | Path | Run, params: Params, data: str | Path | None = No
     return found
 
 
-def sample_images(source: str, run: str | Path, params: Params) -> tuple[NDArray[np.uint8], str]:
+def sample_images(
+    source: str, run: str | Path, params: Params, data: str | None = None
+) -> tuple[NDArray[np.uint8], str]:
     """(images, what they are). source: what `load_images` takes, or a number of images of the run's test split.
 
-    Where that split is not here, or has fewer, they are generated, and the words say why.
+    Where that split is not here, or has fewer, they are generated, and the words say why. data: a data set or folder
+    whose test split is taken instead, and must be there.
     """
     if not source.isdecimal():
         if source and Path(source).exists():
@@ -59,10 +62,12 @@ def sample_images(source: str, run: str | Path, params: Params) -> tuple[NDArray
         raise InputError(f"images is {count}, but at most {most} are taken")
     generated = f"{count} generated, seed {IMAGE_SEED}"
     try:
-        data = held_out(run, params)
+        found = held_out(run, params, data)
     except (InputError, ToolError, ModuleNotFoundError) as error:  # a board has no data set libraries
+        if data is not None:
+            raise
         return random_images(params.spec, count, IMAGE_SEED), f"{generated}, since {error}"
-    if count > len(data.test_images):
-        why = f"since the test split of {data.name} has {len(data.test_images)}"
+    if count > len(found.test_images):
+        why = f"since the test split of {found.name} has {len(found.test_images)}"
         return random_images(params.spec, count, IMAGE_SEED), f"{generated}, {why}"
-    return data.test_images[:count], f"{count} of the {data.name} test split"
+    return found.test_images[:count], f"{count} of the {found.name} test split"
