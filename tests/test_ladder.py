@@ -156,7 +156,7 @@ def test_a_number_of_images_that_is_none_is_refused(run: Path, source: str) -> N
 
 
 def test_images_of_a_named_data_set_are_its_own_or_an_error(tmp_path: Path) -> None:
-    digits = random_params(Spec.named("xs"))
+    digits = random_params(Spec.named("xs"), 0)
     images, source = sample_images("3", tmp_path, digits, "digits-rotated")
     assert source == "3 of the digits-rotated (generated) test split"
     assert images.shape[0] == 3
