@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsodenet.adapting.heads import entropy, probabilities
+from dsodenet.adapting.heads import entropy
 from dsodenet.adapting.statistics import Statistics
 from dsodenet.adapting.tables import moved, units
 from dsodenet.errors import InputError, ToolError
 from dsodenet.files import how_to_install
+from dsodenet.runtime import probabilities
 from dsodenet.spec import Params
 
 Ints = NDArray[np.int32]

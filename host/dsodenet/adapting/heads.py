@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsodenet.runtime import probabilities
 from dsodenet.spec import Params
 
 Floats = NDArray[np.float64]
@@ -15,13 +16,6 @@ Ints = NDArray[np.int32]
 ROWS = 512  # images whose neighbours are looked for at once
 RIDGE = 0.02  # of the features' variance, per image
 MARGIN = 4.0  # logit of the right class, and minus that of the others, that a fitted head aims at
-
-
-def probabilities(logits: Ints, scale: float) -> Floats:
-    """softmax of logits (N, classes) of which one LSB is worth `scale`."""
-    values = np.exp((logits - logits.max(axis=1, keepdims=True)) * scale)
-    result: Floats = values / values.sum(axis=1, keepdims=True)
-    return result
 
 
 def entropy(p: Floats) -> Floats:

@@ -9,7 +9,7 @@ from dsodenet.runtime.artefacts import publish, read_manifest
 from dsodenet.runtime.backends import BACKENDS, backend_options, check_number
 from dsodenet.runtime.cascade import Cascade, Point, curve
 from dsodenet.runtime.checks import Throughput, Validation, throughput_test, validate
-from dsodenet.runtime.classification import Classification, Prediction
+from dsodenet.runtime.classification import Classification, Prediction, probabilities
 from dsodenet.runtime.driver import STATUS_TEXT
 from dsodenet.runtime.examination import doctor
 from dsodenet.runtime.inputs import load_images
@@ -41,6 +41,7 @@ __all__ = [
     "curve",
     "doctor",
     "load_images",
+    "probabilities",
     "publish",
     "read_manifest",
     "rtl_programs",

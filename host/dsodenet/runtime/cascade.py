@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsodenet.errors import InputError, shown
+from dsodenet.runtime.classification import probabilities
 
 Logits = NDArray[np.int32]
 Solve = Callable[[int, NDArray[np.uint8]], Logits]  # (steps, images) -> logits
@@ -49,8 +50,7 @@ class Cascade:
 
 def confidence(logits: Logits, scale: float) -> NDArray[np.float64]:
     """The largest softmax probability of each row of logits (N, classes)."""
-    below = (logits - logits.max(axis=1, keepdims=True)) * scale
-    result: NDArray[np.float64] = 1.0 / np.exp(below).sum(axis=1)
+    result: NDArray[np.float64] = probabilities(logits, scale).max(axis=1)
     return result
 
 

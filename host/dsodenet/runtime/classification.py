@@ -26,6 +26,12 @@ class Prediction:
         return f"{self.name} {self.probability:.2f} ({self.source})"
 
 
+def probabilities(logits: NDArray[np.int32], scale: float) -> NDArray[np.float64]:
+    """softmax of integer logits (N, classes) of which one LSB is worth `scale`: (N, classes)."""
+    powers = np.exp((logits - logits.max(axis=1, keepdims=True)) * scale)
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
 @dataclass(frozen=True, repr=False)
 class Classification(Sequence[Prediction]):
     """The classes of a batch of images, in its order: a sequence of Predictions."""
@@ -37,10 +43,8 @@ class Classification(Sequence[Prediction]):
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
-        """softmax of the logits' values: (N, classes)."""
-        values = self.logits * self.logits_scale
-        powers = np.exp(values - values.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+        """Of every class: (N, classes)."""
+        return probabilities(self.logits, self.logits_scale)
 
     @property
     def labels(self) -> NDArray[np.int64]:
