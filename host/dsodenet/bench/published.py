@@ -59,17 +59,16 @@ class PublishedNetwork:
     system: str
     data: str
     accuracy: str  # percent, of what runs
-    parameters: str | None
-    mmac: str | None
+    size: str | None
     timed: str | None
     source: str
 
 
 NETWORKS = (
-    PublishedNetwork("ResNet-8 (quality bar)", "cifar10", "85", "78 k", "12.5", None, "MLPerf Tiny, arXiv 2106.07597"),
-    PublishedNetwork("hls4ml RN08", "cifar10", "83.5", None, None, "7.64 ms on a Pynq-Z2", "arXiv 2206.11791"),
-    PublishedNetwork("FINN CNV w2a2", "cifar10", "88.6", None, None, "3,031 images/s on a ZU3EG", "finn-examples"),
-    PublishedNetwork("CyCADA, MNIST to USPS", "usps", "95.6", None, None, None, "arXiv 1711.03213, whole sets"),
-    PublishedNetwork("DeepJDOT, MNIST to USPS", "usps", "95.7", None, None, None, "arXiv 1803.10081, whole sets"),
-    PublishedNetwork("MCD, MNIST to USPS", "usps", "94.2", None, None, None, "arXiv 1712.02560, 2,000 to 1,800"),
+    PublishedNetwork("MLPerf Tiny ResNet-8", "cifar10", "85", "78 k, 12.5 MMAC", None, "2106.07597"),
+    PublishedNetwork("hls4ml RN08", "cifar10", "83.5", None, "7.64 ms, Pynq-Z2", "2206.11791"),
+    PublishedNetwork("FINN CNV w2a2", "cifar10", "88.6", None, "3,031/s, ZU3EG", "finn-examples"),
+    PublishedNetwork("CyCADA, MNIST to USPS", "usps", "95.6", None, None, "1711.03213, whole sets"),
+    PublishedNetwork("DeepJDOT, MNIST to USPS", "usps", "95.7", None, None, "1803.10081, whole sets"),
+    PublishedNetwork("MCD, MNIST to USPS", "usps", "94.2", None, None, "1712.02560, 2,000 and 1,800"),
 )

@@ -10,13 +10,14 @@ from dsodenet.bench.machine import origin
 from dsodenet.bench.modelled import estimated_kernel, with_our_host
 from dsodenet.bench.published import NETWORKS
 from dsodenet.command import Values
+from dsodenet.data import GENERATED
 from dsodenet.errors import InputError
 from dsodenet.outside import read_text
 from dsodenet.runs import PREFIX, Run, zoo_names
-from dsodenet.spec import Params, macs, parameters, random_images
+from dsodenet.spec import Params, lanes_text, macs, parameters, random_images
 from dsodenet.text import paragraph, table
 
-HEADER = ("model", "data", "float %", "integers %", "parameters", "MMAC", "cycles", "kernel µs", "call µs", "on")
+HEADER = ("model", "data", "float %", "int %", "params", "MMAC", "cycles", "kernel", "call", "lanes")
 
 
 def zoo_row(name: str) -> dict[str, Any]:
@@ -36,7 +37,8 @@ def zoo_row(name: str) -> dict[str, Any]:
         "cycles": kernel.cycles,
         "kernel_us": kernel.median_us,
         "call_us": call.median_us,
-        "on": kernel.machine,
+        "lanes": lanes_text(params.spec.kernel),
+        "clock_mhz": kernel.clock_mhz,
         "kind": "estimated",
     }
 
@@ -50,31 +52,33 @@ def text(result: dict[str, Any]) -> str:
     ours = [
         (
             row["model"],
-            row["data"],
+            row["data"].removesuffix(GENERATED),
             *(f"{100 * row[key]:.2f}" for key in ("float_accuracy", "accuracy")),
             f"{row['parameters']:,}",
             f"{row['mmac']:.2f}",
             f"{row['cycles']:,}",
             *(f"{row[key]:,.1f}" for key in ("kernel_us", "call_us")),
-            row["on"].removeprefix("rtl kernel, "),
+            row["lanes"],
         )
         for row in result["models"]
     ]
     parts = [table(HEADER, ours)]
     if result["published"]:
-        header = ("published", "data", "accuracy %", "parameters", "MMAC", "what was timed", "source")
+        header = ("published", "data", "%", "size", "time", "arXiv")
         rows = [tuple(row[key] or "-" for key in PUBLISHED_KEYS) for row in result["published"]]
         parts += ["", table(header, rows)]
+    clocks = ", ".join(f"{clock:g}" for clock in sorted({row["clock_mhz"] for row in result["models"]}))
     notes = (
-        "accuracy: measured on the test images, once; integers: of the quantised network, whose words every backend "
-        "gives. cycles: of the closed form, which equals the simulation. kernel, call: estimated, cycles at an assumed "
-        "clock that the board makes, and the host library on a Cortex-A53 around them. What others published was "
-        "measured by them, each in its own way: not the same data files, boards or clocks."
+        "float, int: accuracy, measured on the test images, once; int: of the quantised network, whose words every "
+        "backend gives. cycles: one image by the rtl kernel, of the closed form, which equals the simulation. kernel, "
+        f"call: µs, estimated: these cycles at an assumed {clocks} MHz, which the board makes, and the host library on "
+        "a Cortex-A53 around them. What others published was measured by them, each in its own way: not the same data "
+        "files, boards or clocks."
     )
     return "\n".join((*parts, paragraph(notes)))
 
 
-PUBLISHED_KEYS = ("system", "data", "accuracy", "parameters", "mmac", "timed", "source")
+PUBLISHED_KEYS = ("system", "data", "accuracy", "size", "timed", "source")
 
 
 def run(args: argparse.Namespace) -> Values:
