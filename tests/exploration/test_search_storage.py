@@ -129,7 +129,8 @@ def test_a_trial_that_raises_fails_and_the_search_can_go_on(
         patch.setattr("dsodenet.exploration.sampling.run_trial", raising)
         with pytest.raises(ZeroDivisionError):
             search(plan(), tmp_path, 3, workers, progress=False)
-    assert open_study(plan(), tmp_path).trials[0].state == FAIL
+    states = [trial.state for trial in open_study(plan(), tmp_path).trials]
+    assert states.count(FAIL) == 1  # of two workers' trials, the first that ended
     assert search(plan(), tmp_path, 3, progress=False)[0].number == BASE  # though its trial was one that raised
     assert len(outcomes(open_study(plan(), tmp_path))) == 3
 
