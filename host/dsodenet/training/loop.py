@@ -208,7 +208,7 @@ def _parameter_groups(step: Step, peak: float, weight_decay: float) -> list[dict
     """What is trained, each group with its peak rate.
 
     Weight decay is for weights only: not for biases, gains, time tables and quantiser scales. Frozen parameters are
-    left out. A term's own parameters have a rate of their own.
+    left out. A term's own parameters have a rate of their own, and all of them decay.
     """
     trained = {name: p for name, p in step.student.named_parameters() if p.requires_grad}
     decayed = [p for name, p in trained.items() if name.endswith("weight") and p.ndim > 1]
