@@ -387,7 +387,7 @@ def test_close_in_a_callback_closes() -> None:
             problems.append(error)
         done.set()
 
-    device.board.faults.stall_s = 0.2  # so that the callback is there before the call ends, and runs in the worker
+    device.board.faults.stall_s = 1.0  # so that the callback is there before the call ends, and runs in the worker
     first, second = accelerator.predict_async(IMAGES), accelerator.predict_async(IMAGES)
     first.add_done_callback(callback)
     assert done.wait(WAIT_S)
