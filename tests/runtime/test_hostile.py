@@ -33,10 +33,10 @@ from tests.models import MODELS
 pynq = pytest.importorskip("pynq")
 
 from dsodenet.contract import design  # noqa: E402
-from dsodenet.contract.registers import Kind  # noqa: E402
+from dsodenet.contract.registers import Command, Kind  # noqa: E402
 from dsodenet.runtime.simulated import hwh  # noqa: E402
 from dsodenet.runtime.simulated.device import SimulatedZcu104  # noqa: E402
-from dsodenet.runtime.simulated.kernels import ReferenceKernel  # noqa: E402
+from dsodenet.runtime.simulated.kernels import ReferenceKernel, Words, get  # noqa: E402
 
 PARAMS = MODELS["plain"]
 IMAGES = random_images(PARAMS.spec, 3, 8)
@@ -371,11 +371,19 @@ def test_a_driver_that_fails_leaves_the_transport_to_its_owner() -> None:
 def test_close_in_a_callback_closes() -> None:
     closed: list[int] = []
 
-    class Counting(ReferenceKernel):
+    begun, may_end = threading.Event(), threading.Event()
+
+    class Waiting(ReferenceKernel):
+        def command(self, words: Words, data: bytes, room: int = 0) -> bytes:
+            if get(words, "COMMAND") == Command.RUN:
+                begun.set()
+                assert may_end.wait(WAIT_S)
+            return super().command(words, data, room)
+
         def close(self) -> None:
             closed.append(threading.get_ident())
 
-    device = SimulatedZcu104(Counting(PARAMS))
+    device = SimulatedZcu104(Waiting(PARAMS))
     accelerator = Accelerator(PARAMS, "zcu104-sim", device=device)
     problems: list[BaseException] = []
     done = threading.Event()
@@ -387,9 +395,11 @@ def test_close_in_a_callback_closes() -> None:
             problems.append(error)
         done.set()
 
-    device.board.faults.stall_s = 1.0  # so that the callback is there before the call ends, and runs in the worker
-    first, second = accelerator.predict_async(IMAGES), accelerator.predict_async(IMAGES)
-    first.add_done_callback(callback)
+    first = accelerator.predict_async(IMAGES)
+    assert begun.wait(WAIT_S)
+    second = accelerator.predict_async(IMAGES)  # returns while the first is under way
+    first.add_done_callback(callback)  # the call has not ended, so it runs in the worker
+    may_end.set()
     assert done.wait(WAIT_S)
     assert not problems
     np.testing.assert_array_equal(first.result(), EXPECTED)

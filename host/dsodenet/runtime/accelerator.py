@@ -119,7 +119,8 @@ class Accelerator:
         self._network = self._params.spec.network  # the same under every solver
         self._shapes = image_shapes(self._network)
         self.backend = backend or "cpu"
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # whoever uses the backend holds it, for as long as the call takes
+        self._door = threading.Lock()  # for `_refusal` and `_worker`; never held while something takes long
         self._worker: ThreadPoolExecutor | None = None  # for predict_async
         self._worker_thread: int | None = None  # the worker's identifier, once it has begun
         self._last: tuple[int, float, float] | None = None  # images, seconds of their conversion and of all
@@ -236,7 +237,7 @@ class Accelerator:
         if pixels is images or pixels.base is not None:  # else it is new already
             pixels = pixels.copy()
         convert_s = perf_counter() - start
-        with self._lock:
+        with self._door:
             self._check_open()
             if self._worker is None:
                 self._worker = ThreadPoolExecutor(1, "dsodenet")
@@ -399,7 +400,7 @@ class Accelerator:
         It may be called more than once, and by a callback of a Future of predict_async. The child of a fork gives back
         only what is its own.
         """
-        with self._lock:
+        with self._door:
             if self._closed:
                 return
             self._closed, is_own = True, self._refusal is None
@@ -433,8 +434,9 @@ class Accelerator:
             raise DeviceError(self._refusal)
 
     def _enter_child(self, parent: int) -> None:
-        """After a fork: the parent's lock may be held here for ever, its worker does not run, nor may its device."""
-        self._lock, self._worker, self._worker_thread = threading.Lock(), None, None
+        """After a fork: the parent's locks may be held here for ever, its worker does not run, nor may its device."""
+        self._lock, self._door = threading.Lock(), threading.Lock()
+        self._worker, self._worker_thread = None, None
         if self._refusal is None and not self._backend.survives_fork:
             self._refusal = (
                 f"this Accelerator belongs to process {parent}, which opened it before the fork; "
