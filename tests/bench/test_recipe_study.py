@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from dsodenet.bench.studies import recipe_report, recipe_rows
 from dsodenet.bench.studies import recipe_study as recipes
 from dsodenet.bench.studies.recipe_rows import DEFAULT, FULL, Row, chosen, rows
+from dsodenet.cli.entry import parser
 from dsodenet.data.datasets import load_dataset
 from dsodenet.errors import InputError
 from dsodenet.spec.specification import FLOAT_ONLY_NORMS, NORMS
@@ -162,3 +164,23 @@ def test_bad_words_are_refused(words, message, capsys, tmp_path):
     assert call("study", "recipes", "--out", tmp_path / "out", *words) == 2
     assert message in capsys.readouterr().err
     assert not Path(tmp_path / "out").exists()
+
+
+def options_of(*words: str) -> argparse.Namespace:
+    return parser().parse_args(["study", "recipes", *words])
+
+
+def test_other_data_have_no_rows_that_adapt():
+    scale = recipes.scale_of(options_of("--data", "pictures", "--preset", "cifar10", "--epochs", "7"))
+    assert (scale.data, scale.spec.name, scale.targets) == ("pictures", "s", ())
+    assert (scale.options.epochs, scale.options.shift, scale.options.flip) == (7, 4, True)
+    assert not any(row.target for row in rows(scale))
+    assert recipes.scale_of(options_of()) == DEFAULT
+    assert recipes.scale_of(options_of("--full")) == FULL
+
+
+def test_few_labels_take_as_many_steps_as_all_images():
+    options = dataclasses.replace(DEFAULT.options, train_images=1000, labels_per_class=5)
+    assert recipes.stretch("supervised", options, 10) == recipes.stretch("kd", options, 10) == 20
+    assert recipes.stretch("matching", options, 10) == 1, "it needs no labels"
+    assert recipes.stretch("supervised", DEFAULT.options, 10) == 1

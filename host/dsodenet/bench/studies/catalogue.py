@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dsodenet.command import Answer, Command, argument
 from dsodenet.spec import NORMS, TABLEAUS
+from dsodenet.training import PRESETS
 
 
 def _of(module: str) -> Callable[[argparse.Namespace], Answer]:
@@ -77,6 +78,25 @@ STUDIES = {
         "what each training recipe buys: accuracy in float and in integers over several seeds",
         "dsodenet study recipes --only distillation,dann --plot build/recipes.png",
         (
+            argument(
+                "--data", default="digits", metavar="NAME|DIR", help="what is learnt; only digits have rows that adapt"
+            ),
+            argument(
+                "--spec", metavar="NAME|FILE", help="size or spec JSON file (default: xs at 8x8; for other data s)"
+            ),
+            argument("--teacher", metavar="NAME", help="teacher of the distilled rows (default wide)"),
+            argument("--preset", choices=tuple(PRESETS), help="options of training that suit a kind of data"),
+            *(
+                argument(f"--{name}", type=kind, metavar="N", help=f"in place of the study's own: {words}")
+                for name, kind, words in (
+                    ("epochs", int, "epochs in float"),
+                    ("qat-epochs", int, "epochs quantised"),
+                    ("teacher-epochs", int, "epochs of a teacher"),
+                    ("learning-rate", float, "peak of the schedule in float"),
+                    ("train-images", int, "training images"),
+                    ("labels-per-class", int, "images of a class whose label is known"),
+                )
+            ),
             argument("--full", action="store_true", help="xs at its own size, longer, three target domains (hours)"),
             argument("--seeds", type=int, default=3, metavar="N", help="runs of each row"),
             argument("--only", metavar="A,B", help="groups or recipes, such as distillation,dann"),

@@ -47,6 +47,8 @@ def summary(rows: Sequence[Row], scale: Scale, cells: Sequence[dict[str, Any]]) 
         found.append(entry)
     return {
         "spec": scale.spec.name,
+        "data": scale.data,
+        "targets": list(scale.targets),
         "options": dataclasses.asdict(scale.options),
         "adaptation_options": dataclasses.asdict(scale.adaptation),
         "teacher": scale.teacher,
@@ -95,16 +97,25 @@ def text(result: dict[str, Any]) -> str:
         f"network {result['spec']}; measured on {result['processor']}, one thread each, {result['workers']} processes "
         "at a time; mean and standard deviation over the seeds; accuracy on the test split, of the target domain where "
         "the row names one.",
-        f"{options['epochs']} + {options['qat_epochs']} epochs in float and quantised, "
-        f"{adapt['epochs']} + {adapt['qat_epochs']} where there is a target; meal and compression spend the float "
-        "epochs on both of their parts, sh-kd trains a first student besides.",
+        f"{options['epochs']} + {options['qat_epochs']} epochs in float and quantised"
+        + (f", {adapt['epochs']} + {adapt['qat_epochs']} where there is a target" if result["targets"] else "")
+        + "; meal and compression spend the float epochs on both of their parts, sh-kd trains a first student besides.",
         "gain: of w8a8 integers (of float, where there are none) over the row it is compared with, at equal seeds: "
         "baseline; source only; for the tuned compression, the one that is not. "
         f"A gain within {ERRORS} standard errors of zero is called no clear difference.",
         "parameters with stem and head; 'of full': without both, of the same network's with full 3x3 convolutions "
         "(arXiv 2107.12824).",
-        "domains are generated from the digits; their training labels are used by 'target supervised' only.",
     ]
+    if result["targets"]:
+        notes.append(
+            "domains are generated from the digits; their training labels are used by 'target supervised' only."
+        )
+    if options["labels_per_class"]:
+        notes.append(
+            f"data {result['data']}: {options['labels_per_class']} labels of each class are known, teachers have no "
+            "others; matching learns from every training image. Rows that need labels get so many more epochs of those "
+            "few that all students take as many steps."
+        )
     if result["moved"] is not None:
         notes.append(
             "batch_shared takes for constant what moves over the evaluations of f: here the mean of what it normalises "

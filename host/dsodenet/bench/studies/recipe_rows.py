@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from dsodenet.data import Dataset, load_dataset
 from dsodenet.errors import InputError
 from dsodenet.spec import NORMS, Spec
 from dsodenet.training import Options
 
-SOURCE = "digits"
+PATIENCE = 4  # times the epochs, for the rows that show what patience buys (2106.05237)
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,9 @@ class Row:
     recipe: str = "supervised"
     against: str | None = None
     norm: str = "none"
-    data: str = SOURCE
     target: str | None = None
+    on_target: bool = False  # learns from the target's labels
+    times: int = 1  # the epochs of the scale
     teacher: bool = False  # distils from the teacher trained once for each seed
     new_teacher: bool = False  # trains a teacher of its own
 
@@ -35,7 +37,12 @@ class Scale:
     options: Options
     adaptation: Options  # for the rows that have a target
     teacher: str
-    targets: tuple[str, ...]
+    targets: tuple[str, ...]  # domains generated from the data, none where nobody generates any
+    data: str = "digits"
+
+    def load(self, name: str) -> Dataset:
+        """A data set fitted to the images of the network."""
+        return load_dataset(name, self.spec.network, self.spec.images)
 
 
 def _spec(name: str, side: int) -> Spec:
@@ -63,6 +70,11 @@ def rows(scale: Scale) -> tuple[Row, ...]:
     result += [Row(f"norm {norm}", "normalisation", norm=norm, against="baseline") for norm in NORMS if norm != "none"]
     for recipe in ("kd", "matching", "meal", "th-kd", "sh-kd"):
         result.append(Row(recipe, "distillation", recipe, "baseline", teacher=True))
+    patient = f"baseline, {PATIENCE}x epochs"
+    result += [
+        Row(patient, "patience", against="baseline", times=PATIENCE),
+        Row(f"matching, {PATIENCE}x epochs", "patience", "matching", patient, times=PATIENCE, teacher=True),
+    ]
     result += [
         Row("anytime", "steps", "anytime", "baseline"),
         Row("compressed 2x, not tuned", "compression", "compress-untuned", "baseline"),
@@ -76,7 +88,7 @@ def rows(scale: Scale) -> tuple[Row, ...]:
             result.append(
                 Row(f"{recipe}, {target}", target, recipe, only, target=target, new_teacher=recipe == "joint")
             )
-        result.append(Row(f"target supervised, {target}", target, against=only, data=target, target=target))
+        result.append(Row(f"target supervised, {target}", target, against=only, target=target, on_target=True))
     return tuple(result)
 
 

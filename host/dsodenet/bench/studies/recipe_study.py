@@ -21,14 +21,16 @@ import numpy as np
 import dsodenet
 from dsodenet.bench.machine import cpu_name, origin
 from dsodenet.bench.studies.recipe_report import summary, text
-from dsodenet.bench.studies.recipe_rows import DEFAULT, FULL, SOURCE, Row, Scale, chosen
+from dsodenet.bench.studies.recipe_rows import DEFAULT, FULL, Row, Scale, chosen
 from dsodenet.command import Values
-from dsodenet.data import load_dataset
 from dsodenet.errors import InputError
 from dsodenet.runs import Run, check_output
 from dsodenet.spec import Spec, canonical_json
 from dsodenet.text import progress_bar, table
+from dsodenet.training import PRESETS, RECIPES, Options
 
+OPTIONS = ("epochs", "qat_epochs", "teacher_epochs", "learning_rate", "train_images", "labels_per_class")
+PICTURES = "s"  # the size for data that are not the digits
 CELLS_FILE = "cells.jsonl"
 SHARED_NORM = "batch_shared"  # takes the statistics of all evaluations of f for the same
 VERIFIED = ("torch", "cpu", "csim", "rtl")
@@ -59,6 +61,19 @@ class Cell:
         return dataclasses.replace(self.scale.spec, network=network)
 
 
+def stretch(recipe: str, options: Options, classes: int) -> int:
+    """How many epochs of the few images with labels take as many steps as one of all images, where labels are needed.
+
+    Else a student alone would end after a hundredth of the steps of one that learns from a teacher on every image.
+    """
+    if not options.labels_per_class or not options.train_images:
+        return 1
+    own = [stage for stage in RECIPES[recipe].stages if stage.schedule != "teacher"]
+    if not all(stage.needs_labels for stage in own):
+        return 1
+    return max(1, options.train_images // (options.labels_per_class * classes))
+
+
 def run_cell(cell: Cell, teacher: Path | None) -> dict[str, Any]:
     """Train and measure one cell. teacher: the run folder of this seed's teacher."""
     from dsodenet.bench.studies.solver_grid import drift
@@ -68,9 +83,13 @@ def run_cell(cell: Cell, teacher: Path | None) -> dict[str, Any]:
     from dsodenet.training import load_checkpoint, load_float_model, train
 
     row, scale = cell.row, cell.scale
-    data = load_dataset(row.data, scale.spec.network, scale.spec.images)
-    target = None if row.target is None else load_dataset(row.target, scale.spec.network, scale.spec.images)
-    options = dataclasses.replace(scale.options if target is None else scale.adaptation, seed=cell.seed)
+    target = None if row.target is None else scale.load(row.target)
+    data = target if target is not None and row.on_target else scale.load(scale.data)
+    options = scale.options if target is None else scale.adaptation
+    factor = row.times * stretch(row.recipe, options, len(data.class_names))
+    options = dataclasses.replace(
+        options, seed=cell.seed, epochs=factor * options.epochs, qat_epochs=factor * options.qat_epochs
+    )
     teachers = [scale.teacher] if row.new_teacher else [str(teacher)] if row.teacher else []
     metrics = train(cell.spec, data, cell.run, options, row.recipe, target=target, teachers=teachers, resume=True)
     integer = None
@@ -86,7 +105,7 @@ def run_cell(cell: Cell, teacher: Path | None) -> dict[str, Any]:
         "seed": cell.seed,
         "float_accuracy": metrics["float_accuracy"] if target is None else metrics["target_float_accuracy"],
         "integer_accuracy": integer,
-        "source_float_accuracy": metrics["float_accuracy"] if row.data == SOURCE else None,
+        "source_float_accuracy": metrics["float_accuracy"] if not row.on_target else None,
         "moved": max(block["mean"] for block in drift(model, data)) if row.norm == SHARED_NORM else None,
         "parameters": sum(parameters(spec).values()),
         "parameters_compared": parameter_comparison(spec),
@@ -107,7 +126,7 @@ def train_teacher(scale: Scale, seed: int, out: Path) -> Path:
         options = dataclasses.replace(scale.options, seed=seed)
         train(
             scale.spec,
-            load_dataset(SOURCE, scale.spec.network, scale.spec.images),
+            scale.load(scale.data),
             run,
             options,
             "teacher",
@@ -172,10 +191,15 @@ def verify_all(scale: Scale, out: Path, quiet: bool) -> list[dict[str, Any]]:
     from dsodenet.ladder import verify
     from dsodenet.training import RECIPES, train
 
-    data, target = (load_dataset(name, scale.spec.network, scale.spec.images) for name in (SOURCE, scale.targets[0]))
+    data = scale.load(scale.data)
+    target = scale.load(scale.targets[0]) if scale.targets else None
     options = dataclasses.replace(scale.options, epochs=1, qat_epochs=1, teacher_epochs=1)
     result = []
-    quantising = {name: recipe for name, recipe in RECIPES.items() if recipe.quantises}
+    quantising = {
+        name: recipe
+        for name, recipe in RECIPES.items()
+        if recipe.quantises and (target is not None or not recipe.needs_target)
+    }
     with progress_bar("recipes", len(quantising), quiet) as step:
         for name, recipe in quantising.items():
             step(name)
@@ -190,13 +214,29 @@ def verify_all(scale: Scale, out: Path, quiet: bool) -> list[dict[str, Any]]:
     return result
 
 
+def scale_of(args: argparse.Namespace) -> Scale:
+    """DEFAULT or FULL, with what the command line says instead.
+
+    Domains are generated from digits only, so other data have no rows that adapt: `dsodenet study domains` takes two
+    data sets.
+    """
+    scale = FULL if args.full else DEFAULT
+    given = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
+    preset = PRESETS[args.preset] if args.preset is not None else {}
+    options = dataclasses.replace(scale.options, **(preset | given))
+    adaptation = dataclasses.replace(scale.adaptation, **(preset | given))
+    same = args.data == scale.data
+    spec = scale.spec if same and args.spec is None else Spec.load(args.spec or PICTURES)
+    return Scale(spec, options, adaptation, args.teacher or scale.teacher, scale.targets if same else (), args.data)
+
+
 def run(args: argparse.Namespace) -> Values:
     """`dsodenet study recipes`."""
     if args.plot is not None:
         check_output(args.plot, ".png")
     if min(args.seeds, args.workers) < 1:
         raise InputError(f"seeds is {args.seeds} and workers is {args.workers}, but both must be 1 or more")
-    scale = FULL if args.full else DEFAULT
+    scale = scale_of(args)
     if args.verify:
         return Values(verified(verify_all(scale, args.out, args.quiet)), verified_text)
     table_rows = chosen(scale, args.only)
