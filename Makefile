@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS := train,lower,rtl,sim,explore,adapt,bench,notebooks,test,dev,docs
+EXTRAS := train,lower,rtl,sim,explore,adapt,bench,notebooks,test,dev,docs,shell
 
 .PHONY: help setup demo lab test lint docs results wheel paths rtl-checks audit fuzz mutants board-pythons aarch64 clean
 

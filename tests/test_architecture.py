@@ -23,7 +23,7 @@ FOLDER = ROOT / "host"
 ORDER = (
     *("lazy", "errors", "outside", "files", "native", "text", "command", "runs", "spec", "reference", "contract"),
     *("data", "rtl", "plots", "qonnx_graph", "hls", "nets", "training", "exporting"),
-    *("runtime", "adapting", "evaluation", "ladder", "overlay", "exploration", "bench", "cli", "zoo", "__main__"),
+    *("runtime", "adapting", "evaluation", "ladder", "overlay", "exploration", "zoo", "bench", "cli", "__main__"),
 )
 # Module -> the modules that it imports. The package dsodenet itself only names others and is apart.
 Graph = dict[str, set[str]]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from dsodenet.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from dsodenet import zoo
     from dsodenet.data import load_dataset, prepare
     from dsodenet.errors import DsodenetError
     from dsodenet.evaluation import evaluate
@@ -43,6 +44,7 @@ __all__ = [
     "selftest",
     "train",
     "verify",
+    "zoo",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -64,5 +66,6 @@ __getattr__, __dir__ = lazy_names(
         "selftest": "dsodenet.runtime",
         "train": "dsodenet.training",
         "verify": "dsodenet.ladder",
+        "zoo": "dsodenet.zoo",
     },
 )

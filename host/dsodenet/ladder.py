@@ -16,8 +16,9 @@ from dsodenet.evaluation import IMAGE_SEED
 from dsodenet.reference import Reference
 from dsodenet.runtime import BACKENDS, Accelerator, as_pixels, backend_options
 from dsodenet.spec import Params, Solver, random_images
-from dsodenet.text import paragraph, table
+from dsodenet.text import html_table, paragraph, table
 
+HEADER = ("rung", "time is", "images", "words", "differing", "seconds", "cycles/image")
 LADDER = ("torch", "cpu", "csim", "rtl", "zcu104-sim")
 
 
@@ -58,13 +59,23 @@ class Ladder:
             "left_out": self.left_out,
         }
 
+    def table(self) -> str:
+        """A line for each rung."""
+        return table(HEADER, rungs_rows(self.to_dict()))
+
     def __str__(self) -> str:
         return rungs_text(self.to_dict())
 
+    def __repr__(self) -> str:
+        return f"<Ladder of {', '.join(rung.backend for rung in self.rungs)}: {self.differing} words differ>"
 
-def rungs_text(result: dict[str, Any]) -> str:
-    """The JSON of a ladder as a table."""
-    rows = [
+    def _repr_html_(self) -> str:
+        return html_table(HEADER, rungs_rows(self.to_dict()), f"{self.differing} words differ")
+
+
+def rungs_rows(result: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """The JSON of a ladder as rows under HEADER."""
+    return [
         (
             r["backend"],
             r["kind"],
@@ -76,6 +87,11 @@ def rungs_text(result: dict[str, Any]) -> str:
         )
         for r in result["rungs"]
     ]
+
+
+def rungs_text(result: dict[str, Any]) -> str:
+    """The JSON of a ladder as a table, and what it says."""
+    rows = rungs_rows(result)
     steps = ",".join(map(str, result["n_steps"]))
     differing = result["differing"]
     left_out = result.get("left_out", {})
@@ -84,8 +100,7 @@ def rungs_text(result: dict[str, Any]) -> str:
         f"{differing} words differ" if differing else same if left_out else "every rung computes the same integers"
     )
     verdict = "\n".join([verdict, *(paragraph(f"left out: {name}: {why}") for name, why in left_out.items())])
-    header = ("rung", "time is", "images", "words", "differing", "seconds", "cycles/image")
-    return f"images: {result['images']}; solver {result['solver']}, n_steps {steps}\n{table(header, rows)}\n{verdict}"
+    return f"images: {result['images']}; solver {result['solver']}, n_steps {steps}\n{table(HEADER, rows)}\n{verdict}"
 
 
 def verify(

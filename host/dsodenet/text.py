@@ -3,31 +3,72 @@
 from __future__ import annotations
 
 import re
+import shutil
 import statistics
+import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from html import escape
 from typing import Any
 
-LINE = 100  # columns of a paragraph
+LINE = 100  # columns of a paragraph, where the terminal has them
+GAP = "  "  # between columns of a table
 Spread = dict[str, float]  # mean, sd
 
 
 def paragraph(text: str) -> str:
-    """Lines of at most LINE columns, the later ones indented."""
-    return textwrap.fill(text, LINE, subsequent_indent="  ")
+    """Lines of at most LINE columns, or the terminal's if it has fewer; the later ones indented."""
+    return textwrap.fill(text, min(LINE, terminal_columns() or LINE), subsequent_indent="  ")
+
+
+def terminal_columns() -> int | None:
+    """Columns of the terminal that standard output is; None where it is a file, a pipe or a notebook."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Columns as wide as their longest entry; numbers to the right, text to the left."""
+    """Columns as wide as their longest entry; numbers to the right, text to the left.
+
+    A table wider than the terminal continues below itself: each part begins with the first column again.
+    """
     cells = [[str(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     right = [all(_is_number(row[i]) for row in cells[1:]) for i in range(len(header))]
+
+    def part(columns: Sequence[int]) -> str:
+        lines = [
+            GAP.join(row[i].rjust(widths[i]) if right[i] else row[i].ljust(widths[i]) for i in columns).rstrip()
+            for row in cells
+        ]
+        lines.insert(1, GAP.join("-" * widths[i] for i in columns))
+        return "\n".join(lines)
+
+    return "\n\n".join(part(columns) for columns in _parts(widths, terminal_columns()))
+
+
+def _parts(widths: Sequence[int], room: int | None) -> list[list[int]]:
+    """The columns of each part of a table that is to fit into so many columns of a terminal, as far as it can."""
+    if room is None or not widths:
+        return [list(range(len(widths)))]
+    parts, used = [[0]], widths[0]
+    for column, width in enumerate(widths[1:], 1):
+        if used + len(GAP) + width > room and len(parts[-1]) > 1:
+            parts.append([0])
+            used = widths[0]
+        parts[-1].append(column)
+        used += len(GAP) + width
+    return parts
+
+
+def html_table(header: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "") -> str:
+    """The same for a notebook."""
     lines = [
-        "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right)).rstrip() for row in cells
+        "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in row) + "</tr>"
+        for tag, row in [("th", header), *(("td", row) for row in rows)]
     ]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines)
+    title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    return f"<table>{title}{''.join(lines)}</table>"
 
 
 def _is_number(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
@@ -22,8 +23,12 @@ REPORT = "results.xml"
 
 
 def engine_build(engine: Engine) -> tuple[Path, list[Path]]:
-    """The folder, kept from run to run, and the sources of a cocotb build of the rtl kernel."""
-    folder = rtl.build_folder() / f"cocotb-{rtl.key(engine)}"
+    """The folder, kept from run to run, and the sources of a cocotb build of the rtl kernel.
+
+    Its makefiles name files of cocotb and of this checkout, so that another place has a folder of its own.
+    """
+    place = hashlib.sha256(f"{runner.__file__} {rtl.engine_folder()}".encode()).hexdigest()[:12]
+    folder = rtl.build_folder() / f"cocotb-{rtl.key(engine)}-{place}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder, [rtl.engine_folder() / "sim" / "lint.vlt", *rtl.generated_sources(folder), *rtl.engine_sources()]
 

@@ -78,8 +78,8 @@ def with_our_host(params: Params, images: Images) -> Modelled:
     def rows(batch: int) -> list[Row]:
         share = host_share(params, images[:batch], max(1, HOST_REPEATS // batch))
         note = (
-            f"batch {batch} is made of the kernel's estimated cycles and {share.a53_us():.0f} us of the host library "
-            f"on a Cortex-A53 of the ZCU104: {share.us:.1f} us on this processor by {A53_PYTHON_FACTOR[1]:g}, and "
+            f"batch {batch} is made of the kernel's estimated cycles and {share.a53_us():.0f} µs of the host library "
+            f"on a Cortex-A53 of the ZCU104: {share.us:.1f} µs on this processor by {A53_PYTHON_FACTOR[1]:g}, and "
             f"{share.accesses} register accesses; `dsodenet study host` names the assumptions"
         )
         return [_whole_call(_estimated(params, programs, batch), OUR_HOST, share.a53_us(), note)]
@@ -90,7 +90,7 @@ def with_our_host(params: Params, images: Images) -> Modelled:
 def with_finn_call(params: Params, images: Images) -> Modelled:
     """The same, as if our host library took as long as a published one."""
     programs = rtl_programs(params)
-    note = f"made of the kernel's estimated cycles and {FINN_CALL_US:g} us: {FINN_SOURCE}"
+    note = f"made of the kernel's estimated cycles and {FINN_CALL_US:g} µs: {FINN_SOURCE}"
     return lambda batch: [_whole_call(_estimated(params, programs, batch), FINN_CALL, FINN_CALL_US, note)]
 
 

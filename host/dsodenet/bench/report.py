@@ -22,7 +22,7 @@ def comparison_text(result: dict[str, Any]) -> str:
         f"fingerprint {result['fingerprint'][:16]}; images: {result['images']}",
         f"measured on {result['cpu']}, {result['cpu_threads']} threads; "
         + ", ".join(f"{name} {found}" for name, found in result["versions"].items()),
-        f"us of a call: median, least and most of {result['repeats']}"
+        f"µs of a call: median, least and most of {result['repeats']}"
         + ("" if result["weights"] == RANDOM else "; class: images with the reference's class"),
     ]
     if result["weights"] == RANDOM:
@@ -32,7 +32,7 @@ def comparison_text(result: dict[str, Any]) -> str:
     parts = [paragraph(line) for line in lines]
     for batch in dict.fromkeys(row["batch"] for row in result["rows"]):
         rows = [_cells(row) for row in result["rows"] if row["batch"] == batch]
-        header = (f"batch {batch}", "threads", "numbers", "scope", "kind", "us", "min", "max", "img/s", "class")
+        header = (f"batch {batch}", "threads", "numbers", "scope", "kind", "µs", "min", "max", "img/s", "class")
         columns = len(header) - (result["weights"] == RANDOM)  # the class has no meaning there
         parts.append(table(header[:columns], [row[:columns] for row in rows]))
     notes = [f"{r['path']} ({r['kind']}): {r['machine']}; {r['note']}" for r in result["rows"] if r["note"]]
@@ -86,7 +86,7 @@ def _reference(result: dict[str, Any]) -> str:
          f"{r['reference_us']:,.0f}", f"{r['against_us']:,.0f}")
         for r in result["reference_ratios"]
     ]  # fmt: skip
-    return table(("reference is as fast", "batch", "threads", "as", "us", "its us"), rows) if rows else ""
+    return table(("reference is as fast", "batch", "threads", "as", "µs", "its µs"), rows) if rows else ""
 
 
 WHERE = {"measured": "", "estimated": " on the A53"}  # kind of the software's figure -> where it runs

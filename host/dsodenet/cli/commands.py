@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +20,11 @@ from dsodenet.files import atomic_files
 from dsodenet.hls import Plan, best_plan
 from dsodenet.ladder import LADDER, verify
 from dsodenet.rtl import Engine, Estimate, estimate, memory_map, of_spec, rtl_resources
-from dsodenet.runs import PREFIX, Run, check_folder, check_output, zoo_names
+from dsodenet.runs import Run, check_folder, check_output
 from dsodenet.runtime import Classification
 from dsodenet.spec import SIZES, Params, Spec, macs, parameter_comparison, parameters, with_lanes
 from dsodenet.text import progress_bar, table
+from dsodenet.zoo import models
 
 STATISTICS_IMAGES = 512  # of the training split, whose statistics an export holds
 MAX_LINES = 100  # images that are listed
@@ -85,41 +85,7 @@ def list_recipes(args: argparse.Namespace) -> Answer:
 
 
 def list_zoo(args: argparse.Namespace) -> Answer:
-    kinds = {"accuracies": "measured", "parameters, macs": "counted", "cycles": "estimated"}
-    return Values({"kinds": kinds, "models": [_zoo_row(name) for name in zoo_names()]}, zoo_text)
-
-
-def _zoo_row(name: str) -> dict[str, Any]:
-    run = Run.of(PREFIX + name)
-    params, metrics = Params.load(run), json.loads(run.metrics.read_text(encoding="utf-8"))
-    cycles = estimate(params)
-    adapted = metrics["target"] is not None
-    return {
-        "model": PREFIX + name,
-        "data": (metrics["target"] if adapted else metrics["data"])["name"],
-        "float_accuracy": metrics["target_float_accuracy" if adapted else "float_accuracy"],
-        "qat_accuracy": metrics["target_qat_accuracy" if adapted else "qat_accuracy"],
-        "parameters": sum(parameters(params.spec).values()),
-        "macs": sum(macs(params.spec).values()),
-        "cycles": cycles.cycles,
-        "lanes": cycles.to_dict()["lanes"],
-    }
-
-
-def zoo_text(data: dict[str, Any]) -> str:
-    header = ("model", "data", "float %", "quantised %", "parameters", "MAC", "cycles", "lanes")
-    rows = [
-        (
-            row["model"],
-            row["data"],
-            *(f"{100 * row[key]:.2f}" for key in ("float_accuracy", "qat_accuracy")),
-            *(f"{row[key]:,}" for key in ("parameters", "macs", "cycles")),
-            row["lanes"],
-        )
-        for row in data["models"]
-    ]
-    notes = "accuracy: measured on the test images of the data; cycles of the rtl kernel: estimated"
-    return f"{table(header, rows)}\n{notes}"
+    return models()
 
 
 def export_run(args: argparse.Namespace) -> Answer:

@@ -15,7 +15,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from dsodenet import __version__
 from dsodenet.bench.studies import STUDIES
@@ -30,6 +30,8 @@ from dsodenet.runs import check_output
 CHOICE = re.compile(
     r"(?:is|invalid choice:) '?([^', ]+)'?,? \(?(?:but it must be (?:one|some) of|but the zoo has|choose from) (.+)"
 )
+SHELLS = ("bash", "zsh", "tcsh")  # those that shtab knows
+FILES = re.compile(r"RUN|FILE|DIR|\.npy")  # in the name of a value
 WORD = re.compile(r"[\w:.+-]+")
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow"}  # packages that are imported under another name
 
@@ -46,8 +48,35 @@ class Help(argparse.RawDescriptionHelpFormatter):
         return f"{text} (default {str(shown).replace('%', '%%')})"
 
 
+class Completion(argparse.Action):
+    """Prints the completion script of a shell and ends, as --version does."""
+
+    def __call__(self, top: argparse.ArgumentParser, *given: Any) -> NoReturn:
+        import shtab
+
+        _complete_files(top, shtab.FILE)
+        print(shtab.complete(top, given[1]))
+        top.exit()
+
+
+def _complete_files(sub: argparse.ArgumentParser, files: Any) -> None:
+    """Tell shtab which words are files, here and in every command below: those of which the help says so."""
+    for action in sub._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for below in set(action.choices.values()):
+                _complete_files(below, files)
+        elif action.type is Path or FILES.search(str(action.metavar)):
+            action.complete = files  # type: ignore[attr-defined]
+
+
 def parser() -> argparse.ArgumentParser:
     top = Parser(prog="dsodenet", description="Neural ODE image networks from training to the ZCU104, bit for bit.")
+    top.add_argument(
+        "--completion",
+        action=Completion,
+        choices=SHELLS,
+        help='print what lets a shell complete words: eval "$(dsodenet --completion bash)"',
+    )
     top.add_argument("--version", action="version", version=f"dsodenet {__version__}")
     below = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():

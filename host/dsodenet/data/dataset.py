@@ -29,6 +29,11 @@ class Dataset:
     unlabelled_images: Images | None = None  # more training images, for what needs no labels
     validation: Part | None = None  # images and labels held back from training
 
+    def __repr__(self) -> str:
+        shape, classes = "x".join(map(str, self.train_images.shape[1:])), len(self.class_names)
+        images = f"{len(self.train_images):,} training and {len(self.test_images):,} test images"
+        return f"<Dataset {self.name}: {images} {shape} in {classes} classes>"
+
     def __post_init__(self) -> None:
         for split, images, labels in (
             ("train", self.train_images, self.train_labels),

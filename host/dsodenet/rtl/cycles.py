@@ -19,6 +19,7 @@ from dsodenet.rtl.builder import TURN_CYCLES, Builder
 from dsodenet.rtl.engine import Engine
 from dsodenet.rtl.passes import Pass
 from dsodenet.spec import SIZES, Params, Spec, lanes_text, macs, random_params, sections, tableau
+from dsodenet.text import html_table
 
 DEVICE_MACS = 2 * DEVICE["DSP"]  # per cycle: two 8-bit products in each DSP48E2 of the XCZU7EV
 AVERAGE_CYCLES = 13  # of average.sv, per word of channels
@@ -109,6 +110,20 @@ class Estimate:
             "other_cycles": self.other,
         }
 
+    def __str__(self) -> str:
+        return self.table()
+
+    def __repr__(self) -> str:
+        lanes = lanes_text(self.engine)
+        return f"<Estimate of {self.spec.name}: {self.cycles:,} cycles an image on {lanes} lanes>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (section.name, f"{section.cycles:,}", f"{section.cycles / self.cycles:.1%}") for section in self.sections
+        ]
+        rows += [("in and out", f"{self.other:,}", f"{self.other / self.cycles:.1%}")]
+        return html_table(("section", "cycles", "share"), rows, repr(self).strip("<>"))
+
     def table(self) -> str:
         """Where the cycles of an image go."""
         lines = [f"{'section':10}{'cycles':>10}{'share':>8}{'array busy':>12}{'MAC/cycle':>11}"]
@@ -120,7 +135,7 @@ class Estimate:
         lines.append(f"{'in and out':10}{self.other:10,}{self.other / self.cycles:8.1%}")
         clock = self.clock_mhz
         own, device = self.share_of_own_peak, self.macs_per_cycle / self.device_macs
-        lines.append(f"{'image':10}{self.cycles:10,}  {self.cycles / clock:,.1f} us at an assumed {clock:g} MHz")
+        lines.append(f"{'image':10}{self.cycles:10,}  {self.cycles / clock:,.1f} µs at an assumed {clock:g} MHz")
         lines.append(
             f"{self.macs_per_cycle:,.0f} MAC/cycle with depthwise, {device:.1%} of the device's {self.device_macs:,}"
         )

@@ -412,6 +412,10 @@ class Accelerator:
             if is_own:
                 self._backend.close()
 
+    def __repr__(self) -> str:
+        state = f", {self._refusal}" if self._refusal is not None else ""
+        return f"<Accelerator of {self._params.spec.name} on {self.backend}, {self.kind}{state}>"
+
     def __enter__(self) -> Accelerator:
         return self
 

@@ -51,6 +51,9 @@ class Params:
         self._check_arrays()
         self.check_solver(self.spec)
 
+    def __repr__(self) -> str:
+        return f"<Params {self.model_fingerprint[:8]} of {self.spec!r}>"
+
     def _check_formats(self) -> None:
         widths = tensor_widths(self.spec)
         if set(self.formats) != set(widths):

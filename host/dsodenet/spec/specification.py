@@ -280,6 +280,14 @@ class Spec:
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
+    def __repr__(self) -> str:
+        network, solver = self.network, self.solver
+        image, channels = ("x".join(map(str, network.image_shape)), "/".join(map(str, network.channels)))
+        return (
+            f"<Spec {self.name}: {image} -> {channels} channels -> {network.num_classes} classes, "
+            f"{solver.method} {','.join(map(str, solver.n_steps))}>"
+        )
+
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=2) + "\n"
 

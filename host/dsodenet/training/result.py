@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dsodenet.text import table
+from dsodenet.text import html_table, table
 
+HEADER = ("network", "test accuracy")
 ACCURACIES = {
     "float_accuracy": "float",
     "qat_accuracy": "quantised",
@@ -38,11 +39,20 @@ class TrainingResult(Mapping[str, Any]):
     def to_dict(self) -> dict[str, Any]:
         return self._metrics
 
-    def __str__(self) -> str:
-        """The accuracies of the networks that the run holds, and of its teachers, on test images."""
+    def _rows(self) -> list[tuple[str, str]]:
         rows = [(name, self[key]) for key, name in ACCURACIES.items() if self[key] is not None]
         rows += [(f"teacher {teacher['name']}", teacher["accuracy"]) for teacher in self["teachers"]]
-        return f"{self.run}\n{table(('network', 'test accuracy'), [(name, f'{value:.2%}') for name, value in rows])}"
+        return [(name, f"{value:.2%}") for name, value in rows]
+
+    def table(self) -> str:
+        """The accuracies of the networks that the run holds, and of its teachers, on test images."""
+        return table(HEADER, self._rows())
+
+    def __str__(self) -> str:
+        return f"{self.run}\n{self.table()}"
+
+    def _repr_html_(self) -> str:
+        return html_table(HEADER, self._rows(), str(self.run))
 
     def __repr__(self) -> str:
         known = ", ".join(f"{key}={self[key]:.4f}" for key in ACCURACIES if self[key] is not None)

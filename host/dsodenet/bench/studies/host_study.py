@@ -245,20 +245,20 @@ def text(result: dict[str, Any]) -> str:
     low, used, high = about["python_factor"]
     parts = [
         f"a call outside the kernel. Counted: register accesses, and bytecode instructions of Python. Measured on "
-        f"{result['cpu']}, {found}, with registers in memory and a kernel that is done at once: us, the shortest of "
+        f"{result['cpu']}, {found}, with registers in memory and a kernel that is done at once: µs, the shortest of "
         "many. Estimated for a ZCU104: a53",
         _table(
             totals,
             columns
             | {"accesses": "", "python_steps": "", "us": ".1f", "a53_low": ".0f", "a53_used": ".0f", "a53_high": ".0f"},
         ),
-        f"a53: {low:g}, {used:g} and {high:g} times our us ({about['python_source']}); {about['bus_us']:g} us for each "
-        f"access ({about['bus_source']}); {about['flush_us']:g} us for the flush ({about['flush_source']}). For "
-        f"comparison {about['finn_call_us']:g} us: {about['finn_source']}",
+        f"a53: {low:g}, {used:g} and {high:g} times our µs ({about['python_source']}); {about['bus_us']:g} µs for each "
+        f"access ({about['bus_source']}); {about['flush_us']:g} µs for the flush ({about['flush_source']}). For "
+        f"comparison {about['finn_call_us']:g} µs: {about['finn_source']}",
         "microseconds here by step",
         shown_steps,
         "how a kernel is waited for: how late its end is seen (the median), and the processor's share of the time; "
-        f"time.sleep of 20 us takes {result['waiting']['sleep_20_us']:.0f} us here",
+        f"time.sleep of 20 µs takes {result['waiting']['sleep_20_us']:.0f} µs here",
         _table(result["waiting"]["rows"], {"kernel_us": ".0f", "late_us": ".1f", "cpu": ".0%"}),
         f"{many['calls']} calls of random sizes and orders: {many['wrong_words']} wrong words; Python holds "
         f"{before['python']:,} bytes before and {after['python']:,} after, the process {before['process']:,} and "
