@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from dsodenet.cli import entry
+from dsodenet.command import Answer
 from dsodenet.spec.specification import Spec
+from tests.json_page import SECTIONS, undocumented
 
 # Test models are tiny: more threads only wait for each other, for minutes where other work shares the machine.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -37,6 +40,37 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--vitis-run", metavar="RUN", help="also test the Verilog that Vitis HLS exported in this run folder"
     )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def keys_on_the_page() -> Iterator[None]:
+    """Every answer that a command gives in any test has only keys that the page JSON of the commands has."""
+    words: list[str] = []
+    run, give = entry._run, entry.give
+
+    def remember(given: list[str]) -> tuple[int, Exception | None]:
+        words[:] = given
+        return run(given)
+
+    def checked(answer: Answer, *args: Any, **options: Any) -> int:
+        command = " ".join(words[: 2 if words[0] == "study" else 1])
+        if command in SECTIONS:  # not one that a test made up
+            assert list(undocumented(command, answer.to_dict())) == [], f"docs/json.md, {command}"
+        return give(answer, *args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(entry, "_run", remember)
+        patch.setattr(entry, "give", checked)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_last_error(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The errors that tests provoke are not the user's."""
+    path = tmp_path_factory.mktemp("errors") / "last-error.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dsodenet.runtime.last_error.last_error_file", lambda: path)
+        yield
 
 
 MakeSpec = Callable[..., Spec]

@@ -117,12 +117,12 @@ def test_whole_calls_are_made_of_what_they_say(result: dict[str, Any]) -> None:
         assert 0 < share_us < 1e5
         for words in (
             f"batch {batch}",
-            f"{share_us:.0f} us of the host library",
+            f"{share_us:.0f} µs of the host library",
             "7 register accesses",
             "ZCU104",
         ):
             assert words in ours["note"]
-        assert "822 us" in finn["note"]
+        assert "822 µs" in finn["note"]
 
 
 def test_ratios_of_each_whole_call_and_of_the_reference(result: dict[str, Any]) -> None:

