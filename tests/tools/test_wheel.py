@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import re
 import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from dsodenet.data import load_dataset
 from dsodenet.reference import Reference
+from dsodenet.spec import Params, Spec
 from dsodenet.spec.synthetic import random_images
 from tests.models import MODELS
 from tools import pythons
@@ -128,6 +133,58 @@ def test_the_wheel_runs_with_numpy_alone(wheel: Path, runs: Path, tmp_path: Path
     arguments = [str(runs), installed(wheel, tmp_path / "installed"), str(packages)]
     pythons.run([sys.executable, "-I", "-S", "-c", SCRIPT, *arguments])
     assert same_integers(runs)
+
+
+CLASSIFY = """
+import json, sys
+picture, *paths = sys.argv[1:]
+sys.path[:0] = paths
+import dsodenet
+assert dsodenet.__file__.startswith(paths[0]), dsodenet.__file__
+found = {}
+for backend, options in (("cpu", {}), ("zcu104-sim", {"simulate_with": "reference"})):
+    with dsodenet.Accelerator("zoo:digits-xs", backend, **options) as accelerator:
+        answer = accelerator.classify(picture)
+    found[backend] = [answer[0].name, answer[0].source, *answer.logits[0].tolist()]
+print(json.dumps(found))
+loaded = {name.partition(".")[0] for name in sys.modules}
+assert not loaded & {"torch", "hls4ml", "onnx", "brevitas", "matplotlib", "sklearn", "scipy"}, loaded
+"""
+
+
+def needed_by(*names: str) -> set[Path]:
+    """What lies in site-packages for some distributions and all that they require, but for their extras."""
+    from packaging.requirements import Requirement
+
+    todo, seen, found = list(names), set(), set()
+    while todo:
+        name = re.sub(r"[-_.]+", "-", todo.pop()).lower()
+        if name in seen:
+            continue
+        seen.add(name)
+        distribution = importlib.metadata.distribution(name)
+        site = Path(str(distribution.locate_file("")))
+        tops = {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}
+        found |= {site / top for top in tops}
+        lines = map(Requirement, distribution.requires or ())
+        todo += [line.name for line in lines if line.marker is None or line.marker.evaluate({"extra": ""})]
+    return found
+
+
+def test_the_wheel_names_what_a_picture_shows(wheel: Path, tmp_path: Path) -> None:
+    """In a Python that sees the unpacked wheel, NumPy, Pillow, and pynq with what it requires: no torch."""
+    pytest.importorskip("pynq")
+    data, params = load_dataset("digits", Spec.named("xs").network), Params.load("zoo:digits-xs")
+    Image.fromarray(data.test_images[0, 0]).save(tmp_path / "digit.png")
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    for source in needed_by("numpy", "pillow", "pynq"):
+        (packages / source.name).symlink_to(source)
+    arguments = [str(tmp_path / "digit.png"), installed(wheel, tmp_path / "installed"), str(packages)]
+    found = json.loads(pythons.run([sys.executable, "-I", "-S", "-c", CLASSIFY, *arguments]).splitlines()[-1])
+    logits = Reference(params).predict(data.test_images[:1])[0]
+    expected = [params.spec.labels[logits.argmax()], str(tmp_path / "digit.png"), *logits.tolist()]
+    assert found == {"cpu": expected, "zcu104-sim": expected}
 
 
 @pytest.mark.parametrize("version", pythons.IMAGES)
