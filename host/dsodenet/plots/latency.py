@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from matplotlib.axes import Axes
@@ -25,13 +26,15 @@ class Call(Protocol):
 
 
 @housed
-def comparison_figure(result: dict[str, Any]) -> Figure:
+def comparison_figure(result: dict[str, Any], batches: Sequence[int] | None = None) -> Figure:
     """The time of a call as dots on a logarithmic axis, a panel for each batch, quickest first.
+
+    batches: some of the result's, in place of all.
 
     result: what `Comparison.to_dict` gives. Of each path the quickest of its number formats and thread counts is drawn;
     the table has them all. Whiskers are least and most. The accelerator has the accent; what is not measured is hollow.
     """
-    batches = list(dict.fromkeys(row["batch"] for row in result["rows"]))
+    batches = batches or list(dict.fromkeys(row["batch"] for row in result["rows"]))
     panels = {batch: quickest([row for row in result["rows"] if row["batch"] == batch]) for batch in batches}
     most = max(map(len, panels.values()))
     figure = Figure(figsize=(5.2 * len(batches) + 1.2 * (len(batches) == 1), 1.5 + 0.36 * most), layout="constrained")
