@@ -16,7 +16,7 @@ from dsodenet.errors import InputError
 from dsodenet.reference import Reference
 from dsodenet.rtl import of_spec
 from dsodenet.runs import Run
-from dsodenet.runtime import Cascade, Point, check_number, curve, load_images
+from dsodenet.runtime import Cascade, Point, cheapest, check_number, curve, load_images
 from dsodenet.spec import Params, Spec
 from dsodenet.text import progress_bar, table
 
@@ -120,11 +120,7 @@ def _best(points: list[Point], accuracy: float, cycles: float | None) -> Point:
             least = min(point.cycles for point in points)
             raise InputError(f"cycles is {cycles:g}, but this cascade takes at least {least:.0f} per image")
         return max(within, key=lambda point: (point.accuracy, -point.cycles))
-    enough = [point for point in points if point.accuracy >= accuracy]
-    if not enough:
-        most = max(point.accuracy for point in points)
-        raise InputError(f"accuracy is {accuracy:.4f}, but this cascade reaches at most {most:.4f} on these images")
-    return min(enough, key=lambda point: point.cycles)
+    return cheapest(points, accuracy)
 
 
 def _calibrated_text(data: dict[str, Any]) -> str:

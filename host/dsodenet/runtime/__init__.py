@@ -7,7 +7,7 @@ with Accelerator(run, backend="zcu104") as accelerator:
 from dsodenet.runtime.accelerator import Accelerator, CallInfo, CascadeInfo
 from dsodenet.runtime.artefacts import publish, read_manifest
 from dsodenet.runtime.backends import BACKENDS, backend_options, check_number
-from dsodenet.runtime.cascade import Cascade, Point, curve
+from dsodenet.runtime.cascade import Cascade, Point, cheapest, curve
 from dsodenet.runtime.checks import Throughput, Validation, throughput_test, validate
 from dsodenet.runtime.classification import Classification, Prediction, probabilities
 from dsodenet.runtime.driver import STATUS_TEXT
@@ -38,6 +38,7 @@ __all__ = [
     "as_pixels",
     "backend_options",
     "board_rails",
+    "cheapest",
     "check_number",
     "curve",
     "doctor",

@@ -63,6 +63,15 @@ class Point:
     cycles: float  # per image, on average
 
 
+def cheapest(points: Sequence[Point], accuracy: float) -> Point:
+    """The point of the fewest cycles that is accurate enough; InputError where none is."""
+    enough = [point for point in points if point.accuracy >= accuracy]
+    if not enough:
+        most = max(point.accuracy for point in points)
+        raise InputError(f"accuracy is {accuracy:.4f}, but this cascade reaches at most {most:.4f} on these images")
+    return min(enough, key=lambda point: point.cycles)
+
+
 def curve(solutions: Sequence[Logits], cycles: Sequence[float], labels: NDArray[np.int64], scale: float) -> list[Point]:
     """Every threshold of hundredths, from what each stage says of all images.
 

@@ -134,6 +134,29 @@ STUDIES = {
             argument("--out", type=Path, default=Path("build/domains"), metavar="DIR", help="run folders, resumable"),
         ),
     ),
+    "anytime": Command(
+        _of("anytime_study"),
+        "few solver steps: what they cost a network trained for them and one that was not, and what a cascade saves",
+        "dsodenet study anytime --data data/mnist --spec s --train-images 20000",
+        (
+            argument("--data", default="digits", metavar="NAME|DIR", help="a data set like --data of train"),
+            argument("--spec", default="xs", metavar="NAME|FILE", help="size or spec JSON file, with 4 steps or more"),
+            argument("--cascade", metavar="N,N", help="steps of each stage; default: a quarter, all"),
+            argument("--train-images", type=int, default=0, metavar="N", help="training images to draw; 0: all"),
+            argument(
+                "--calibration-images", type=int, default=200, metavar="N", help="held back to choose the threshold"
+            ),
+            argument("--seeds", type=int, default=3, metavar="N", help="trainings of each"),
+            argument("--epochs", type=int, default=25, metavar="N", help="of the float stage"),
+            argument("--qat-epochs", type=int, default=7, metavar="N", help="of the quantised stage"),
+            argument("--batch-size", type=int, default=64, metavar="N", help="images of a training step"),
+            argument(
+                "--learning-rate", type=float, default=2e-2, metavar="X", help="peak of the float stage's schedule"
+            ),
+            argument("--device", default="auto", metavar="NAME", help="auto, cpu or cuda"),
+            argument("--out", type=Path, default=Path("build/anytime"), metavar="DIR", help="run folders, resumable"),
+        ),
+    ),
     "models": Command(
         _of("models_study"),
         "the zoo's models in one table: accuracy, size, cycles, time of a call, and what others published",

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dsodenet.bench.machine import origin
+from dsodenet.bench.studies.once import once
 from dsodenet.command import Values
 from dsodenet.data import Dataset, load_dataset
 from dsodenet.errors import InputError
-from dsodenet.runs import Run
 from dsodenet.spec import Spec
 from dsodenet.text import table
 from dsodenet.training import RECIPES, Options, train
@@ -37,16 +38,16 @@ class Row:
         return vars(self) | {"mean": statistics.fmean(self.accuracy), "sd": spread}
 
 
-def trained(run: Path, spec: Spec, options: Options, recipe: str, source: Dataset, target: Dataset) -> dict[str, Any]:
+def trained(
+    run: Path, spec: Spec, options: Options, recipe: str, source: Dataset, target: Dataset
+) -> Mapping[str, Any]:
     """The metrics of a training, which is taken up where it was left."""
-    if Run(run).metrics.is_file() and not Run(run).unfinished.exists():
-        found: dict[str, Any] = json.loads(Run(run).metrics.read_text(encoding="utf-8"))
-        return found
     if recipe == SUPERVISED:
         source, options = target, replace(options, train_images=options.target_images)
     name = "supervised" if recipe in (SOURCE_ONLY, SUPERVISED) else recipe
     teachers = ["wide"] if RECIPES[name].needs_teacher else []
-    return train(spec, source, run, options, name, target=target, teachers=teachers, resume=True).to_dict()
+    training = partial(train, spec, source, run, options, name, target=target, teachers=teachers, resume=True)
+    return once(run, training)
 
 
 def study(spec: Spec, domains: tuple[Dataset, Dataset], images: tuple[int, int], args: argparse.Namespace) -> list[Row]:
