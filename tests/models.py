@@ -53,7 +53,8 @@ def random_spec(rng: random.Random, lanes: str) -> Spec:
         limits = network.rank_limits().items()
         ranks = tuple(LowRank(layer, rng.randint(1, limit)) for layer, limit in limits if rng.random() < 0.4)
         network = dataclasses.replace(network, low_rank=ranks)
-    return Spec("random", network, solver, quantisation, kernel(lanes))
+    names = tuple(f"class {i}" for i in range(network.num_classes)) if network.num_classes % 2 else ()
+    return Spec("random", network, solver, quantisation, kernel(lanes), class_names=names)
 
 
 def random_model(seed: int, lanes: str) -> Params:
@@ -77,7 +78,12 @@ def saturating(params: Params) -> Params:
 
 
 def model(
-    name: str, method: str = "euler", n_steps: int | tuple[int, ...] = 2, seed: int = 1, **network: object
+    name: str,
+    method: str = "euler",
+    n_steps: int | tuple[int, ...] = 2,
+    seed: int = 1,
+    names: tuple[str, ...] = (),
+    **network: object,
 ) -> Params:
     """Random integers for the xs network with some of its fields replaced."""
     base = Spec.named("xs")
@@ -89,7 +95,8 @@ def model(
             base.solver, n_steps=base.solver.n_steps[: len(network.get("channels", base.network.channels))]
         ),
     )
-    return random_params(spec.with_solver(method, n_steps), seed)
+    spec = spec.with_solver(method, n_steps)
+    return random_params(spec.with_classes(names) if names else spec, seed)
 
 
 MODELS = {
@@ -99,7 +106,7 @@ MODELS = {
         model("time_bias", "rk4", (2, 1, 3), time="bias"),
         model("batch_norm_means", "midpoint", 3, norm="batch_mean_per_evaluation", in_channels=2),
         model("colour_not_square", "rk3", 2, in_channels=3, height=12, width=20, channels=(6, 10), num_classes=7),
-        model("one_block", "heun", 5, channels=(5,), height=9, width=5, num_classes=2, time="bias"),
+        model("one_block", "heun", 5, names=("yes", "no"), channels=(5,), height=9, width=5, time="bias"),
         model("patches", "rk4_38", 1, stem="space_to_depth_4", in_channels=3, height=16, width=32, channels=(4, 6)),
     )
 }

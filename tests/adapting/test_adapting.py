@@ -27,7 +27,8 @@ IMAGES = 40
 def model(make_spec) -> Params:
     """Random layers, under a head that tells three kinds of images apart, so that predictions vary."""
     spec = make_spec(height=8, width=8, channels=(4, 6), num_classes=3, time="bias", time_knots=3, n_steps=3)
-    params = random_params(dataclasses.replace(spec, kernel=dataclasses.replace(spec.kernel, name="rtl")), 1)
+    spec = dataclasses.replace(spec, kernel=dataclasses.replace(spec.kernel, name="rtl"), class_names=("a", "b", "c"))
+    params = random_params(spec, 1)
     features, _ = evaluate(params, random_images(spec, IMAGES, 2))
     axis = np.linalg.svd(features - features.mean(axis=0))[2][0]
     return fitted(params, features, np.argsort(np.argsort(features @ axis)) * 3 // IMAGES)

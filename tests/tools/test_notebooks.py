@@ -23,6 +23,7 @@ SMALL = {  # in the order in which they run: 02 reads the run that 01 wrote
     "03_run_on_the_zcu104": "IMAGES = 4",
     "04_fpga_against_software": 'MODELS, REPEATS, BATCHES = [*MODELS[:1] * 2, "xs"], 1, (1,)\nBACKENDS = ("cpu", '
     '"onnxruntime", "estimate", "estimate-host", "a53")',
+    "05_adapt_to_a_new_camera": "IMAGES = 60",
 }
 
 

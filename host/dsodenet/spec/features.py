@@ -23,8 +23,8 @@ def with_features(params: Params) -> Params:
         "head.linear.weight": np.concatenate([one, params.arrays["head.linear.weight"]]),
         "head.linear.bias": np.concatenate([np.zeros(width, np.int32), params.arrays["head.linear.bias"]]),
     }
-    spec = replace(params.spec, network=replace(network, num_classes=width + network.num_classes))
-    return Params(spec, params.formats, arrays)
+    wider = replace(network, num_classes=width + network.num_classes)
+    return Params(params.spec.with_network(wider), params.formats, arrays)
 
 
 def split_features(words: NDArray[np.int32], params: Params) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

@@ -229,6 +229,10 @@ class Spec:
         network = dataclasses.replace(self.network, num_classes=len(names))
         return dataclasses.replace(self, network=network, class_names=names)
 
+    def with_network(self, network: Network) -> Spec:
+        """Another network under the same solver; its outputs are no classes that have names."""
+        return dataclasses.replace(self, network=network, class_names=())
+
     @classmethod
     def named(cls, size: str) -> Spec:
         """One of the ready sizes: xs, s, m, l."""

@@ -41,4 +41,4 @@ def side_by_side(params: Params, count: int) -> Params:
                 block[i * outputs : (i + 1) * outputs, i * inputs : (i + 1) * inputs] = weight
             arrays[f"{layer.name}.weight"] = block
         arrays[bias_name(layer)] = np.concatenate([bias] * count, axis=-1)
-    return Params(replace(params.spec, network=wide), params.formats, arrays)
+    return Params(params.spec.with_network(wide), params.formats, arrays)
