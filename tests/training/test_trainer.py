@@ -79,8 +79,9 @@ def test_every_recipe_ends_in_a_run_that_exports(name, tmp_path):
 
     Csim and rtl take any export (dsodenet study recipes --verify).
     """
-    from dsodenet.exporting.integers import extract, torch_logits
+    from dsodenet.exporting import export, extract, torch_logits
     from dsodenet.reference import Reference
+    from dsodenet.runtime import Accelerator
 
     spec, data, target, _ = task(1)
     network = dataclasses.replace(spec.network, channels=(16,))  # wide enough to be compressed
@@ -102,6 +103,12 @@ def test_every_recipe_ends_in_a_run_that_exports(name, tmp_path):
     logits = Reference(params).predict(data.test_images)
     assert np.array_equal(logits, torch_logits(model, data.test_images, params.logits_scale))
     assert np.ptp(logits, axis=0).any()
+    assert export(tmp_path).fingerprint == params.fingerprint
+    with Accelerator(tmp_path, "torch") as torch_accelerator, Accelerator(tmp_path, "cpu") as accelerator:
+        features = torch_accelerator.features(data.test_images)
+        assert np.array_equal(features, accelerator.features(data.test_images))
+        assert np.array_equal(torch_accelerator.predict(data.test_images), logits)
+    assert features.shape == (len(logits), 16)
 
 
 def test_trained_teachers_serve_other_runs(tmp_path):

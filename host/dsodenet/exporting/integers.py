@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from dsodenet.errors import RunError, SpecError
 from dsodenet.files import atomic_file, atomic_folder
-from dsodenet.nets import DsODENet, OdeBlock, threads_for
+from dsodenet.nets import DsODENet, OdeBlock, Outputs, threads_for
 from dsodenet.qonnx_graph import OPSET, load_pieces, seal_pieces, unrolled
 from dsodenet.runs import Run
 from dsodenet.spec import IMAGE_FORMAT, Format, Params, all_layers, bias_name, sections, tensor_widths
@@ -135,18 +135,27 @@ def export(run: str | Path, progress: Callable[[str], None] = lambda step: None)
     return params
 
 
-@torch.no_grad()
 def torch_logits(model: DsODENet, images: NDArray[np.uint8], scale: float) -> NDArray[np.int32]:
     """Integer logits of a quantised model as torch computes them: in float64, where every product and sum is exact.
 
     images: uint8 (batch, channels, height, width); scale: Params.logits_scale. Returns int32 (batch, num_classes).
     """
+    return _integers(_exact_outputs(model, images).logits.numpy(), scale, np.int32)
+
+
+def torch_features(model: DsODENet, images: NDArray[np.uint8], scale: float) -> NDArray[np.int32]:
+    """The same of what the head sees; scale: that of the format `head.x`. Returns int32 (batch, channels)."""
+    return _integers(_exact_outputs(model, images).embedding.numpy(), scale, np.int32)
+
+
+@torch.no_grad()
+def _exact_outputs(model: DsODENet, images: NDArray[np.uint8]) -> Outputs:
     exact = copy.deepcopy(model).double().eval()
     with threads_for(model.spec):
         parts = [
-            exact(torch.from_numpy(images[i : i + TORCH_BATCH])).numpy() for i in range(0, len(images), TORCH_BATCH)
+            exact.outputs(torch.from_numpy(images[i : i + TORCH_BATCH])) for i in range(0, len(images), TORCH_BATCH)
         ]
-    return _integers(np.concatenate(parts), scale, np.int32)
+    return Outputs(*(torch.cat(values) for values in zip(*((part.embedding, part.logits) for part in parts))))
 
 
 def exported_model(run: str | Path, params: Params) -> DsODENet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import tempfile
 import warnings
@@ -21,7 +22,7 @@ from dsodenet.runtime.power import board_rails
 from dsodenet.runtime.simulated.kernels import SIMULATED_KERNELS, concurrent_library, csim_library, rtl_library
 from dsodenet.runtime.stages import Stages
 from dsodenet.runtime.transport import Transport
-from dsodenet.spec import Params
+from dsodenet.spec import Params, with_features
 
 TIMEOUT_S = 10.0
 Predict = Callable[[NDArray[np.uint8]], NDArray[np.int32]]
@@ -118,19 +119,31 @@ class SoftwareBackend:
         """Nothing to give back."""
 
 
+def _same_arrays(one: Params, other: Params) -> bool:
+    arrays = other.arrays
+    return all(name in arrays and np.array_equal(arrays[name], values) for name, values in one.arrays.items())
+
+
 def open_torch(params: Params, run: Path | None) -> Backend:
     """The quantised network of the run's checkpoint, in float64, where every product and sum is exact."""
     if run is None:
         raise InputError("backend torch needs a run folder: a model opened from Params or a .bit has no checkpoint")
-    from dsodenet.exporting import exported_model, torch_logits
+    from dsodenet.exporting import exported_model, torch_features, torch_logits
 
-    model, arrays = exported_model(run, params), params.arrays
+    model, own = exported_model(run, params), params
 
     def make(params: Params) -> Predict:
-        if any(name not in arrays or not np.array_equal(arrays[name], a) for name, a in params.arrays.items()):
+        here, told = _same_arrays(params, own), _same_arrays(params, with_features(own))
+        if not here and not told:
             raise InputError("backend torch has the weights of the run's checkpoint and takes no others")
-        model.spec = params.spec
-        return lambda images: torch_logits(model, images, params.logits_scale)
+        model.spec = dataclasses.replace(params.spec, network=own.spec.network, class_names=own.spec.class_names)
+        scales = params.formats["head.x"].scale, params.logits_scale
+
+        def predict(images: NDArray[np.uint8]) -> NDArray[np.int32]:
+            logits = torch_logits(model, images, scales[1])
+            return logits if here else np.hstack([torch_features(model, images, scales[0]), logits])
+
+        return predict
 
     return SoftwareBackend(params, make, survives_fork=False)  # torch's threads do not reach the child
 
