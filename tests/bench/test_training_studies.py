@@ -127,3 +127,33 @@ def test_too_few_steps_to_cut_are_refused(spec: Path, tmp_path: Path, capsys: py
     path = tmp_path / "two.json"
     path.write_text(Spec.load(spec).with_solver(n_steps=2).to_json(), encoding="utf-8")
     assert "solver.n_steps is [2]" in refused(capsys, "study", "anytime", "--spec", path, "--out", tmp_path / "out")
+
+
+def test_adapting_is_measured_over_trainings(tmp_path: Path) -> None:
+    line = (
+        "study",
+        "adapting",
+        "zoo:digits-xs",
+        "zoo:digits-xs",
+        "--target",
+        "digits-rotated",
+        "--methods",
+        "t3a;head",
+    )
+    assert call(*line, "--images", "150", "--seeds", "2", "--json", tmp_path / "a.json") == 0
+    result = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    before, t3a, head = result["rows"]
+    assert (result["models"], len(before["accuracy"])) == (2, 2)
+    assert before["accuracy"][0] == before["accuracy"][1]
+    for row in (t3a, head):
+        assert row["accuracy"][:2] == row["accuracy"][2:], "the same model, the same draws"
+        gains = np.subtract(row["accuracy"], before["accuracy"][0])
+        assert row["gain"]["mean"] == pytest.approx(gains.mean())
+        assert row["gain"]["sd"] == pytest.approx(gains.std(ddof=1))
+        assert 0 < row["engine_seconds"] < row["a53_with_engine_s"]
+        assert row["a53_alone_s"] > 0
+
+
+def test_trainings_of_two_networks_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    line = ("study", "adapting", "zoo:digits-xs", "zoo:digits-s", "--target", "digits-rotated")
+    assert "zoo:digits-s is of another network than zoo:digits-xs" in refused(capsys, *line)

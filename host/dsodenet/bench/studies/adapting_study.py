@@ -6,34 +6,39 @@ A seed draws the unlabelled images from the target's training split. The test sp
 from __future__ import annotations
 
 import argparse
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsodenet.adapting import METHODS, Evaluate, Statistics, adapt, chosen_methods, observe
+from dsodenet.adapting import METHODS, Statistics, adapt, chosen_methods, observe
 from dsodenet.bench.machine import origin
+from dsodenet.bench.published import A53_GMAC_PER_S, A53_PYTHON_FACTOR
 from dsodenet.command import Values
 from dsodenet.data import Dataset, load_dataset
 from dsodenet.errors import InputError
 from dsodenet.reference import Reference
 from dsodenet.rtl import of_spec
 from dsodenet.spec import Params, split_features, with_features
-from dsodenet.text import percent_text, progress_bar, spread, table
+from dsodenet.text import paragraph, percent_text, progress_bar, spread, table
 
 SOURCE_IMAGES = 512
 LABELLED = 10  # images of each class that `head` gets
 
 
 class Counted:
-    """The reference, counting the images that went through it."""
+    """The reference, counting the images that went through it, and the seconds that they took."""
 
     def __init__(self) -> None:
-        self.images = 0
+        self.images, self.seconds = 0, 0.0
 
     def __call__(self, params: Params, images: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        start = perf_counter()
         self.images += len(images)
-        return split_features(Reference(with_features(params), threads=1).predict(images), params)
+        found = split_features(Reference(with_features(params), threads=1).predict(images), params)
+        self.seconds += perf_counter() - start
+        return found
 
 
 def trial(
@@ -46,7 +51,7 @@ def trial(
     if needs_labels:  # a few labelled images are all that it gets
         few = np.concatenate([np.flatnonzero(labels == label)[:LABELLED] for label in np.unique(labels)])
         pixels, labels = pixels[few], labels[few]
-    evaluate: Evaluate = Counted()
+    evaluate = Counted()
     result = adapt(
         params,
         pixels,
@@ -58,39 +63,52 @@ def trial(
         generations=generations,
         seed=seed,
     )
-    right = Reference(result.params).predict(target.test_images).argmax(axis=1) == target.test_labels
-    passes = evaluate.images if isinstance(evaluate, Counted) else 0
-    return {"accuracy": float(right.mean()), "kept": result.kept, "seconds": result.seconds, "passes": passes}
+    right = predicted(result.params, target) == target.test_labels
+    return {
+        "accuracy": float(right.mean()),
+        "kept": result.kept,
+        "seconds": result.seconds,
+        "own_seconds": result.seconds - evaluate.seconds,
+        "passes": evaluate.images,
+    }
 
 
 def measure(
-    params: Params, source: Dataset, target: Dataset, names: list[str], images: int, generations: int, seeds: int,
-    progress: bool,
+    models: list[Params], source: Dataset, target: Dataset, names: list[str], images: int, generations: int,
+    seeds: int, progress: bool,
 ) -> dict[str, Any]:  # fmt: skip
-    """Rows of methods; accuracies in [0, 1] of each seed."""
-    statistics = observe(params, source.train_images[:SOURCE_IMAGES])
-    before = Reference(params).predict(target.test_images).argmax(axis=1) == target.test_labels
-    cost = of_spec(params.spec)
-    rows: list[dict[str, Any]] = [{"method": "source only", "accuracy": [float(before.mean())], "kept": 0}]
-    with progress_bar("adapting", len(names) * seeds, not progress) as step:
+    """Rows of methods; accuracies in [0, 1] of each model and seed, and what they gain over the model as it was."""
+    before = [float((predicted(model, target) == target.test_labels).mean()) for model in models]
+    statistics = [observe(model, source.train_images[:SOURCE_IMAGES]) for model in models]
+    cost, (_, _, rate) = of_spec(models[0].spec), A53_GMAC_PER_S[-1]
+    rows: list[dict[str, Any]] = [{"method": "source only", "accuracy": before, "kept": 0}]
+    with progress_bar("adapting", len(names) * len(models) * seeds, not progress) as step:
         for name in names:
-            found = []
-            for seed in range(seeds):
-                step(f"{name}, seed {seed}")
-                found.append(trial(params, statistics, target, name, images, generations, seed))
+            found, gains = [], []
+            for number, (model, seen, home) in enumerate(zip(models, statistics, before)):
+                for seed in range(seeds):
+                    step(f"{name}, model {number + 1}, seed {seed}")
+                    found.append(trial(model, seen, target, name, images, generations, seed))
+                    gains.append(found[-1]["accuracy"] - home)
             passes = max(item["passes"] for item in found)
+            python = A53_PYTHON_FACTOR[1] * min(item["own_seconds"] for item in found)
+            engine = passes * cost.cycles / cost.clock_mhz / 1e6
             rows.append(
                 {
                     "method": name,
                     "accuracy": [item["accuracy"] for item in found],
+                    "gain": spread(gains),
                     "kept": sum(item["kept"] for item in found),
                     "seconds": min(item["seconds"] for item in found),
                     "passes": passes,
-                    "engine_seconds": passes * cost.cycles / cost.clock_mhz / 1e6,
+                    "engine_seconds": engine,
+                    "a53_with_engine_s": python + engine,
+                    "a53_alone_s": python + passes * cost.macs / rate / 1e9,
                 }
             )
     return {
-        "model": params.spec.name,
+        "model": models[0].spec.name,
+        "models": len(models),
         "source": source.name,
         "target": target.name,
         "images": images,
@@ -102,38 +120,50 @@ def measure(
     }
 
 
+def predicted(params: Params, target: Dataset) -> NDArray[np.int64]:
+    return Reference(params).predict(target.test_images).argmax(axis=1)
+
+
 def text(result: dict[str, Any]) -> str:
-    lines = []
+    rows = []
     for row in result["rows"]:
-        cells = ["", "", ""]
+        cells = ["", "", "", "", ""]
         if "passes" in row:
-            cells = [f"{row['passes']}", f"{row['seconds']:.1f}", f"{row['engine_seconds']:.2f}"]
-        lines.append(
-            (row["method"], percent_text(spread(row["accuracy"])), str(row["kept"]) if "passes" in row else "", *cells)
-        )
+            seconds = (f"{row[key]:.3g}" for key in ("seconds", "a53_with_engine_s", "a53_alone_s"))
+            cells = [percent_text(row["gain"], signed=True), f"{row['passes']}", *seconds]
+        kept = str(row["kept"]) if "passes" in row else ""
+        rows.append((row["method"], percent_text(spread(row["accuracy"])), cells[0], kept, *cells[1:]))
+    count = result.get("models", 1)
     title = (
-        f"{result['model']} trained on {result['source']}, adapted to {result['images']} unlabelled images of "
-        f"{result['target']};\naccuracy % of integers on its {result['test_images']} test images, measured"
+        f"{result['model']} trained on {result['source']}, {count} training{'s' * (count > 1)}, adapted to "
+        f"{result['images']} unlabelled images of {result['target']}; integers on its {result['test_images']} test "
+        "images, measured"
     )
-    header = ("method", "accuracy", "kept", "images run", "s here", "s engine")
+    header = ("method", "accuracy %", "gain, points", "kept", "images run", "s here", "s engine", "s A53")
     note = (
-        "kept: draws after which the guard kept the source model. s here: measured, the shortest draw, reference on\n"
-        f"this processor. s engine: images run by the rtl kernel's cycles at {result['assumed_clock_mhz']:g} MHz, "
-        f"estimated.\nhead gets {result['labelled']} labelled images of each class, and nothing else"
+        "kept: draws after which the guard kept the source model. s here: measured, the shortest draw, reference on "
+        "this processor. Estimated for the board, four Cortex-A53 and Python at "
+        f"{A53_PYTHON_FACTOR[1]:g} times our time: s engine, with the rtl kernel at "
+        f"{result['assumed_clock_mhz']:g} MHz for the images; s A53, with its published int8 rate instead. head gets "
+        f"{result['labelled']} labelled images of each class, and nothing else."
     )
-    return f"{title}\n{table(header, lines)}\n{note}"
+    return f"{paragraph(title)}\n{table(header, rows)}\n{paragraph(note)}"
 
 
 def run(args: argparse.Namespace) -> Values:
     """`dsodenet study adapting`."""
-    params = Params.load(args.run)
+    models = [Params.load(run) for run in args.runs]
+    for name, model in zip(args.runs, models):
+        if model.spec.network != models[0].spec.network:
+            raise InputError(f"{name} is of another network than {args.runs[0]}, but all must be trainings of one")
     names = args.methods.split(";")
     for name in names:
         chosen_methods(name, "rtl", True, True)
     for what, value in (("images", args.images), ("generations", args.generations), ("seeds", args.seeds)):
         if value < 1:
             raise InputError(f"{what} is {value}, but it must be 1 or more")
-    source, target = (load_dataset(name, params.spec.network, params.spec.images) for name in (args.data, args.target))
-    result = measure(params, source, target, names, args.images, args.generations, args.seeds, not args.quiet)
-    kinds = {"accuracy, seconds": "measured", "engine_seconds": "estimated"}
+    spec = models[0].spec
+    source, target = (load_dataset(name, spec.network, spec.images) for name in (args.data, args.target))
+    result = measure(models, source, target, names, args.images, args.generations, args.seeds, not args.quiet)
+    kinds = {"accuracy, gain, seconds": "measured", "engine_seconds, a53_with_engine_s, a53_alone_s": "estimated"}
     return Values(origin("dsodenet study adapting", kinds, "numpy") | result, text)

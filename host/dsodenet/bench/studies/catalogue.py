@@ -59,8 +59,8 @@ STUDIES = {
         "what each method of `dsodenet adapt` buys on another domain, in integers, over several draws of images",
         "dsodenet study adapting zoo:digits-xs --target digits-rotated",
         (
-            argument("run", type=Path, metavar="RUN", help="exported run, or zoo:NAME"),
-            argument("--data", default="digits", metavar="NAME|DIR", help="data that it was trained on"),
+            argument("runs", nargs="+", metavar="RUN", help="exported runs, trainings of one network, or zoo:NAME"),
+            argument("--data", default="digits", metavar="NAME|DIR", help="data that they were trained on"),
             argument("--target", required=True, metavar="NAME|DIR", help="data set of the other domain"),
             argument(
                 "--methods",
