@@ -6,11 +6,13 @@ import copy
 import json
 import re
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
-from dsodenet.errors import SpecError
+from dsodenet.errors import DsodenetError, SpecError
 from dsodenet.spec.layers import all_layers, macs, parameters, sections, tensor_widths
+from dsodenet.spec.params import Params
 from dsodenet.spec.specification import LATER_KEYS, SIZES, Spec
 
 
@@ -181,7 +183,7 @@ def test_text_that_is_no_spec_is_refused(text):
 
 
 def test_files_that_are_no_spec_are_refused(tmp_path):
-    with pytest.raises(SpecError, match="size is 'xxl', but it must be one of xs, s, m, l, or a spec JSON file"):
+    with pytest.raises(SpecError, match="size is 'xxl', but it must be one of xs, s, m, l, a spec JSON file, or an "):
         Spec.load("xxl")
     with pytest.raises(SpecError, match="cannot be read as a spec JSON file"):
         Spec.load(tmp_path / "missing.json")
@@ -285,3 +287,12 @@ def test_each_layer_reads_what_an_earlier_one_wrote(make_spec):
 def test_parameters_by_hand(make_spec):
     spec = make_spec(channels=(4,), num_classes=3, time="bias", time_knots=5)
     assert parameters(spec) == {"stem": 9 * 4 + 4, "f1": (36 + 4) + (16 + 5 * 4) + (36 + 4) + (16 + 4), "head": 12 + 3}
+
+
+def test_the_spec_of_a_run_is_taken(tmp_path: Path) -> None:
+    params = Params.load("zoo:mnist-usps-s")
+    params.save(tmp_path / "run")
+    for given in ("zoo:mnist-usps-s", tmp_path / "run", tmp_path / "run" / "spec.json"):
+        assert Spec.load(given) == params.spec
+    with pytest.raises(DsodenetError, match="the zoo has"):
+        Spec.load("zoo:nothing")

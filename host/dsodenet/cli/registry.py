@@ -53,7 +53,7 @@ TEST_DATA = argument(
     metavar="NAME|DIR",
     help=f"data whose test split is taken instead of that of the run's own data: {DATA_HELP}",
 )
-SPEC_HELP = f"{', '.join(SIZES)}, or a spec JSON file"
+SPEC_HELP = f"{', '.join(SIZES)}, a spec JSON file, or an exported run whose spec is taken"
 COMMANDS = {
     "spec": Command(
         commands.print_spec,

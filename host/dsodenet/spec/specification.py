@@ -17,12 +17,14 @@ from typing import Any
 
 from dsodenet.errors import SpecError
 from dsodenet.outside import guard, read_json
+from dsodenet.runs import Run
 from dsodenet.spec.formats import Format
 from dsodenet.spec.preparation import USUAL, Preparation, check_class_names
 from dsodenet.spec.solvers import evaluation_times, step_coefficients, tableau
 from dsodenet.spec.strict import canonical_json, check_choice, check_range, strict_from_json
 
 MAX_BLOCKS = 3
+RUN_KEYS = {"formats", "fingerprint"}  # of an exported run, beside its spec
 MAX_SPEC_BYTES = 1 << 20
 MAX_STEPS = 64
 MAX_SIDE = 256
@@ -237,21 +239,26 @@ class Spec:
     def named(cls, size: str) -> Spec:
         """One of the ready sizes: xs, s, m, l."""
         if size not in SIZES:
-            raise SpecError(f"size is {size!r}, but it must be one of {', '.join(SIZES)}, or a spec JSON file")
+            raise SpecError(
+                f"size is {size!r}, but it must be one of {', '.join(SIZES)}, a spec JSON file, or an exported run"
+            )
         return SIZES[size]
 
     @classmethod
     def load(cls, name_or_file: str | Path) -> Spec:
-        """A ready size by name, or a JSON file by path."""
+        """A ready size by name, a JSON file by path, or the spec of an exported run: its folder, or zoo:NAME."""
         text = str(name_or_file)
         if text in SIZES:
             return SIZES[text]
-        path = Path(name_or_file)
+        run = Run.of(text)
+        path = run.spec if run.spec.is_file() else Path(text)
         if path.suffix.lower() != ".json":
             return cls.named(text)
         if path.is_file() and path.stat().st_size > MAX_SPEC_BYTES:
             raise SpecError(f"{path}: a spec JSON file is at most 1 MiB")
         data = read_json(path, "a spec JSON file", SpecError)
+        if isinstance(data, dict) and set(data) >= RUN_KEYS:
+            data = {key: value for key, value in data.items() if key not in RUN_KEYS}
         try:
             return cls.from_dict(data)
         except SpecError as error:
