@@ -6,6 +6,7 @@ import dataclasses
 import math
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from dsodenet.bench.studies.recipe_rows import Row, Scale
@@ -47,7 +48,7 @@ def summary(rows: Sequence[Row], scale: Scale, cells: Sequence[dict[str, Any]]) 
         found.append(entry)
     return {
         "spec": scale.spec.name,
-        "data": scale.data,
+        "data": Path(scale.data).name,
         "targets": list(scale.targets),
         "options": dataclasses.asdict(scale.options),
         "adaptation_options": dataclasses.asdict(scale.adaptation),
