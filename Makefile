@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS := train,lower,rtl,sim,explore,adapt,bench,notebooks,test,dev,docs,shell
 
-.PHONY: help setup demo lab test lint docs results wheel paths rtl-checks audit fuzz kills mutants board-pythons aarch64 clean
+.PHONY: help setup demo lab test lint docs results wheel paths rtl-checks audit fuzz mutants board-pythons aarch64 clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "%-13s %s\n", $$1, $$2}'
@@ -62,9 +62,6 @@ audit: setup  ## known vulnerabilities of what `make setup` installs (asks the n
 
 fuzz: setup  ## damaged files for every reader of files from outside (MINUTES=N, all together)
 	$(BIN)/python -m tools.fuzz --minutes $(or $(MINUTES),5)
-
-kills: setup  ## kill commands at random moments: is what they leave whole or refused? (KILLS=N of each)
-	$(BIN)/python -m tools.kills --kills $(or $(KILLS),5)
 
 mutants: setup  ## put faults into a copy of the sources, one by one: do the tests see them? (an hour; SAMPLE=N of each module)
 	$(BIN)/python -m tools.mutants --sample $(or $(SAMPLE),25)

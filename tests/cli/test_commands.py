@@ -6,7 +6,9 @@ import ast
 import importlib
 import importlib.metadata
 import json
+import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -255,6 +257,21 @@ def test_a_package_without_an_extra_is_a_fault_of_ours(monkeypatch: pytest.Monke
     monkeypatch.setitem(entry.COMMANDS, "recipes", broken)
     with pytest.raises(ModuleNotFoundError):
         call("recipes")
+
+
+def test_a_library_that_catches_the_end_does_not_hide_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def caught(args: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except BaseException:
+            raise AttributeError("half a module") from None
+
+    monkeypatch.setitem(entry.COMMANDS, "recipes", Command(caught, "caught", "dsodenet recipes"))  # type: ignore[arg-type]
+    assert call("recipes") == 143
+    assert capsys.readouterr().err == "dsodenet: terminated; earlier results are as they were\n"
+    assert call("zoo", "--quiet") == 0
 
 
 # make ---------------------------------------------------------------------------------------------------------------

@@ -101,7 +101,13 @@ def _add(group: argparse._SubParsersAction[Parser], name: str, command: Command)
 def main(argv: list[str] | None = None) -> int:
     _let_text_through()
     words = sys.argv[1:] if argv is None else argv
-    status, error = _run(words)
+    Terminated.received = False
+    try:
+        status, error = _run(words)
+    except Exception:
+        if not Terminated.received:
+            raise
+        status, error = TERMINATED  # a library has caught the exception, and stumbled over it later
     if error is not None:
         line = with_suggestion(" ".join(str(error).split()))  # one line, whatever a file is called
         print(f"dsodenet: {line}", file=sys.stderr)
@@ -147,7 +153,7 @@ def _run(words: list[str]) -> tuple[int, Exception | None]:
     except MemoryError:
         return 2, ToolError("there is too little memory for this")
     except Terminated:
-        return 128 + signal.SIGTERM, DsodenetError("terminated; earlier results are as they were")
+        return TERMINATED
     except KeyboardInterrupt:
         return 128 + signal.SIGINT, DsodenetError("interrupted; earlier results are as they were")
 
@@ -155,11 +161,17 @@ def _run(words: list[str]) -> tuple[int, Exception | None]:
 class Terminated(BaseException):
     """SIGTERM: the work tidies up as after Ctrl-C."""
 
+    received = False
+
+
+TERMINATED = 128 + signal.SIGTERM, DsodenetError("terminated; earlier results are as they were")
+
 
 def _ends_by_sigterm() -> signal._HANDLER:
     """Let SIGTERM raise Terminated; returns the handler before, or None where it stays: not in the main thread."""
 
     def end(number: int, frame: FrameType | None) -> NoReturn:
+        Terminated.received = True
         raise Terminated
 
     try:
