@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dsodenet.contract import design
+from dsodenet.contract import BOARDS, design
 from dsodenet.contract.registers import Kind
 from dsodenet.errors import DeviceError, InputError
-from dsodenet.runtime import last_error
+from dsodenet.runtime import last_error, selftest
 from dsodenet.runtime.artefacts import write_manifest
 from dsodenet.runtime.last_error import recalled_error, remember_error
 from dsodenet.runtime.simulated import hwh
@@ -63,3 +63,13 @@ def test_a_damaged_file_is_an_answer(kept: Path, tmp_path: Path) -> None:
     assert call("doctor", "--json", tmp_path / "doctor.json") == 0
     found = json.loads((tmp_path / "doctor.json").read_text(encoding="utf-8"))
     assert "JSONDecodeError" in found["last_error"]["error"]
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_an_overlay_of_another_board_is_refused_by_name(board: str, tmp_path: Path) -> None:
+    pytest.importorskip("pynq")
+    other = BOARDS["kv260" if board == "zcu104" else "zcu104"]
+    bit = hwh.write_overlay(design.block_design("tiny", Kind.RTL, 150, other), "kernel_0", tmp_path)
+    write_manifest(Params.load("zoo:digits-xs"), "rtl", bit, {})
+    with pytest.raises(DeviceError, match=rf"but the {BOARDS[board].title} has {BOARDS[board].part}"):
+        selftest(board, bit)

@@ -417,7 +417,7 @@ COMMANDS = {
         "test a board: registers, memory, transfers, errors, known images",
         "dsodenet selftest --board sim",
         (
-            argument("--board", default="sim", metavar="B", help="sim or zcu104"),
+            argument("--board", default="sim", metavar="B", help=f"sim, {', '.join(BOARDS)}"),
             argument("--overlay", type=Path, metavar="FILE.bit", help="overlay to test, with .hwh and .json beside it"),
             argument(
                 "--simulate-with",
@@ -431,7 +431,7 @@ COMMANDS = {
         "collect versions, board, clocks and a self-test in one file, to ask for help or to send a result back",
         "dsodenet doctor --json doctor.json",
         (
-            argument("--board", default="sim", metavar="B", help="sim or zcu104"),
+            argument("--board", default="sim", metavar="B", help=f"sim, {', '.join(BOARDS)}"),
             argument("--overlay", type=Path, metavar="FILE.bit", help="overlay to test, with .hwh and .json beside it"),
         ),
     ),

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dsodenet.contract import BOARDS
 from dsodenet.errors import DsodenetError, InputError
 from dsodenet.runtime.accelerator import Accelerator
+from dsodenet.runtime.backends import import_pynq
 from dsodenet.runtime.board_checks import CHECKS, NotPossible
 from dsodenet.spec import Spec, random_params
 
-BOARDS = {"sim": "zcu104-sim", "zcu104": "zcu104"}  # board -> backend
+TESTED = {"sim": "zcu104-sim"} | dict.fromkeys(BOARDS, "zcu104")  # board -> backend
 
 
 @dataclass(frozen=True)
@@ -57,28 +59,34 @@ def selftest(
 ) -> Report:
     """Open a board and test it.
 
-    board: sim or zcu104.
-    overlay: the .bit of a built overlay. zcu104 needs one; without one, sim runs a small random model.
+    board: sim, or the name of a real one: a key of contract.BOARDS.
+    overlay: the .bit of a built overlay. A real board needs one; without one, sim runs a small random model.
     progress: called with the name of each check before it.
     options: as Accelerator takes them.
 
     A check that fails is in the report. InputError or DeviceError when the board cannot be opened.
     """
-    if board not in BOARDS:
-        raise InputError(f"board is {board!r}, but it must be one of {', '.join(BOARDS)}")
-    if board == "zcu104" and overlay is None:
-        raise InputError("board zcu104 needs the .bit of an overlay, with its .hwh and .json beside it")
+    if board not in TESTED:
+        raise InputError(f"board is {board!r}, but it must be one of {', '.join(TESTED)}")
+    if board != "sim" and overlay is None:
+        raise InputError(f"board {board} needs the .bit of an overlay, with its .hwh and .json beside it")
     run = random_params(dataclasses.replace(Spec.named("xs"), name="selftest"), 1) if overlay is None else overlay
     if board == "sim":
         options = {"simulate_with": "reference"} | options
-    with Accelerator(run, BOARDS[board], **options) as accelerator:
+    elif overlay is not None:
+        import_pynq()
+        from dsodenet.runtime.zcu104 import check_files
+
+        check_files(Path(overlay), (BOARDS[board],))
+    with Accelerator(run, TESTED[board], **options) as accelerator:
         return check(accelerator, progress)
 
 
 def check(accelerator: Accelerator, progress: Callable[[str], None] = lambda name: None) -> Report:
     """Test the board behind an open accelerator; InputError when its backend has none."""
-    if accelerator.backend not in BOARDS.values():
-        raise InputError(f"backend is {accelerator.backend}, but a self-test needs {' or '.join(BOARDS.values())}")
+    if accelerator.backend not in TESTED.values():
+        needed = " or ".join(dict.fromkeys(TESTED.values()))
+        raise InputError(f"backend is {accelerator.backend}, but a self-test needs {needed}")
     items = []
     for name, work in CHECKS.items():
         progress(name)

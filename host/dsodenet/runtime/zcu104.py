@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ import pynq
 from numpy.typing import NDArray
 from pynq.pl_server.embedded_device import parse_bit_header
 
-from dsodenet.contract import AP_IDLE, BEAT_BYTES, BOARDS, DMA_VLNV, KERNEL_VLNVS, REGISTERS
+from dsodenet.contract import AP_IDLE, BEAT_BYTES, BOARDS, DMA_VLNV, KERNEL_VLNVS, REGISTERS, Board
 from dsodenet.errors import DeviceError, DsodenetError
 from dsodenet.outside import guard
 from dsodenet.runtime.exchange import (
@@ -231,8 +232,8 @@ def pll_of_fabric() -> tuple[str, float]:
     return SOURCES.get(source, f"source {source}"), float(clocks._get_src_clk_mhz(source))
 
 
-def check_files(bitfile: Path) -> None:
-    """DeviceError unless the .bit has its .hwh and is for this board's part.
+def check_files(bitfile: Path, boards: Collection[Board] = tuple(BOARDS.values())) -> None:
+    """DeviceError unless the .bit has its .hwh and is for the part of one of the boards.
 
     The speed grade does not matter for loading.
     """
@@ -241,6 +242,6 @@ def check_files(bitfile: Path) -> None:
     with guard(bitfile, "a .bit file", DeviceError):  # pynq's parser does not check what it indexes
         part = parse_bit_header(bitfile.read_bytes())["part"]
         device = part.removeprefix("xc").split("-")[:2]
-        if device not in [board.part.removeprefix("xc").split("-")[:2] for board in BOARDS.values()]:
-            known = ", the ".join(f"{board.title} has {board.part}" for board in BOARDS.values())
+        if device not in [board.part.removeprefix("xc").split("-")[:2] for board in boards]:
+            known = ", the ".join(f"{board.title} has {board.part}" for board in boards)
             raise DeviceError(f"{bitfile} is for {part}, but the {known}")
