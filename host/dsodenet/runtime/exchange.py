@@ -212,10 +212,13 @@ class BoardExchange:
             timed, kernel, dma = bus.stages.on, bus.kernel, bus.dma
             if pace.sleep_s:
                 time.sleep(max(0.0, self._started + min(pace.sleep_s, bus.timeout_s) - monotonic()))
-            if not kernel.item(CTRL_WORD) & AP_DONE:
-                self._wait_done()
+            control = kernel.item(CTRL_WORD)
+            if not control & AP_DONE:
+                control = self._wait_done()
             elif pace.sleep_s:
                 pace.done_at_once()
+            if control & AP_START:  # it would take the next call's images under this call's arguments
+                raise DeviceError(f"the kernel is done and has started again unasked: {bus.describe()}")
             if timed:
                 bus.stages.lap("compute")
             if status := kernel.item(STATUS_WORD):
@@ -246,12 +249,15 @@ class BoardExchange:
         if isinstance(error, LOST) and not isinstance(error, DsodenetError):
             raise lost_board(error) from error
 
-    def _wait_done(self) -> None:
-        """Spin for a short while, then sleep between questions: each is a register read, which costs microseconds."""
+    def _wait_done(self) -> int:
+        """CTRL when the kernel is done.
+
+        Spin for a short while, then sleep between questions: each is a register read, which costs microseconds.
+        """
         bus = self._bus
         now = monotonic()
         deadline, spin_until, pause = self._started + bus.timeout_s, now + SPIN_S, FIRST_PAUSE_S
-        while not bus.kernel.item(CTRL_WORD) & AP_DONE:
+        while not (control := bus.kernel.item(CTRL_WORD)) & AP_DONE:
             now = monotonic()
             if now < spin_until and now < deadline:
                 continue
@@ -261,6 +267,7 @@ class BoardExchange:
             time.sleep(pause)
             pause = min(2 * pause, max(LONGEST_PAUSE_S, self._pace.pause_s))
         self._pace.done_later(monotonic() - self._started)
+        return int(control)
 
     def _wait_idle(self, status_word: int) -> None:
         """As long as the command may take; the DMA is a few clocks behind the kernel, so it is asked at once."""

@@ -86,13 +86,13 @@ class KernelIp:
             return int(self.words[offset // 4])
         if self.stalled_until:
             self.board.step()
-        value = AP_START if self.running else AP_IDLE | AP_READY * self.done | AP_DONE * self.done
+        value = (AP_START if self.running else AP_IDLE) | (AP_READY | AP_DONE) * self.done
         self.done = False  # both clear on read
         return value
 
     def write(self, offset: int, value: int) -> None:
         if offset == CTRL:
-            if value & AP_START and not self.running:
+            if value & AP_START and not self.running and not self.board.faults.loses_start():
                 self.running, self.done = True, False
                 self.hung, stall_s = self.board.faults.at_start()
                 self.stalled_until = time.monotonic() + stall_s if stall_s else 0.0
@@ -118,7 +118,8 @@ class KernelIp:
             dma.from_kernel.append(self.output)
         if self.written_while_busy:
             put(self.words, "STATUS", Status.WRITE_WHILE_BUSY)
-        self.running, self.done, self.written_while_busy, self.output = False, True, False, None
+        self.running, self.done = self.board.faults.starts_again(), True
+        self.written_while_busy, self.output = False, None
 
 
 class Board:

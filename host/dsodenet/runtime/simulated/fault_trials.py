@@ -56,6 +56,8 @@ FAULTS = {
     "hung kernel": Fault(
         _set("kernel_hangs", 1), r"no answer in [\d.]+ s: kernel CTRL 0x1 \(AP_START\), STATUS 0, MM2S DMASR"
     ),
+    "lost doorbell": Fault(_set("lost_starts", 1), r"no answer in [\d.]+ s: kernel CTRL 0x4 \(AP_IDLE\)"),
+    "doubled doorbell": Fault(_set("doubled_starts", 1), r"is done and has started again unasked: kernel CTRL 0x1"),
     "DMA error on the way in": Fault(
         _set("mm2s_error", AxiDma.DECODE), r"DMA reports decode error.*MM2S DMASR 0x1041 \(halted"
     ),

@@ -19,6 +19,8 @@ class Faults:
     s2mm_error: int = 0  # ... and from it
     short_packets: int = 0  # next output packets end one beat early
     corrupt_words: int = 0  # next output packets have one bit of one word wrong
+    lost_starts: int = 0  # next doorbells reach no kernel
+    doubled_starts: int = 0  # next commands start once more when they end
     stall_s: float = 0.0  # the next command ends this much later
     dma_delay_s: float = 0.0  # the next output packet reaches memory this much after the kernel is done
     interrupts: int = 0  # next reads of CTRL raise KeyboardInterrupt, as Ctrl-C during a wait does
@@ -39,6 +41,18 @@ class Faults:
             self.busy_reads -= 1
             return AP_START
         return next((value for name, value in self.results.items() if offset == REGISTERS[name].offset), None)
+
+    def loses_start(self) -> bool:
+        """Whether the kernel does not see that it is started."""
+        lost = self.lost_starts > 0
+        self.lost_starts -= lost
+        return lost
+
+    def starts_again(self) -> bool:
+        """Whether the command that ends now starts once more, as by a second doorbell."""
+        again = self.doubled_starts > 0
+        self.doubled_starts -= again
+        return again
 
     def at_start(self) -> tuple[bool, float]:
         """(whether the command that starts now never ends, seconds by which it is late)."""
