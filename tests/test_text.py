@@ -66,7 +66,10 @@ def test_objects_say_what_they_are_in_a_line() -> None:
     shown = [params.spec, params, data, dsodenet.estimate(params), dsodenet.zoo.models(), ladder]
     with dsodenet.Accelerator(params, "cpu") as accelerator:
         shown.append(accelerator)
-    for item in shown:
+    pytest.importorskip("pynq")
+    report = dsodenet.selftest()
+    assert all(item.name in report.table() and item.name in report._repr_html_() for item in report.items)
+    for item in [*shown, report]:
         assert "\n" not in repr(item)
         assert len(repr(item)) < 250
     assert "1,437 training" in repr(data) or "1,438 training" in repr(data)

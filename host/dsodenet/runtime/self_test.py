@@ -15,7 +15,9 @@ from dsodenet.runtime.accelerator import Accelerator
 from dsodenet.runtime.backends import import_pynq
 from dsodenet.runtime.board_checks import CHECKS, NotPossible
 from dsodenet.spec import Spec, random_params
+from dsodenet.text import html_table, table
 
+HEADER = ("result", "check", "what was seen")
 TESTED = {"sim": "zcu104-sim"} | dict.fromkeys(BOARDS, "zcu104")  # board -> backend
 
 
@@ -43,12 +45,23 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self) | {"ok": self.ok}
 
+    def _rows(self) -> list[tuple[str, str, str]]:
+        """The mark of each check, its name and its words."""
+        return [("-" if item.left_out else "ok" if item.ok else "FAIL", item.name, item.detail) for item in self.items]
+
+    def table(self) -> str:
+        return table(HEADER, self._rows())
+
     def __str__(self) -> str:
-        lines = [
-            f"{'-   ' if item.left_out else 'ok  ' if item.ok else 'FAIL'} {item.name}: {item.detail}"
-            for item in self.items
-        ]
+        lines = [f"{mark:4} {name}: {detail}" for mark, name, detail in self._rows()]
         return "\n".join([f"self-test of {self.backend} ({self.kind})", *lines])
+
+    def __repr__(self) -> str:
+        failed = [item.name for item in self.items if not item.ok]
+        return f"<Report of {self.backend}, {self.kind}: {', '.join(failed) + ' failed' if failed else 'ok'}>"
+
+    def _repr_html_(self) -> str:
+        return html_table(HEADER, self._rows(), f"self-test of {self.backend} ({self.kind})")
 
 
 def selftest(
