@@ -100,7 +100,8 @@ def rungs_text(result: dict[str, Any]) -> str:
         f"{differing} words differ" if differing else same if left_out else "every rung computes the same integers"
     )
     verdict = "\n".join([verdict, *(paragraph(f"left out: {name}: {why}") for name, why in left_out.items())])
-    return f"images: {result['images']}; solver {result['solver']}, n_steps {steps}\n{table(HEADER, rows)}\n{verdict}"
+    head = paragraph(f"images: {result['images']}; solver {result['solver']}, n_steps {steps}")
+    return f"{head}\n{table(HEADER, rows)}\n{verdict}"
 
 
 def verify(

@@ -23,7 +23,7 @@ from dsodenet.rtl import Engine, Estimate, estimate, memory_map, of_spec, rtl_re
 from dsodenet.runs import Run, check_folder, check_output
 from dsodenet.runtime import Classification
 from dsodenet.spec import SIZES, Params, Spec, macs, parameter_comparison, parameters, with_lanes
-from dsodenet.text import progress_bar, table
+from dsodenet.text import paragraph, progress_bar, table
 from dsodenet.zoo import models
 
 STATISTICS_IMAGES = 512  # of the training split, whose statistics an export holds
@@ -238,16 +238,20 @@ class Costs:
             if found[kind] > device[kind]
         ]
         memories = ", ".join(f"{name} {size / 1024:,.0f} KiB" for name, size in data["memory"].items())
-        return (
+        told = [
             f"{data['model']}, {data['lanes']} lanes of the rtl kernel; estimated by a closed form that equals its "
-            f"simulation\n{self.cycles.table()}\n"
+            "simulation",
+            self.cycles.table(),
             f"{data['macs']:,} multiply-accumulates; {total:,} parameters; without stem and head "
             f"{compared['dsodenet']:,}, against {compared['full']:,} with full convolutions and "
-            f"{compared['residual']:,} unshared\n\n{part}, estimated\n{table(('kernel', *device), rows)}\n"
-            f"rtl: from Yosys' figures of its parts; on chip: {memories}\n"
-            + (f"does not fit: {', '.join(over)}\n" if over else "")
-            + (str(self.hls) if self.hls is not None else "hls: estimated for the ZCU104 only")
-        )
+            f"{compared['residual']:,} unshared",
+            f"\n{part}, estimated",
+            table(("kernel", *device), rows),
+            f"rtl: from Yosys' figures of its parts; on chip: {memories}",
+            *([f"does not fit: {', '.join(over)}"] if over else []),
+            str(self.hls) if self.hls is not None else "hls: estimated for the ZCU104 only",
+        ]
+        return "\n".join(line if "\n" in line else paragraph(line) for line in told)
 
 
 def estimate_costs(args: argparse.Namespace) -> Answer:
