@@ -64,16 +64,14 @@ def stages(text: str | None, most: int) -> tuple[int, ...]:
     return found
 
 
-def cycles_of(params: Params) -> float:
-    return float(of_spec(params.spec).cycles)
-
-
-def measured(params: Params, data: Dataset, held: Dataset, steps: tuple[int, ...], cascade: tuple[int, ...]) -> Any:
+def measured(
+    params: Params, data: Dataset, held: Dataset, steps: tuple[int, ...], cascade: tuple[int, ...]
+) -> tuple[dict[int, float], float, float]:
     """(accuracy by steps, accuracy of the cascade, share of the full solve's cycles that it saves), on test images."""
     solved = {n: params.with_solver(n_steps=n) for n in dict.fromkeys((*steps, *cascade))}
     logits = {n: Reference(stage).predict(data.test_images) for n, stage in solved.items()}
     accuracy = {n: float(np.mean(logits[n].argmax(axis=1) == data.test_labels)) for n in steps}
-    cycles = [cycles_of(solved[n]) for n in cascade]
+    cycles = [float(of_spec(solved[n].spec).cycles) for n in cascade]
     tried = [Reference(solved[n]).predict(held.train_images) for n in cascade]
     full = float(np.mean(tried[-1].argmax(axis=1) == held.train_labels))
     threshold = cheapest(curve(tried, cycles, held.train_labels, params.logits_scale), full).threshold
