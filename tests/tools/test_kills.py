@@ -34,9 +34,9 @@ def test_a_command_that_keeps_its_word_has_no_faults(start: Path, tmp_path: Path
 
 def test_what_is_missing_left_over_or_changed_shows(start: Path, tmp_path: Path) -> None:
     listing = Case((), "spec xs", "", "spec nothing-such --json")
-    found = faults(listing, start, {"gone.txt": "", "x.json": "other"}, 5.0, 9, tmp_path / "a")
+    found = faults(listing, start, {"gone.txt": "", "x.json": "other"}, 0.0, 9, tmp_path / "a")
     assert found == ["missing: gone.txt", "differs: x.json"]
-    assert faults(listing, start, {}, 5.0, 9, tmp_path / "b") == ["left over: x.json"]
+    assert faults(listing, start, {}, 0.0, 9, tmp_path / "b") == ["left over: x.json"]
 
 
 def test_a_command_that_fails_once_more_shows(start: Path, tmp_path: Path) -> None:
