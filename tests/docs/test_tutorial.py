@@ -65,7 +65,7 @@ def transcript(folder: Path) -> dict[str, str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for words in followed():
-            more = EPOCHS if words[1] == "train" else ()
+            more = (*EPOCHS, "--plot", "build/loss.png") if words[1] == "train" else ()
             target = words[words.index(">") + 1] if ">" in words else None
             words = words[: words.index(">")] if target else words
             with contextlib.redirect_stdout(io.StringIO()) as told:
@@ -82,7 +82,8 @@ def test_the_page_has_the_steps_in_their_order() -> None:
 
 def test_photos_become_names_and_probabilities(transcript: dict[str, str], folder: Path) -> None:
     assert re.search(r"accuracy (9\d|100)\.\d+%", transcript["evaluate"])
-    assert (folder / "build" / "confusion.png").stat().st_size > 10_000
+    for name in ("confusion", "loss"):
+        assert (folder / "build" / f"{name}.png").stat().st_size > 10_000
     lines = transcript["run"].strip().splitlines()
     promised = re.compile(r"(bolt|nut|washer) \d\.\d\d \(photos/nut/\d{3}\.png\)")
     named = [match[1] for line in lines if (match := promised.fullmatch(line))]

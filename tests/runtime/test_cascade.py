@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
 from dsodenet.errors import DeviceError, InputError
 from dsodenet.reference import Reference
-from dsodenet.runtime import Accelerator, Cascade, curve
+from dsodenet.runtime import Accelerator, Cascade, curve, usual_stages
 from dsodenet.spec import Params, bias_name, random_images, random_params, sections, split_features, with_features
+from tests.command_line import call
 
 BACKENDS = {"cpu": {}, "zcu104-sim": {"simulate_with": "reference"}}
 
@@ -96,3 +98,19 @@ def test_the_curve_is_what_cascades_give(rtl_model):
         )
         assert point.accuracy == pytest.approx(np.mean(logits.argmax(axis=1) == labels))
         assert point.cycles == pytest.approx(100 + 250 * np.mean(ended == 4))
+
+
+def test_usual_stages_are_a_quarter_and_all():
+    assert usual_stages((8, 8, 8)) == (2, 8)
+    assert usual_stages((1, 3)) == (1, 3)
+    with pytest.raises(InputError, match="1 solver step"):
+        usual_stages((1, 1))
+
+
+def test_calibrate_without_steps_takes_the_usual_ones(tmp_path):
+    assert call("calibrate", "zoo:digits-xs", "--data", "digits", "--json", tmp_path / "c.json") == 0
+    found = json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))
+    assert found["cascade"] == [1, 4]
+    assert [stage["n_steps"] for stage in found["stages"]] == [1, 4]
+    # One step is surely wrong for some images: no threshold is as accurate as four steps, so the best there is.
+    assert found["stages"][0]["accuracy"] < found["accuracy"] < found["stages"][1]["accuracy"]

@@ -16,7 +16,7 @@ from dsodenet.errors import InputError
 from dsodenet.reference import Reference
 from dsodenet.rtl import of_spec
 from dsodenet.runs import Run
-from dsodenet.runtime import Cascade, Point, cheapest, check_number, curve, load_images
+from dsodenet.runtime import Cascade, Point, as_accurate, cheapest, check_number, curve, load_images, usual_stages
 from dsodenet.spec import Params, Spec
 from dsodenet.text import progress_bar, table
 
@@ -78,7 +78,7 @@ def _adapted_text(data: dict[str, Any]) -> str:
 
 def calibrate_model(args: argparse.Namespace) -> Answer:
     params = Params.load(args.run)
-    cascade = Cascade(args.steps, 0.5)  # checks the steps
+    cascade = Cascade(args.steps or usual_stages(params.spec.solver.n_steps), 0.5)  # checks the steps
     if args.accuracy is not None and not 0 < args.accuracy <= 1:
         raise InputError(f"accuracy is {args.accuracy}, but it must be more than 0 and at most 1")
     data = load_dataset(args.data, params.spec.network, params.spec.images)
@@ -91,7 +91,10 @@ def calibrate_model(args: argparse.Namespace) -> Answer:
             cycles.append(float(of_spec(stage.spec).cycles))
     points = curve(solutions, cycles, data.train_labels, params.logits_scale)
     full = float(np.mean(solutions[-1].argmax(axis=1) == data.train_labels))
-    best = _best(points, full if args.accuracy is None else args.accuracy, args.cycles)
+    if args.cycles is not None:
+        best = _within(points, args.cycles)
+    else:
+        best = as_accurate(points, full) if args.accuracy is None else cheapest(points, args.accuracy)
     answer = {
         "run": str(args.run),
         "data": data.name,
@@ -112,15 +115,13 @@ def calibrate_model(args: argparse.Namespace) -> Answer:
     return Values(answer, _calibrated_text)
 
 
-def _best(points: list[Point], accuracy: float, cycles: float | None) -> Point:
-    """The cheapest point that is accurate enough; or, within so many cycles, the most accurate one."""
-    if cycles is not None:
-        within = [point for point in points if point.cycles <= cycles]
-        if not within:
-            least = min(point.cycles for point in points)
-            raise InputError(f"cycles is {cycles:g}, but this cascade takes at least {least:.0f} per image")
-        return max(within, key=lambda point: (point.accuracy, -point.cycles))
-    return cheapest(points, accuracy)
+def _within(points: list[Point], cycles: float) -> Point:
+    """The most accurate point of at most so many cycles, the cheaper of equals."""
+    within = [point for point in points if point.cycles <= cycles]
+    if not within:
+        least = min(point.cycles for point in points)
+        raise InputError(f"cycles is {cycles:g}, but this cascade takes at least {least:.0f} per image")
+    return max(within, key=lambda point: (point.accuracy, -point.cycles))
 
 
 def _calibrated_text(data: dict[str, Any]) -> str:

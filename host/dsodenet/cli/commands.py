@@ -51,6 +51,9 @@ def train_run(args: argparse.Namespace) -> Answer:
         widths = dataclasses.replace(spec.quantisation, weight_bit_width=args.weight_bits)
         spec = dataclasses.replace(spec, quantisation=widths)
     check_folder(args.out)
+    if args.plot is not None:
+        check_output(args.plot, ".png")
+        from dsodenet.plots import learning_figure, save  # now, so that a missing matplotlib shows before the work
     run = Run(args.out)
     if run.metrics.is_file() and not run.unfinished.exists() and not args.force:
         if args.resume:
@@ -73,8 +76,10 @@ def train_run(args: argparse.Namespace) -> Answer:
     given_networks: dict[str, Any] = {"target": target, "teachers": teachers, "start": args.start}
     metrics = train(spec, data, args.out, options, args.recipe, resume=args.resume, **given_networks)
     kept = {key: value for key, value in metrics.items() if key.endswith("_accuracy") and value is not None}
-    of_teachers = {f"teacher {teacher['name']}": teacher["accuracy"] for teacher in metrics["teachers"]}
-    return Values({"run": str(args.out)} | kept | of_teachers, lambda data: str(metrics))
+    teachers_told = [{key: teacher[key] for key in ("name", "accuracy")} for teacher in metrics["teachers"]]
+    if args.plot is not None:
+        save(learning_figure(metrics), args.plot)
+    return Values({"run": str(args.out)} | kept | {"teachers": teachers_told}, lambda data: str(metrics))
 
 
 def list_recipes(args: argparse.Namespace) -> Answer:

@@ -93,6 +93,7 @@ COMMANDS = {
                 "--resume", action="store_true", help="go on with the training that RUN holds unfinished, if it does"
             ),
             argument("--force", action="store_true", help="replace the finished training that RUN holds"),
+            argument("--plot", type=Path, metavar="OUT.png", help="picture of the loss over the epochs, to write"),
             *TRAINING,
             argument("--weight-bits", type=int, metavar="N", help="bits of the weights instead of the spec's"),
         ),
@@ -347,9 +348,17 @@ COMMANDS = {
         (
             MODEL,
             argument("--data", default="digits", metavar="NAME|DIR", help=DATA_HELP),
-            argument("--steps", type=parse_batches, required=True, metavar="N,N", help="steps of each stage, rising"),
             argument(
-                "--accuracy", type=float, metavar="X", help="least accuracy, 0 to 1 (default: that of the last stage)"
+                "--steps",
+                type=parse_batches,
+                metavar="N,N",
+                help="steps of each stage, rising (default: a quarter of the model's, and all)",
+            ),
+            argument(
+                "--accuracy",
+                type=float,
+                metavar="X",
+                help="least accuracy, 0 to 1 (default: that of the last stage, or the best there is)",
             ),
             argument("--cycles", type=float, metavar="N", help="most cycles per image instead, the best accuracy"),
         ),

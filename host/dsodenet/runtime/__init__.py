@@ -7,7 +7,7 @@ with Accelerator(run, backend="zcu104") as accelerator:
 from dsodenet.runtime.accelerator import Accelerator, CallInfo, CascadeInfo
 from dsodenet.runtime.artefacts import publish, read_manifest
 from dsodenet.runtime.backends import BACKENDS, backend_options, check_number
-from dsodenet.runtime.cascade import Cascade, Point, cheapest, curve
+from dsodenet.runtime.cascade import Cascade, Point, as_accurate, cheapest, curve, usual_stages
 from dsodenet.runtime.checks import Throughput, Validation, throughput_test, validate
 from dsodenet.runtime.classification import Classification, Prediction, probabilities
 from dsodenet.runtime.driver import STATUS_TEXT
@@ -35,6 +35,7 @@ __all__ = [
     "Report",
     "Throughput",
     "Validation",
+    "as_accurate",
     "as_pixels",
     "backend_options",
     "board_rails",
@@ -50,5 +51,6 @@ __all__ = [
     "rtl_programs",
     "selftest",
     "throughput_test",
+    "usual_stages",
     "validate",
 ]

@@ -54,6 +54,17 @@ def confidence(logits: Logits, scale: float) -> NDArray[np.float64]:
     return result
 
 
+def usual_stages(steps: Sequence[int]) -> tuple[int, ...]:
+    """Stages for a model of these solver steps, one number for each ODE block: a quarter of the most, then all.
+
+    InputError for a model of one step, which has nothing to save.
+    """
+    most = max(steps)
+    if most == 1:
+        raise InputError("the model has 1 solver step, but a cascade needs two step counts, the first the cheaper one")
+    return max(1, most // 4), most
+
+
 @dataclass(frozen=True)
 class Point:
     """What one threshold gives on images with known labels."""
@@ -61,6 +72,11 @@ class Point:
     threshold: float
     accuracy: float
     cycles: float  # per image, on average
+
+
+def as_accurate(points: Sequence[Point], full: float) -> Point:
+    """The point of the fewest cycles as accurate as the last stage alone, or as accurate as any where none is."""
+    return cheapest(points, min(full, max(point.accuracy for point in points)))
 
 
 def cheapest(points: Sequence[Point], accuracy: float) -> Point:

@@ -22,7 +22,7 @@ from dsodenet.errors import InputError
 from dsodenet.exporting import extract
 from dsodenet.reference import Reference
 from dsodenet.rtl import of_spec
-from dsodenet.runtime import Cascade, cheapest, curve
+from dsodenet.runtime import Cascade, as_accurate, curve, usual_stages
 from dsodenet.spec import Params, Spec
 from dsodenet.text import paragraph, percent_text, spread, table
 from dsodenet.training import Options, load_checkpoint, train
@@ -54,10 +54,10 @@ def held_back(data: Dataset, images: int) -> tuple[Dataset, Dataset]:
     return rest, other
 
 
-def stages(text: str | None, most: int) -> tuple[int, ...]:
-    """Steps of each stage of a cascade, from "2,8"; without one, a quarter of the steps and all."""
+def stages(text: str | None, steps: tuple[int, ...]) -> tuple[int, ...]:
+    """Steps of each stage of a cascade, from "2,8"; without one, the usual ones of a solver of these steps."""
     try:
-        found = tuple(map(int, text.split(","))) if text is not None else (most // 4, most)
+        found = tuple(map(int, text.split(","))) if text is not None else usual_stages(steps)
     except ValueError:
         raise InputError(f"cascade is {text!r}, but it must be two or more step counts such as 2,8") from None
     Cascade(found, 0.5)  # checks them
@@ -74,7 +74,7 @@ def measured(
     cycles = [float(of_spec(solved[n].spec).cycles) for n in cascade]
     tried = [Reference(solved[n]).predict(held.train_images) for n in cascade]
     full = float(np.mean(tried[-1].argmax(axis=1) == held.train_labels))
-    threshold = cheapest(curve(tried, cycles, held.train_labels, params.logits_scale), full).threshold
+    threshold = as_accurate(curve(tried, cycles, held.train_labels, params.logits_scale), full).threshold
     plan = Cascade(cascade, threshold)
     found, ended = plan.predict(
         lambda n, images: Reference(solved[n]).predict(images), data.test_images, params.logits_scale
@@ -174,7 +174,7 @@ def run(args: argparse.Namespace) -> Values:
         raise InputError(
             f"solver.n_steps is {list(spec.solver.n_steps)}, but this study needs 4 or more, the same for every block"
         )
-    cascade = stages(args.cascade, max(spec.solver.n_steps))
+    cascade = stages(args.cascade, spec.solver.n_steps)
     data = load_dataset(args.data, spec.network, spec.images)
     found = study(replace(spec, class_names=()), data, cascade, args)
     about = {name: getattr(args, name) for name in ("epochs", "qat_epochs", "seeds", "calibration_images")}
