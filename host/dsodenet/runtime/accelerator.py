@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dsodenet.contract import Kind
 from dsodenet.errors import DeviceError, InputError, shown
 from dsodenet.runs import Run
 from dsodenet.runtime.artefacts import read_manifest
@@ -325,6 +326,13 @@ class Accelerator:
         kernel has its head built in, and DeviceError says so.
         """
         pixels = as_pixels(images, self._network, layout)
+        with self._lock:
+            self._check_open()
+            if isinstance(self._backend, KernelDriver) and self._backend.kernel_kind() is Kind.HLS:
+                raise DeviceError(
+                    "features are what the head sees, but the head of an hls kernel is fixed logic; the rtl kernel and "
+                    "backends cpu, cpu-fast and torch give them"
+                )
         with self._other(with_features(self._params)):
             words = self._backend.predict(pixels, layout)
         return split_features(words, self._params)[0]
