@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import mmap
 import random
+import re
 import tempfile
 import time
 import tracemalloc
@@ -288,7 +289,7 @@ def _table(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> str:
         ]
         for row in rows
     ]
-    return table([*columns], cells)
+    return table([re.sub("(_|^)us$", " µs", key).strip() for key in columns], cells)
 
 
 def run(args: argparse.Namespace) -> Values:
