@@ -163,3 +163,24 @@ def test_a_file_from_before_reads_as_it_did(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="were edited or mixed"):
         Params.load(tmp_path)
     assert MODEL.model_fingerprint == dataclasses.replace(MODEL, spec=with_resize("crop")).model_fingerprint
+
+
+def test_run_takes_a_built_overlay(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As on a board, where there is no run folder: the model is in the overlay's JSON."""
+    pytest.importorskip("pynq")
+    from dsodenet.contract import Kind, block_design
+    from dsodenet.runtime.artefacts import write_manifest
+    from dsodenet.runtime.simulated import write_overlay
+
+    bit = write_overlay(block_design("parts", Kind.HLS, 150), "kernel_0", tmp_path)
+    write_manifest(MODEL, "hls", bit, {})
+    told = {}
+    for words in (("--backend", "zcu104-sim", "--simulate-with", "reference"), ("--backend", "cpu")):
+        assert call("run", bit, *words, "--input", photos, "--json", tmp_path / "y.json") == 0
+        told[words[1]] = json.loads((tmp_path / "y.json").read_text(encoding="utf-8"))
+    logits = Reference(MODEL).predict(load_images(photos, MODEL)[0])
+    for found in told.values():
+        assert [item["logits"] for item in found["predictions"]] == logits.tolist()
+    assert "pynq finds no board here" in refused(capsys, "run", bit, "--input", photos), "its own backend is zcu104"
+    bit.with_suffix(".json").unlink()
+    assert "it holds the model" in refused(capsys, "run", bit, "--input", photos)

@@ -166,9 +166,10 @@ def evaluate_run(args: argparse.Namespace) -> Answer:
 
 
 def run_images(args: argparse.Namespace) -> Answer:
-    from dsodenet.runtime import Accelerator, load_images
+    from dsodenet.runtime import Accelerator, load_images, read_manifest
 
-    params = Params.load(args.run).with_solver(args.solver, args.n_steps)
+    model = read_manifest(args.run)[0] if args.run.suffix == ".bit" else Params.load(args.run)
+    params = model.with_solver(args.solver, args.n_steps)
     images, sources = load_images(args.input, params)
     if args.output is not None:
         beside = args.output.with_suffix(".json")

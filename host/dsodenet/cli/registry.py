@@ -184,8 +184,17 @@ COMMANDS = {
         "say which class each image shows, by any backend",
         "dsodenet run build/digits --backend zcu104-sim --input photos/",
         (
-            MODEL,
-            argument("--backend", default="cpu", metavar="B", help="cpu, csim, rtl, zcu104-sim or zcu104"),
+            argument(
+                "run",
+                type=parse_run,
+                metavar="RUN",
+                help="run folder, zoo:NAME, or the .bit of a built overlay with its .hwh and .json beside it",
+            ),
+            argument(
+                "--backend",
+                metavar="B",
+                help="cpu, csim, rtl, zcu104-sim or zcu104 (default: cpu, and zcu104 for a .bit)",
+            ),
             argument(
                 "--input",
                 required=True,
@@ -204,7 +213,9 @@ COMMANDS = {
         "cycles, latency, parameters, and what each kernel takes of the device, with no tool and no build",
         "dsodenet estimate l --lanes 3x16x64",
         (
-            argument("model", metavar="RUN|SPEC", help=f"run folder, zoo:NAME, {SPEC_HELP}"),
+            argument(
+                "model", metavar="RUN|SPEC", help=f"run folder, zoo:NAME, {', '.join(SIZES)}, or a spec JSON file"
+            ),
             BOARD,
             LANES,
             *SOLVER,
