@@ -60,12 +60,14 @@ def save_checkpoint(
         "options": dataclasses.asdict(training.options),
         "data": _counts(data),
         "target": None if target is None else _counts(target),
-        "teachers": [{"name": t.name, "accuracy": _accuracy_on(data, t.network)} for t in training.teachers],
+        "teachers": [
+            {"name": t.name, "accuracy": _accuracy_on(data, t.network, training.device)} for t in training.teachers
+        ],
         "class_names": list(data.class_names),
     }
     for prefix, domain in (("", data), ("target_", target)):
         for name, model in (("float", float_model), ("qat", qat_model)):
-            metrics[f"{prefix}{name}_accuracy"] = _accuracy_on(domain, model)
+            metrics[f"{prefix}{name}_accuracy"] = _accuracy_on(domain, model, training.device)
     metrics |= {
         "stages": trained.histories,
         "versions": {"dsodenet": dsodenet.__version__, "python": platform.python_version()}
@@ -91,8 +93,13 @@ def save_checkpoint(
     return metrics
 
 
-def _accuracy_on(data: Dataset | None, model: nn.Module | None) -> float | None:
-    return None if data is None or model is None else accuracy(model, data.test_images, data.test_labels)
+def _accuracy_on(data: Dataset | None, model: nn.Module | None, device: torch.device) -> float | None:
+    """Measured on the device that trained; the model is on the CPU again afterwards."""
+    if data is None or model is None:
+        return None
+    share = accuracy(model.to(device), data.test_images, data.test_labels)
+    model.cpu()
+    return share
 
 
 def _counts(data: Dataset) -> dict[str, Any]:

@@ -95,6 +95,7 @@ def fit(
     if saved is not None:  # before the optimiser is made: loading replaces brevitas's scales by other tensors
         with journal.trusted():
             step.load_state_dict(saved["step"])
+        step.to(place.device)  # the scales that brevitas replaced lie where they were read
     groups = _parameter_groups(step, stage.learning_rate(options), stage.decay * options.weight_decay)
     optimiser = torch.optim.AdamW(groups, fused=place.device.type == "cuda" or None)
     if saved is not None:
