@@ -6,7 +6,8 @@
 //
 // The kernel waits for its streams as long as the host likes. It never waits long for itself: when no stream can move and no
 // pass begins for 2**WATCHDOG_BITS cycles, longer than a pass of any program that was let in, the command ends. A watchdog
-// that has bitten, or a program that turns out to be wrong while it runs, resets all but the registers (`abort_o`).
+// that has bitten, or a program that turns out to be wrong while it runs, resets all but the registers (`abort_o`), a cycle
+// after it was seen.
 module commander
   import dsodenet_registers_pkg::*;
 #(
@@ -60,79 +61,80 @@ module commander
 );
   typedef enum logic [2:0] {Idle, Check, Load, Rewind, Image, Frame, Logits, Drain} state_e;
   state_e state_q;
-  logic loaded_q, discard_q;
+  logic loaded_q, discard_q, silent_q;
   logic [$clog2(DRAIN_PATIENCE)-1:0] silence_q;
-  logic [31:0] status_q, bad_argument;
-  assign status_o = status_q;
+  localparam int unsigned StatusBits = 8;  // of the 32 that the register has
+  typedef logic [StatusBits-1:0] status_t;
+  status_t status_q, bad_argument;
+  assign status_o = 32'(status_q);
   assign state_o = 4'(state_q);
   always_ff @(posedge clk_i) last_frame_o <= frames_done_o + 1'b1 == frames_i;  // long before the end of a frame
   assign drain_ready_o = state_q == Drain || (state_q == Idle && discard_q);
 
+  // The arguments of a command are there before it starts, so what is wrong with it is known when it is checked.
+  logic identify_q, load_q, refused_q;
+  status_t refusal, refusal_q;
+  always_comb begin
+    case (command_i)
+      COMMAND_IDENTIFY, COMMAND_LOAD: refusal = status_t'(STATUS_OK);
+      COMMAND_RUN: refusal = bad_argument;
+      default: refusal = status_t'(STATUS_BAD_COMMAND);
+    endcase
+  end
+  always_ff @(posedge clk_i) begin
+    identify_q <= command_i == COMMAND_IDENTIFY;
+    load_q <= command_i == COMMAND_LOAD;
+    refusal_q <= refusal;
+    refused_q <= refusal != status_t'(STATUS_OK);
+  end
+
   // Later assignments win: steps, stages, program, frames, as the other kernel checks them.
   always_comb begin
-    bad_argument = STATUS_OK;
-    if (frames_i == 0) bad_argument = STATUS_BAD_FRAMES;
+    bad_argument = status_t'(STATUS_OK);
+    if (frames_i == 0) bad_argument = status_t'(STATUS_BAD_FRAMES);
     for (int unsigned b = 0; b < MAX_BLOCKS; b++) begin
       if (evaluations_i[b] != 0 && 32'(evaluations_i[b]) != 32'(n_steps_i[b][7:0]) * 32'(num_stages_i[2:0])) begin
-        bad_argument = STATUS_NOT_LOADED;  // a time table for another number of evaluations is none for this
+        bad_argument = status_t'(STATUS_NOT_LOADED);  // a time table for another number of evaluations is none for this
       end
     end
-    if (!loaded_q) bad_argument = STATUS_NOT_LOADED;
-    if (num_stages_i == 0 || num_stages_i > MAX_STAGES) bad_argument = STATUS_BAD_STAGES;
+    if (!loaded_q) bad_argument = status_t'(STATUS_NOT_LOADED);
+    if (num_stages_i == 0 || num_stages_i > MAX_STAGES) bad_argument = status_t'(STATUS_BAD_STAGES);
     for (int unsigned b = 0; b < MAX_BLOCKS; b++) begin
-      if (loaded_q && b < 32'(blocks_i) && (n_steps_i[b] == 0 || n_steps_i[b] > MAX_STEPS)) bad_argument = STATUS_BAD_STEPS;
+      if (loaded_q && b < 32'(blocks_i) && (n_steps_i[b] == 0 || n_steps_i[b] > MAX_STEPS)) bad_argument = status_t'(STATUS_BAD_STEPS);
     end
   end
 
   // ---- watchdog
-  logic quiet, expired, ended_q, ended;
+  logic quiet, expired_q, fault_q, ended_q, ended;
   logic [WATCHDOG_BITS-1:0] quiet_q;
   assign quiet = state_q != Idle && !s_axis_tready && !m_axis_tvalid && !progress_i;
-  assign expired = quiet && &quiet_q;
-  assign abort_o = expired || (fault_i && (state_q == Image || state_q == Frame));
+  assign abort_o = expired_q || fault_q;
   assign ended = ended_q || (s_axis_tvalid && s_axis_tready && s_axis_tlast);
   always_ff @(posedge clk_i) begin
+    expired_q <= rst_ni && !abort_o && quiet && &quiet_q;
+    fault_q <= rst_ni && !abort_o && fault_i && (state_q == Image || state_q == Frame);
     quiet_q <= rst_ni && quiet ? quiet_q + 1'b1 : '0;
     ended_q <= rst_ni && state_q != Idle && ended;  // the input of this command has been read up to TLAST
   end
 
   // What the state does this cycle: end the command, or end it with an error after draining its input.
   logic finish, fail;
-  logic [31:0] error;
   always_comb begin
     {finish, fail} = '0;
-    error = STATUS_OK;
     case (state_q)
-      Check:
-      case (command_i)
-        COMMAND_IDENTIFY: finish = 1'b1;
-        COMMAND_LOAD: ;
-        COMMAND_RUN: {fail, error} = {bad_argument != STATUS_OK, bad_argument};
-        default: {fail, error} = {1'b1, STATUS_BAD_COMMAND};
-      endcase
-      Load:
-      if (load_done_i) begin
-        error = load_status_i;
-        fail = !load_ended_i;
-        finish = load_ended_i;
-      end
-      Image: begin
-        finish = image_short_i;
-        fail = image_long_i;
-        error = image_short_i ? STATUS_SHORT_INPUT : image_long_i ? STATUS_LONG_INPUT : STATUS_OK;
-      end
+      Check: {finish, fail} = {identify_q, refused_q};
+      Load: {finish, fail} = {load_done_i && load_ended_i, load_done_i && !load_ended_i};
+      Image: {finish, fail} = {image_short_i, image_long_i};
       Logits: finish = !logits_busy_i && !logits_start_o && last_frame_o;
-      Drain: finish = (s_axis_tvalid && s_axis_tlast) || &silence_q;
+      Drain: finish = (s_axis_tvalid && s_axis_tlast) || silent_q;
       default: ;
     endcase
-    if (abort_o) begin
-      error = expired ? STATUS_WATCHDOG : STATUS_BAD_PROGRAM;
-      {finish, fail} = {ended, !ended};
-    end
   end
 
   always_ff @(posedge clk_i) begin
     {done_o, load_start_o, rewind_o, image_start_o, frame_start_o, logits_start_o} <= '0;
+    silence_q <= state_q == Drain && !s_axis_tvalid ? silence_q + 1'b1 : '0;
+    silent_q <= state_q == Drain && &silence_q;
     if (state_q != Idle) begin
       cycles_o <= cycles_o + 1'b1;
       if ((load_busy_i || image_busy_i) && !s_axis_tvalid) stalls_in_o <= stalls_in_o + 1'b1;
@@ -150,28 +152,37 @@ module commander
         if (start_i) begin
           state_q <= Check;
           discard_q <= 1'b0;
-          status_q <= STATUS_OK;
+          status_q <= status_t'(STATUS_OK);
           {frames_done_o, cycles_o, stalls_in_o, stalls_out_o} <= '0;
         end
-        Check:
-        if (command_i == COMMAND_LOAD) begin
-          load_start_o <= 1'b1;
-          loaded_q <= 1'b0;
-          state_q <= Load;
-        end else if (!finish && !fail) begin
-          rewind_o <= 1'b1;
-          state_q <= Rewind;
+        Check: begin
+          status_q <= refusal_q;
+          if (load_q) begin
+            load_start_o <= 1'b1;
+            loaded_q <= 1'b0;
+            state_q <= Load;
+          end else if (!identify_q && !refused_q) begin
+            rewind_o <= 1'b1;
+            state_q <= Rewind;
+          end
         end
-        Load: if (load_done_i) loaded_q <= load_status_i == STATUS_OK;
+        Load:
+        if (load_done_i) begin
+          loaded_q <= load_status_i == STATUS_OK;
+          status_q <= load_status_i[StatusBits-1:0];
+        end
         Rewind:  // the first pass is current one cycle after rewind_o
         if (!rewind_o) begin
           image_start_o <= 1'b1;
           state_q <= Image;
         end
-        Image:
-        if (image_done_i) begin
-          frame_start_o <= 1'b1;
-          state_q <= Frame;
+        Image: begin
+          if (image_done_i) begin
+            frame_start_o <= 1'b1;
+            state_q <= Frame;
+          end
+          if (image_long_i) status_q <= status_t'(STATUS_LONG_INPUT);
+          if (image_short_i) status_q <= status_t'(STATUS_SHORT_INPUT);
         end
         Frame:
         if (frame_done_i) begin
@@ -184,7 +195,6 @@ module commander
           rewind_o <= !last_frame_o;
           state_q <= Rewind;
         end
-        Drain: silence_q <= s_axis_tvalid ? '0 : silence_q + 1'b1;
         default: ;
       endcase
       if (finish) begin
@@ -193,11 +203,15 @@ module commander
       end
       if (fail) begin
         state_q <= Drain;
-        silence_q <= '0;
         discard_q <= 1'b1;
       end
-      if (error != STATUS_OK) status_q <= error;
       if (abort_o) begin
+        if (state_q != Idle) begin
+          status_q <= expired_q ? status_t'(STATUS_WATCHDOG) : status_t'(STATUS_BAD_PROGRAM);
+          state_q <= ended ? Idle : Drain;
+          done_o <= ended;
+          discard_q <= !ended;
+        end
         loaded_q <= 1'b0;
         {load_start_o, rewind_o, image_start_o, frame_start_o, logits_start_o} <= '0;
       end

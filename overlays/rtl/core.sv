@@ -247,7 +247,7 @@ module core
       .raddr_i(bias_addr), .rdata_o(bias)
   );
 
-  result_t result, logits_result, sum_result;
+  result_t result, coming_result, logits_result, sum_result;
   logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][7:0] lane_map, lane_slope;
   logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][15:0] lane_state;
   output_stage #(
@@ -257,7 +257,7 @@ module core
       .valid_i(token[ResultStage-1].valid && token[ResultStage-1].last), .token_i(token[ResultStage-1]), .acc_i(acc),
       .bias_read_o(bias_read), .bias_addr_o(bias_addr), .bias_i(bias), .slope_addr_o(slope_addr), .slope_i(old_slope), .state_addr_o(state_addr),
       .state_i(old_state),
-      .logits_result_o(logits_result), .logits_o, .result_o(result),
+      .logits_result_o(logits_result), .logits_o, .coming_result_o(coming_result), .result_o(result),
       .slope_o(lane_slope), .state_o(lane_state), .map_o(lane_map)
   );
   assign logits_we_o = logits_result.valid && out_context.pass.kind[1:0] == KindLogits;
@@ -268,10 +268,16 @@ module core
     assign lane_all[p] = {lane_state[p], lane_slope[p], lane_map[p]};
     assign {result_state[p], result_slope[p], result_map[p]} = bank_all[p];
   end
+  // The places of a result are found in the two cycles before it, so they have their part of the context earlier than the rest.
+  logic pack_q;
+  logic [15:0] row_words_q;
+  always_ff @(posedge clk_i) begin
+    if (start[WriteStage-1]) {pack_q, row_words_q} <= {update_context.pass.stride2[0], update_context.pass.row_words};
+  end
   scatter #(
       .PIXEL_LANES(PIXEL_LANES), .WIDTH(INPUT_LANES * 32)
   ) u_scatter (
-      .result_i(result), .pack_i(write_pass.stride2[0]), .row_words_i(write_pass.row_words), .data_i(lane_all),
+      .clk_i, .rst_ni, .result_i(coming_result), .pack_i(pack_q), .row_words_i(row_words_q), .data_i(lane_all),
       .we_o(result_we), .addr_o(result_addr), .data_o(bank_all)
   );
 

@@ -36,6 +36,7 @@ module output_stage
     // results
     output result_t                                                      logits_result_o,
     output logic [INPUT_LANES-1:0][31:0]                                 logits_o,
+    output result_t                                                      coming_result_o,  // result_o two cycles ahead
     output result_t                                                      result_o,
     output logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][7:0]                 slope_o,
     output logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][15:0]                state_o,
@@ -88,6 +89,7 @@ module output_stage
   assign slope_addr_o = ctl_q[2].addr;
   assign state_addr_o = ctl_q[9].addr;
   assign logits_result_o = ctl_q[2];
+  assign coming_result_o = ctl_q[Latency-3];
   assign result_o = ctl_q[Latency-1];
 
   // ---- the row of coefficients, constant during a pass

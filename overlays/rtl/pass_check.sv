@@ -19,13 +19,13 @@ module pass_check
 ) (
     input  logic         clk_i,
     input  logic         start_i,    // of a program
-    input  logic         we_i,       // a beat of a pass
+    input  logic         we_i,       // a beat of a pass; more beats follow a program's last one of these
     input  logic [15:0]  addr_i,     // which pass, and which of its beats
     input  logic [15:0]  column_i,
     input  logic [127:0] data_i,
     input  logic [15:0]  passes_i,   // of the program
     input  logic [1:0]   blocks_i,
-    output logic         bad_o       // one cycle after a bad beat, until the next program starts
+    output logic         bad_o       // two cycles after a bad beat, until the next program starts
 );
   localparam int unsigned PerTile = OUTPUT_LANES / INPUT_LANES;
   localparam int unsigned OutWords = MAX_TILES > LOGIT_WORDS ? MAX_TILES : LOGIT_WORDS;
@@ -63,13 +63,21 @@ module pass_check
   localparam fields_t Low = PASS_LOW;
   localparam fields_t Span = spans();
 
+  // A copy of the beat: its source drives every memory of the engine.
+  logic we_q;
+  logic [15:0] addr_q;
   logic [ColumnBits-1:0] column;
+  logic [127:0] data_q;
+  always_ff @(posedge clk_i) begin
+    we_q <= we_i && !start_i;
+    {addr_q, column, data_q} <= {addr_i, column_i[ColumnBits-1:0], data_i};
+  end
+
   logic [7:0] outside;
   logic [7:0][15:0] offset;
-  assign column = column_i[ColumnBits-1:0];
   always_comb begin
     for (int unsigned i = 0; i < 8; i++) begin
-      offset[i] = data_i[16*i+:16] - Low[column][i];
+      offset[i] = data_q[16*i+:16] - Low[column][i];
       outside[i] = offset[i] > Span[column][i];
     end
   end
@@ -79,12 +87,12 @@ module pass_check
   logic bad;
   logic [1:0] kind_q;
   logic [15:0] hidden_q;  // hidden passes in a row, up to here
-  assign part = pass_t'($bits(pass_t)'(data_i) << {column, 7'b0});
+  assign part = pass_t'($bits(pass_t)'(data_q) << {column, 7'b0});
   always_comb begin
     bad = |outside;
     case (32'(column))
       0: begin
-        if ((part.kind[1:0] == KindLogits) != (addr_i + 1'b1 == passes_i)) bad = 1'b1;
+        if ((part.kind[1:0] == KindLogits) != (addr_q + 1'b1 == passes_i)) bad = 1'b1;
         if (part.block >= 16'(blocks_i)) bad = 1'b1;
       end
       1: begin
@@ -94,14 +102,14 @@ module pass_check
         if (part.slot_last > part.inputs_last && part.slot_last >= 16'(PerTile)) bad = 1'b1;
       end
       3: if (kind_q == KindSlope && part.loop_passes != hidden_q) bad = 1'b1;
-      7: if (addr_i == 0 && part.tail_bytes == 0) bad = 1'b1;  // an image would take no bytes
+      7: if (addr_q == 0 && part.tail_bytes == 0) bad = 1'b1;  // an image would take no bytes
       default: ;
     endcase
   end
 
   always_ff @(posedge clk_i) begin
     if (start_i) {bad_o, hidden_q} <= '0;
-    else if (we_i) begin
+    else if (we_q) begin
       if (bad) bad_o <= 1'b1;
       if (column == 0) kind_q <= part.kind[1:0];
       if (32'(column) == Columns - 1) hidden_q <= kind_q == KindHidden ? hidden_q + 1'b1 : '0;

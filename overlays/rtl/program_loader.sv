@@ -34,17 +34,20 @@ module program_loader
   logic body, fire, last_beat, bad_header;
   logic [1:0] part_q;
   logic [15:0] word_q, column_q;
+  logic checksum_q, last_column_q, last_word_q;  // what the next beat holds: the checksum, the end of a word, of a part
   logic [LoadParts-1:0][15:0] words_q;
   logic [31:0] crc_q, crc, expected_q;
   assign words_o = words_q;
   assign body = stage_q == 3;
   assign s_axis_tready = busy_o;
   assign fire = s_axis_tvalid && busy_o;
-  assign last_beat = body && 32'(part_q) == LoadParts - 1 && word_q + 1'b1 == words_q[part_q]
-                     && column_q + 1'b1 == COLUMNS[part_q];
+  assign last_beat = body && 32'(part_q) == LoadParts - 1 && last_word_q && last_column_q;
   crc32 u_crc (
-      .crc_i(crc_q), .beat_i({s_axis_tdata[127:32], stage_q == 1 ? '0 : s_axis_tdata[31:0]}), .crc_o(crc)
+      .crc_i(crc_q), .beat_i({s_axis_tdata[127:32], checksum_q ? '0 : s_axis_tdata[31:0]}), .crc_o(crc)
   );
+
+  logic [1:0] part_next;
+  assign part_next = part_q + 2'(last_word_q);
 
   always_comb begin
     bad_header = 1'b0;
@@ -65,7 +68,7 @@ module program_loader
       fingerprint_o <= '0;
     end else if (start_i) begin
       busy_o <= 1'b1;
-      {stage_q, part_q, word_q, column_q} <= '0;
+      {stage_q, part_q, word_q, column_q, checksum_q} <= '0;
       crc_q <= '1;
       status_o <= STATUS_OK;
       fingerprint_o <= '0;
@@ -87,20 +90,25 @@ module program_loader
           words_q <= s_axis_tdata[95:32];
           blocks_o <= s_axis_tdata[97:96];
         end
-        2: evaluations_o <= s_axis_tdata[MAX_BLOCKS*16-1:0];
+        2: begin
+          evaluations_o <= s_axis_tdata[MAX_BLOCKS*16-1:0];
+          last_column_q <= COLUMNS[0] == 1;
+          last_word_q <= words_q[0] == 1;
+        end
         default: begin
           we_o[part_q] <= 1'b1;
           column_q <= column_q + 1'b1;
-          if (column_q + 1'b1 == COLUMNS[part_q]) begin
+          last_column_q <= column_q + 16'd2 == COLUMNS[part_q];
+          if (last_column_q) begin
             column_q <= '0;
-            word_q <= word_q + 1'b1;
-            if (word_q + 1'b1 == words_q[part_q]) begin
-              word_q <= '0;
-              part_q <= part_q + 1'b1;
-            end
+            word_q <= last_word_q ? '0 : word_q + 1'b1;
+            part_q <= part_next;
+            last_column_q <= COLUMNS[part_next] == 1;
+            last_word_q <= last_word_q ? words_q[part_next] == 1 : word_q + 16'd2 == words_q[part_q];
           end
         end
       endcase
+      checksum_q <= stage_q == 0;
       if (!body) stage_q <= stage_q + 1'b1;
     end
     addr_o <= word_q;

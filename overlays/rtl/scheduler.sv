@@ -67,10 +67,18 @@ module scheduler
       bias_offset: bias_offset_q
   };
 
+  // What follows a pass is known long before its end, since the core is busy for many cycles after the pass is settled.
+  logic last_stage_q, last_evaluation_q;
+  logic [IndexBits-1:0] following_q;
+  always_ff @(posedge clk_i) begin
+    last_stage_q <= last_stage;
+    last_evaluation_q <= last_evaluation;
+    following_q <= slope_pass && !last_evaluation ? index_q - pass.loop_passes[IndexBits-1:0] : index_q + 1'b1;
+  end
   always_comb begin
     index_next = index_q;
     if (rewind_i || state_q == Done) index_next = '0;
-    else if (state_q == Next) index_next = slope_pass && !last_evaluation ? index_q - pass.loop_passes[IndexBits-1:0] : index_q + 1'b1;
+    else if (state_q == Next) index_next = following_q;
   end
 
   always_ff @(posedge clk_i) begin
@@ -96,14 +104,14 @@ module scheduler
           state_q <= Run;
         end
         Run: if (!core_busy_i && !pass_start_o) state_q <= Next;
-        Next: begin  // index_next follows the same conditions
+        Next: begin  // following_q follows the same conditions
           source_q <= !source_q;
           state_q <= Begin;
           if (kind == KindHidden) bias_offset_q <= bias_offset_q + pass.bias_stride;
           if (slope_pass) begin
-            stage_q <= last_stage ? '0 : stage_q + 1'b1;
-            if (last_stage) step_q <= step_q + 1'b1;
-            if (last_evaluation) begin
+            stage_q <= last_stage_q ? '0 : stage_q + 1'b1;
+            if (last_stage_q) step_q <= step_q + 1'b1;
+            if (last_evaluation_q) begin
               step_q <= '0;
               bias_offset_q <= '0;
               if (pass.accumulate[0]) state_q <= Average;

@@ -54,6 +54,9 @@ STATIC = {
     "program_loader": ("words_q", "blocks_o", "evaluations_o"),
 }
 
+# What Yosys may call the outputs of these registers: it keeps one name of a wire, perhaps that behind a `settled`.
+SAME = {"scheduler": {"pass_word": ("pass", "u_settled.value_i")}}
+
 # ns at the pins of hard blocks: from the clock with and without output register, and to their inputs
 RAM_CLOCK_TO_OUT = {"block": (0.35, 1.0), "ultra": (0.6, 1.4), "distributed": (0.08, 0.08)}
 RAM_SETUP = {"block": 0.40, "ultra": 0.40, "distributed": 0.60}
@@ -89,9 +92,18 @@ class Clocking:
                     }
             inner = {kind: self.borders(units[kind], widths) for kind, widths in shapes.items()}
             self.timings[unit] = Timing(
-                netlist, lambda kind, _: inner.get(kind), STATIC.get(unit[0], ()), border=unit[0] == "dsodenet_engine"
+                netlist, lambda kind, _: inner.get(kind), static_names(unit[0]), border=unit[0] == "dsodenet_engine"
             )
         return self.timings[unit]
+
+
+def static_names(module: str) -> set[str]:
+    """The registers of STATIC by every name that their outputs may have."""
+    found = set()
+    for name in STATIC.get(module, ()):
+        plain = name.removesuffix("_q")
+        found |= {name, plain, f"u_{plain}.value_i", *SAME.get(module, {}).get(name, ())}
+    return found
 
 
 def ram_borders(values: dict[str, str], widths: dict[str, tuple[str, int]]) -> Borders:
