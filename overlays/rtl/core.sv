@@ -45,7 +45,21 @@ module core
 );
   localparam int unsigned Length = INPUT_LANES < CascadeLength ? INPUT_LANES : CascadeLength;
   localparam int unsigned Chains = INPUT_LANES / Length;
+  // Columns of a pointwise word in each place of a cascade. A column is nine weights, as wide as a block RAM.
+  localparam int unsigned PlaceColumns = (Chains * OUTPUT_LANES + 8) / 9;
+  localparam int unsigned ColumnBits = $clog2(Length * PlaceColumns > INPUT_LANES ? Length * PlaceColumns : INPUT_LANES);
   localparam int unsigned SumBits = 16 + $clog2(MAX_TILES * INPUT_LANES);  // of an accumulator: so many products, at most 2**14 each
+
+  // A copy of the program's beats: they drive every memory here, and their source the rest of the engine.
+  logic [3:0] load_we_q;
+  logic [15:0] load_addr_q, load_column;
+  logic [ColumnBits-1:0] load_column_q;
+  logic [127:0] load_data_q;
+  assign load_column = 16'(load_column_q);
+  always_ff @(posedge clk_i) begin
+    {load_we_q, load_addr_q, load_data_q} <= {load_we_i, load_addr_i, load_data_i};
+    load_column_q <= load_column_i[ColumnBits-1:0];
+  end
 
   // Stages of the pipeline: token[n] left the runner n cycles ago.
   localparam int unsigned WindowStage = 4;                    // the window holds the token's neighbourhood
@@ -194,7 +208,7 @@ module core
   column_ram #(
       .COLUMNS(INPUT_LANES * 3 / 4), .DEPTH(DW_WORDS), .READ_LATENCY(2), .STYLE("distributed"), .GARBAGE(GARBAGE)
   ) u_dw_weights (
-      .clk_i, .we_i(load_we_i[LoadDw]), .waddr_i(load_addr_i), .wcolumn_i(load_column_i), .wdata_i(load_data_i),
+      .clk_i, .we_i(load_we_q[LoadDw]), .waddr_i(load_addr_q), .wcolumn_i(load_column), .wdata_i(load_data_q),
       .raddr_i(token[WindowStage-1].dw_addr), .rdata_o(dw_weight)
   );
 
@@ -210,15 +224,14 @@ module core
   );
 
   // ---- pointwise
-  // A memory for each place of a cascade, read a cycle later than the one before it. A column is nine weights, as wide as a block RAM.
-  localparam int unsigned PlaceColumns = (Chains * OUTPUT_LANES + 8) / 9;
+  // A memory for each place of a cascade, read a cycle later than the one before it.
   logic [Length-1:0][Chains-1:0][OUTPUT_LANES-1:0][7:0] pw_weight;
   for (genvar q = 0; q < Length; q++) begin : g_place
     logic [PlaceColumns*72-1:0] word;
     column_ram #(
         .COLUMNS(PlaceColumns), .COLUMN_BITS(72), .FIRST_COLUMN(q * PlaceColumns), .DEPTH(PW_WORDS), .READ_LATENCY(2), .STYLE("block"), .GARBAGE(GARBAGE)
     ) u_weights (
-        .clk_i, .we_i(load_we_i[LoadPw]), .waddr_i(load_addr_i), .wcolumn_i(load_column_i), .wdata_i(load_data_i),
+        .clk_i, .we_i(load_we_q[LoadPw]), .waddr_i(load_addr_q), .wcolumn_i(load_column), .wdata_i(load_data_q),
         .raddr_i(token[DataStage-1+q].pw_addr), .rdata_o(word)
     );
     assign pw_weight[q] = word[Chains*OUTPUT_LANES*8-1:0];
@@ -243,7 +256,7 @@ module core
   column_ram #(
       .COLUMNS(INPUT_LANES / 4), .DEPTH(BIAS_WORDS), .READ_LATENCY(2), .STYLE(MAP_STYLE), .GARBAGE(GARBAGE)
   ) u_bias (
-      .clk_i, .we_i(load_we_i[LoadBias]), .waddr_i(load_addr_i), .wcolumn_i(load_column_i), .wdata_i(load_data_i),
+      .clk_i, .we_i(load_we_q[LoadBias]), .waddr_i(load_addr_q), .wcolumn_i(load_column), .wdata_i(load_data_q),
       .raddr_i(bias_addr), .rdata_o(bias)
   );
 
@@ -322,5 +335,5 @@ module core
   end
 
   logic unused;
-  assign unused = ^{context_i, load_words_i, window_pass, depthwise_context, depthwise_pass, write_context, write_pass, window_context, load_we_i, logits_result};
+  assign unused = ^{context_i, load_column_i, load_words_i, window_pass, depthwise_context, depthwise_pass, write_context, write_pass, window_context, load_we_q, logits_result};
 endmodule

@@ -75,7 +75,7 @@ module dsodenet_engine
   logic [1:0] blocks;
   logic rewind, image_start, image_busy, image_done, image_short, image_long, image_ready;
   logic abort, running_n, core_fault, image_bad, pass_start, average_start, core_busy;
-  assign running_n = rst_n && !abort;  // resets what runs a command
+  always_ff @(posedge clk) running_n <= rst_n && !abort;  // resets what runs a command; a register, since it reaches far
   logic frame_start, frame_done, logits_start, logits_busy, last_frame, drain_ready;
 
   control #(

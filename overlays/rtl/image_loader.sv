@@ -16,7 +16,7 @@ module image_loader
     input  pass_t                    pass_i,
     output logic                     busy_o,
     output logic                     done_o,
-    output logic                     short_o,  // TLAST came early; with short_o or long_o the loader stops
+    output logic                     short_o,  // TLAST came early; the loader has stopped with short_o or long_o
     output logic                     long_o,   // TLAST did not come
     output logic                     bad_o,    // the beats of the program are not those of its pixels; the loader stops
     input  logic [127:0]             s_axis_tdata,
@@ -48,8 +48,9 @@ module image_loader
   assign fire = s_axis_tvalid && s_axis_tready;
   assign last_x = x_q == pass_i.image_width_last;
   assign last_y = y_q == pass_i.image_height_last;
-  assign short_o = fire && s_axis_tlast && !(last_beat && last_frame_i);
-  assign long_o = fire && !s_axis_tlast && last_beat && last_frame_i;
+  logic too_short, too_long;
+  assign too_short = fire && s_axis_tlast && !(last_beat && last_frame_i);
+  assign too_long = fire && !s_axis_tlast && last_beat && last_frame_i;
   // All beats are here and do not make another write; or the last write is here and a whole beat is left, or to come.
   logic last_take, bad, beat_left;
   assign last_take = take && last_chunk_q && last_x && last_y;
@@ -57,11 +58,12 @@ module image_loader
   assign bad = busy_o && (received_q ? !take || (last_take && beat_left) : last_take);
 
   always_ff @(posedge clk_i) begin
-    bad_o <= rst_ni && bad && !short_o && !long_o;
-    done_o <= rst_ni && last_take && !bad && !short_o && !long_o && !start_i;  // the write is on its way
+    {short_o, long_o} <= rst_ni ? {too_short, too_long} : '0;
+    bad_o <= rst_ni && bad && !too_short && !too_long;
+    done_o <= rst_ni && last_take && !bad && !too_short && !too_long && !start_i;  // the write is on its way
     if (!rst_ni) busy_o <= 1'b0;
     else if (start_i) busy_o <= 1'b1;
-    else if (short_o || long_o || bad || last_take) busy_o <= 1'b0;
+    else if (too_short || too_long || bad || last_take) busy_o <= 1'b0;
     if (start_i) begin
       {count_q, beat_q, pos_q, slot_q, received_q} <= '0;
       room_q <= 1'b1;

@@ -18,11 +18,15 @@ module logits_writer #(
     input  logic                      m_axis_tready
 );
   localparam int unsigned Parts = INPUT_LANES / 4;
+  localparam int unsigned PartBits = Parts > 1 ? $clog2(Parts) : 1;
   localparam int unsigned WordBits = $clog2(WORDS);
   (* ram_style = "distributed" *) logic [INPUT_LANES*32-1:0] words[WORDS];
   always_ff @(posedge clk_i) if (we_i) words[word_i[WordBits-1:0]] <= data_i;
 
-  logic [15:0] beat_q, part_q;
+  logic [15:0] beat_q;
+  logic [PartBits-1:0] part_q;
+  logic last_part;
+  assign last_part = 32'(part_q) == Parts - 1;
   logic [WordBits-1:0] word_q;
   logic pending_q, load;
   logic [INPUT_LANES*32-1:0] word;
@@ -42,8 +46,8 @@ module logits_writer #(
     if (start_i) {beat_q, part_q, word_q} <= '0;
     else if (load) begin
       beat_q <= beat_q + 1'b1;
-      part_q <= part_q + 1'b1 == 16'(Parts) ? '0 : part_q + 1'b1;
-      if (part_q + 1'b1 == 16'(Parts)) word_q <= word_q + 1'b1;
+      part_q <= last_part ? '0 : part_q + 1'b1;
+      if (last_part) word_q <= word_q + 1'b1;
     end
     if (load) begin
       m_axis_tlast <= last_frame_i && beat_q == beats_last_i;

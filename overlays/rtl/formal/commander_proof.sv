@@ -51,28 +51,29 @@ module commander_proof
   logic running_q;
   always_comb begin
     if (running_q) assume (!start_i);
-    assume (load_status_i != STATUS_WATCHDOG);
+    assume (load_status_i < 32'd256 && load_status_i != STATUS_WATCHDOG);
   end
 
   // ---- what must come out
   logic [Bits:0] quiet_q;  // cycles in which the kernel waited for nobody but itself
-  logic quiet, lost_q, abort_q, bitten_q;
+  logic quiet, lost_q, abort_q, bitten_q, done_q;
   assign quiet = running_q && !drain_ready && !other_ready_i && !m_axis_tvalid && !progress_i;
   always_ff @(posedge clk_i) begin
     if (start_i) running_q <= 1'b1;
     else if (done) running_q <= 1'b0;
     quiet_q <= quiet ? quiet_q + 1'b1 : '0;
     abort_q <= abort;
-    bitten_q <= abort && quiet && 32'(quiet_q) >= (1 << Bits) - 1;
+    bitten_q <= abort && !done && 32'(quiet_q) >= (1 << Bits);
+    done_q <= done;
     if (abort) lost_q <= 1'b1;
     else if (load_start) lost_q <= 1'b0;
-    if (!rst_ni) {running_q, quiet_q, lost_q, abort_q, bitten_q} <= '0;
+    if (!rst_ni) {running_q, quiet_q, lost_q, abort_q, bitten_q, done_q} <= '0;
   end
   always_comb begin
     if (rst_ni) begin
-      assert (32'(quiet_q) <= (1 << Bits) + 1);
+      assert (32'(quiet_q) <= (1 << Bits) + 2);
       if (abort) assert (running_q);
-      if (abort_q) assert (!load_start && !rewind && !image_start && !frame_start && !logits_start && (done || drain_ready));
+      if (abort_q) assert (!load_start && !rewind && !image_start && !frame_start && !logits_start && (done || done_q || drain_ready));
       if (bitten_q) assert (status == STATUS_WATCHDOG);
       if (done && status == STATUS_WATCHDOG) assert (lost_q);
       if (lost_q) assert (!frame_start && !image_start && !rewind);

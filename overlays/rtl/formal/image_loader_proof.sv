@@ -64,10 +64,14 @@ module image_loader_proof
 
   // ---- what must come out: counted in beats of the stream and in bytes written
   logic bad_q, expected_q, failed_q, stuck_q, stuck_qq, done_q, done_qq, excused_q, last_beat;
+  logic short_now, long_now, short_q, long_q;
   logic [7:0] beats_q, bytes_q, in_pixel_q, size;
   assign last_beat = 32'(beats_q) == Beats - 1;
   assign size = 32'(in_pixel_q) + Lanes > CHANNELS ? 8'(CHANNELS - 32'(in_pixel_q)) : 8'(Lanes);
+  assign short_now = fire && s_axis_tlast && !(last_beat && last_frame_i);
+  assign long_now = fire && !s_axis_tlast && last_beat && last_frame_i;
   always_ff @(posedge clk_i) begin
+    {short_q, long_q} <= rst_ni ? {short_now, long_now} : '0;
     {done_qq, done_q} <= {done_q, done};
     excused_q <= bad;
     bad_q <= rst_ni && !start_i && (bad || bad_q);
@@ -76,7 +80,7 @@ module image_loader_proof
       beats_q <= beats_q + 1'b1;
       if (beats_q == watched_i / 16) expected_q <= s_axis_tdata[(watched_i%16)*8+8'(BIT)];
     end
-    if (too_short || too_long) failed_q <= 1'b1;
+    if (short_now || long_now) failed_q <= 1'b1;
     if (we) begin
       bytes_q <= bytes_q + size;
       in_pixel_q <= 32'(in_pixel_q) + Lanes >= CHANNELS ? '0 : in_pixel_q + 8'(Lanes);
@@ -87,8 +91,8 @@ module image_loader_proof
   always_comb begin
     if (rst_ni) begin
       if (tready) assert (busy && 32'(beats_q) < Beats);
-      assert (too_short == (fire && s_axis_tlast && !(last_beat && last_frame_i)));
-      assert (too_long == (fire && !s_axis_tlast && last_beat && last_frame_i));
+      assert (too_short == short_q);
+      assert (too_long == long_q);
       if (stuck_qq) assert (we || excused_q);  // it takes a beat or a word to write in every cycle, or says why not
       if (EXTRA == 0) assert (!bad);
       else assert (!done);
