@@ -204,13 +204,19 @@ module core
       .line_near_i(window_pass.line_near), .line_far_i(window_pass.line_far), .window_o(window)
   );
 
+  // A memory for every four lanes, read at a copy of the address: one register cannot drive them all in time. KEEP: equal
+  // registers are not to be merged (UG901).
   logic [INPUT_LANES-1:0][95:0] dw_weight;
-  column_ram #(
-      .COLUMNS(INPUT_LANES * 3 / 4), .DEPTH(DW_WORDS), .READ_LATENCY(2), .STYLE("distributed"), .GARBAGE(GARBAGE)
-  ) u_dw_weights (
-      .clk_i, .we_i(load_we_q[LoadDw]), .waddr_i(load_addr_q), .wcolumn_i(load_column), .wdata_i(load_data_q),
-      .raddr_i(token[WindowStage-1].dw_addr), .rdata_o(dw_weight)
-  );
+  for (genvar g = 0; g < INPUT_LANES / 4; g++) begin : g_dw
+    (* keep = "true" *) logic [15:0] addr_q;
+    always_ff @(posedge clk_i) addr_q <= token[WindowStage-2].dw_addr;
+    column_ram #(
+        .COLUMNS(3), .FIRST_COLUMN(3 * g), .DEPTH(DW_WORDS), .READ_LATENCY(2), .STYLE("distributed"), .GARBAGE(GARBAGE)
+    ) u_weights (
+        .clk_i, .we_i(load_we_q[LoadDw]), .waddr_i(load_addr_q), .wcolumn_i(load_column), .wdata_i(load_data_q),
+        .raddr_i(addr_q), .rdata_o(dw_weight[4*g+:4])
+    );
+  end
 
   logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][7:0] dw_result;
   depthwise #(

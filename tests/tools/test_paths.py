@@ -13,7 +13,7 @@ from tools.rtl.delays import CLOCK_TO_Q, LUT, SETTLE_CYCLES, SETUP, WIDEST_NET, 
 
 pytestmark = pytest.mark.slow
 
-UNITS = ["divide_lane"]
+UNITS = ["divide_lane", "commander DRAIN_PATIENCE=1024 WATCHDOG_BITS=24", "scheduler GARBAGE=0 MAX_PASSES=32"]
 
 
 def netlist(fan_out: int) -> dict[str, Any]:
@@ -71,6 +71,14 @@ def test_a_longer_path_is_complained_about() -> None:
     assert paths.complaints({"a": 3.0}, {"a": 2.9}) == []
     assert "2.90 ns are committed" in paths.complaints({"a": 3.1}, {"a": 2.9})[0]
     assert "the budget is" in paths.complaints({"new": paths.BUDGET_NS + 0.1}, {})[0]
+
+
+def test_static_registers_count_by_the_name_that_is_left() -> None:
+    """Yosys keeps one name of a wire: that of the register, or one of those behind its `settled`."""
+    for name in ("update_context_q", "update_context", "u_update_context.value_i"):
+        assert name in paths.static_names("core")
+    assert {"pass_word", "pass", "u_settled.value_i"} <= paths.static_names("scheduler")
+    assert paths.static_names("commander") == set()
 
 
 def test_committed_paths_keep_the_budget() -> None:
