@@ -44,8 +44,13 @@ proc set_property {args} {
     }
     if {$object eq ""} { error "set_property: no object" }
     foreach {name value} $pairs {
-        if {[dict exists $::cells $object] && ![has settings $object/[string range $name 7 end]]} { error "$object has no $name" }
-        seen property [regsub {^CONFIG\..*} $name CONFIG.*]
+        if {[dict exists $::cells $object]} {
+            set setting [string range $name 7 end]
+            if {![has settings $object/$setting]} { error "$object has no $name" }
+            seen setting "[lindex [split [dict get $::cells $object] :] 2] $setting"
+        } else {
+            seen property $name
+        }
         if {$name eq "ip_repo_paths"} { set ::ip_repo $value }
         note property $object $name $value
     }
