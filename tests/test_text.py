@@ -87,5 +87,5 @@ def test_the_zoo_is_a_table_and_cards() -> None:
     assert np.isclose(xs.qat_accuracy, right.mean())
     assert "zoo:digits-xs" in found._repr_html_()
     assert dsodenet.zoo.card("digits-xs") == dsodenet.zoo.card("zoo:digits-xs")
-    with pytest.raises(InputError, match="the zoo has zoo:cifar10-m"):
+    with pytest.raises(InputError, match="the zoo has zoo:cifar10-l"):
         dsodenet.zoo.card("imagenet")
