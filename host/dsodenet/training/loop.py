@@ -84,7 +84,7 @@ def fit(
     if stage.schedule == "float" and isinstance(student, DsODENet):
         use_gradient(student, options.gradient, options.irdm_nodes)
     terms = [loss.term(training, student, **loss.settings) for loss in stage.losses]
-    step = Step(student, nn.ModuleList(terms), tuple(loss.weight for loss in stage.losses)).to(place.device)
+    step = Step(student, nn.ModuleList(terms), tuple(loss.weight for loss in stage.losses))
     teachers = training.teachers if stage.needs_teacher else []
     networks = [teacher.network.to(place.device).requires_grad_(False).eval() for teacher in teachers]
     pool = Pool(stage, training, place)
@@ -95,7 +95,7 @@ def fit(
     if saved is not None:  # before the optimiser is made: loading replaces brevitas's scales by other tensors
         with journal.trusted():
             step.load_state_dict(saved["step"])
-        step.to(place.device)  # the scales that brevitas replaced lie where they were read
+    step.to(place.device)  # after loading, whose tensors lie where they were read
     groups = _parameter_groups(step, stage.learning_rate(options), stage.decay * options.weight_decay)
     optimiser = torch.optim.AdamW(groups, fused=place.device.type == "cuda" or None)
     if saved is not None:
