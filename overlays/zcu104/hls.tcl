@@ -17,6 +17,8 @@ if {[file exists $cosim]} { add_files -tb [input src cosim.cpp] -cflags $flags }
 open_solution -reset -flow_target vivado solution
 set_part [config part]
 create_clock -period [config clock_period_ns] -name default
+# The host clears the interrupt by writing it: Vitis HLS's default, but what a read does depends on it.
+config_interface -s_axilite_interrupt_mode tow
 csynth_design
 if {[file exists $cosim]} { cosim_design -rtl verilog -argv $cosim }
 lassign [split [config ip] :] vendor library name version

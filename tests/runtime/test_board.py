@@ -18,6 +18,7 @@ from dsodenet.contract.streams import image_bytes, logits_bytes
 from dsodenet.errors import DeviceError, InputError
 from dsodenet.reference import Reference
 from dsodenet.runtime.accelerator import Accelerator
+from dsodenet.runtime.interrupt import WAITS
 from dsodenet.runtime.simulated.kernels import ReferenceKernel
 from dsodenet.spec.params import Params
 from dsodenet.spec.synthetic import random_images, random_params
@@ -223,9 +224,10 @@ def test_buffers_are_kept_and_given_back(setup: Setup) -> None:
 # faults: a clear text, in time, and the next call works
 
 
+@pytest.mark.parametrize("wait", WAITS)
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_raises_in_time_and_the_next_call_works(name: str) -> None:
-    fault, result = FAULTS[name], trial(name, PARAMS, TIMEOUT_S)
+def test_a_fault_raises_in_time_and_the_next_call_works(name: str, wait: str) -> None:
+    fault, result = FAULTS[name], trial(name, PARAMS, TIMEOUT_S, wait=wait)
     assert re.search(fault.raises, result.text), result.text
     assert result.exception == (
         "" if not fault.raises else "KeyboardInterrupt" if name == "interrupted call" else "DeviceError"
@@ -382,6 +384,7 @@ def test_wrong_part_wrong_ip_and_missing_files_are_refused(tmp_path: Path) -> No
     dma_only = dataclasses.replace(
         good, name="dma_only", instances=tuple(i for i in good.instances if i.name != "kernel_0"),
         windows=good.windows[:1], buses=tuple(b for b in good.buses if "kernel_0" not in (b[0][0], b[1][0])),
+        interrupts=(),
     )  # fmt: skip
     with pytest.raises(DeviceError, match=r"has 0 dsODENet kernels .* it has axi_dma_0"):
         load(dma_only, open_device())

@@ -16,6 +16,11 @@ proc open_solution {args} {
     set ::solution [lindex [dict get $given rest] 0]
 }
 proc create_clock {args} { note clock [dict get [parse create_clock {} {-period -name} 0 0 $args] -period] }
+proc config_interface {args} {
+    set mode [dict get [parse config_interface {} -s_axilite_interrupt_mode 0 0 $args] -s_axilite_interrupt_mode]
+    if {$mode ni {tow cor}} { error "config_interface: interrupt mode $mode" }
+    note interrupt $mode
+}
 proc csynth_design {args} {
     parse csynth_design {} {} 0 0 $args
     if {[fault csynth]} { error {[HLS 214-194] in function 'dsodenet_hls': undefined function} }

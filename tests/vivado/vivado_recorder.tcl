@@ -75,10 +75,10 @@ set kernel_interfaces {s_axi_control s_axis m_axis}
 set ips [dict create \
     xilinx.com:ip:zynq_ultra_ps_e:3.5 [dict create \
         interfaces {M_AXI_HPM0_FPD S_AXI_HP0_FPD} \
-        pins {pl_clk0 pl_resetn0 maxihpm0_fpd_aclk saxihp0_fpd_aclk} spaces Data \
+        pins {pl_clk0 pl_resetn0 maxihpm0_fpd_aclk saxihp0_fpd_aclk pl_ps_irq0} spaces Data \
         segments {SAXIGP2/HP0_DDR_LOW SAXIGP2/HP0_LPS_OCM SAXIGP2/HP0_QSPI} \
         settings {PSU__USE__M_AXI_GP[012] PSU__USE__S_AXI_GP[0-6] PSU__MAXIGP[012]__DATA_WIDTH PSU__SAXIGP[0-6]__DATA_WIDTH
-            PSU__FPGA_PL[0-3]_ENABLE PSU__CRL_APB__PL[0-3]_REF_CTRL__SRCSEL PSU__CRL_APB__PL[0-3]_REF_CTRL__FREQMHZ}] \
+            PSU__USE__IRQ0 PSU__FPGA_PL[0-3]_ENABLE PSU__CRL_APB__PL[0-3]_REF_CTRL__SRCSEL PSU__CRL_APB__PL[0-3]_REF_CTRL__FREQMHZ}] \
     xilinx.com:ip:axi_dma:7.1 [dict create \
         interfaces {S_AXI_LITE M_AXI_MM2S M_AXI_S2MM M_AXIS_MM2S S_AXIS_S2MM} \
         pins {s_axi_lite_aclk m_axi_mm2s_aclk m_axi_s2mm_aclk axi_resetn} spaces {Data_MM2S Data_S2MM} segments S_AXI_LITE/Reg \

@@ -4,6 +4,8 @@ from dsodenet.contract.boards import BOARDS, ZCU104, Board, PlClock, board_named
 from dsodenet.contract.design import (
     ADDRESS_BLOCK,
     DMA_VLNV,
+    IRQ_INPUT,
+    IRQ_NUMBER,
     KERNEL_PINS,
     KERNEL_VLNVS,
     WINDOW_BYTES,
@@ -70,6 +72,8 @@ __all__ = [
     "DEVICE_FF",
     "DMA_VLNV",
     "IDENTITY",
+    "IRQ_INPUT",
+    "IRQ_NUMBER",
     "KERNEL_PINS",
     "KERNEL_VLNVS",
     "REGISTERS",

@@ -19,6 +19,7 @@ KERNEL_PINS = {Kind.HLS: ("ap_clk", "ap_rst_n"), Kind.RTL: ("clk", "rst_n")}
 DMA_VLNV = "xilinx.com:ip:axi_dma:7.1"
 DMA_LENGTH_BITS = 26  # the most that the IP has; its default of 14 would end transfers at 16 KiB
 WINDOW_BYTES = 1 << 16
+IRQ_INPUT, IRQ_NUMBER = "pl_ps_irq0", 121  # of the processor, and the number of its first line (PG201, IRQ-F2P[0])
 ADDRESS_BLOCK = "Reg"  # the register block of an IP, as Vitis HLS and Xilinx's IPs call it
 
 
@@ -69,7 +70,7 @@ class Memory:
 @dataclass(frozen=True)
 class Net:
     driver: Pin
-    kind: str  # clk, rst
+    kind: str  # as the .hwh calls it: clk, rst, INTERRUPT
     loads: tuple[Pin, ...]
 
 
@@ -88,16 +89,18 @@ class Design:
     processor_reset: Pin  # what `reset` follows ...
     reset_input: Pin  # ... here
     control: Pin  # the processor's master that reaches the windows
+    interrupts: tuple[tuple[Pin, Pin], ...]  # source -> the processor's line; PYNQ's images give programs the first
 
     @property
     def nets(self) -> tuple[Net, ...]:
-        """Every wire that is no interface: clock, reset, and where the reset comes from."""
+        """Every wire that is no interface: clock, reset and where it comes from, interrupt."""
         clocks = tuple((instance.name, pin) for instance in self.instances for pin in instance.clocks)
         resets = tuple((instance.name, pin) for instance in self.instances for pin in instance.resets)
         return (
             Net(self.clock, "clk", clocks),
             Net(self.reset, "rst", resets),
             Net(self.processor_reset, "rst", (self.reset_input,)),
+            *(Net(source, "INTERRUPT", (line,)) for source, line in self.interrupts),
         )
 
     def instance(self, name: str) -> Instance:
@@ -122,6 +125,7 @@ def block_design(name: str, kind: Kind, clock_mhz: float, board: Board = ZCU104,
             ("PSU__MAXIGP0__DATA_WIDTH", "32"),
             ("PSU__SAXIGP2__DATA_WIDTH", width),
             *((f"PSU__FPGA_PL{i}_ENABLE", str(int(i == 0))) for i in range(4)),
+            ("PSU__USE__IRQ0", "1"),
             ("PSU__CRL_APB__PL0_REF_CTRL__SRCSEL", "IOPLL"),
             ("PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ", f"{pl_clock.asked_mhz:g}"),
         ),
@@ -236,4 +240,5 @@ def block_design(name: str, kind: Kind, clock_mhz: float, board: Board = ZCU104,
         processor_reset=(processor.name, "pl_resetn0"),
         reset_input=(reset.name, "ext_reset_in"),
         control=(processor.name, "M_AXI_HPM0_FPD"),
+        interrupts=(((kernel.name, "interrupt"), (processor.name, IRQ_INPUT)),),
     )

@@ -69,7 +69,8 @@ def wrapper_text(source: str, module: str, parameters: Mapping[str, int | str]) 
         f'X_INTERFACE_PARAMETER = "ASSOCIATED_BUSIF {":".join(buses)}, ASSOCIATED_RESET {reset}"',
         reset: f'X_INTERFACE_INFO = "xilinx.com:signal:reset:1.0 {reset} RST", '
         'X_INTERFACE_PARAMETER = "POLARITY ACTIVE_LOW"',
-        "interrupt": 'X_INTERFACE_INFO = "xilinx.com:signal:interrupt:1.0 interrupt INTERRUPT"',
+        "interrupt": 'X_INTERFACE_INFO = "xilinx.com:signal:interrupt:1.0 interrupt INTERRUPT", '
+        'X_INTERFACE_PARAMETER = "SENSITIVITY LEVEL_HIGH"',
     }
     lines = []
     for direction, width, name in ports:

@@ -78,6 +78,7 @@ class Accelerator:
         max_batch_bytes: int | None = None,
         threads: int | None = None,
         images_at_once: int | None = None,
+        wait: str | None = None,
     ) -> None:
         """Open a model on a backend. InputError for an option that the backend does not take.
 
@@ -97,11 +98,14 @@ class Accelerator:
         images_at_once: small images that the rtl kernel computes as one, 1 to 8; by default as many as its closed form
             says to pay for each batch.
         threads: chunks of images that cpu computes at once, or threads of cpu-fast; by default one per core.
+        wait: how zcu104 and zcu104-sim wait for commands that take over 150 us: "poll" (the default) sleeps almost to
+            their end and then asks, "interrupt" sleeps until the kernel says so, which takes less of the processor and
+            wakes some 50 us later. DeviceError where the interrupt does not reach this program.
         """
         given = {
             "simulate_with": simulate_with, "library": library, "bitfile": bitfile, "device": device,
             "timeout_s": timeout_s, "max_batch_bytes": max_batch_bytes, "threads": threads,
-            "images_at_once": images_at_once,
+            "images_at_once": images_at_once, "wait": wait,
         }  # fmt: skip
         options = {name: value for name, value in given.items() if value is not None}
         folder = None

@@ -17,6 +17,7 @@ from dsodenet.errors import DeviceError, InputError, RunError, ToolError, shown
 from dsodenet.files import how_to_install
 from dsodenet.reference import Reference
 from dsodenet.runtime.driver import MAX_BATCH_BYTES, KernelDriver
+from dsodenet.runtime.interrupt import POLL, WAITS
 from dsodenet.runtime.pixels import NCHW
 from dsodenet.runtime.power import board_rails
 from dsodenet.runtime.simulated.kernels import SIMULATED_KERNELS, concurrent_library, csim_library, rtl_library
@@ -36,6 +37,7 @@ RANGES: dict[str, tuple[type[int] | type[float], float, float]] = {
     "images_at_once": (int, 1, 8),
 }
 PATHS = ("library", "bitfile")  # options that name a file
+CHOICES = {"wait": WAITS}  # options that are one of a few words
 
 
 class Backend(Protocol):
@@ -195,6 +197,7 @@ def open_zcu104_sim(
     timeout_s: float = TIMEOUT_S,
     max_batch_bytes: int = MAX_BATCH_BYTES,
     images_at_once: int | None = None,
+    wait: str = POLL,
 ) -> Backend:
     """pynq on a simulated board.
 
@@ -225,7 +228,7 @@ def open_zcu104_sim(
         if bitfile is None:
             table = block_design(params.spec.name, device.board.kernel.kind, params.spec.kernel.clock_mhz)
             bitfile = write_overlay(table, "kernel_0", Path(folder.name))
-        transport = Zcu104Transport(Path(bitfile), device, "simulated", timeout_s)
+        transport = Zcu104Transport(Path(bitfile), device, "simulated", timeout_s, wait, device.open_interrupt)
 
         def clean_up() -> None:
             device.close()
@@ -255,10 +258,12 @@ def open_zcu104(
     timeout_s: float = TIMEOUT_S,
     max_batch_bytes: int = MAX_BATCH_BYTES,
     images_at_once: int | None = None,
+    wait: str = POLL,
 ) -> Backend:
     """The board this runs on, or the one that pynq reaches over a network (PYNQ_REMOTE_DEVICES).
 
     bitfile: by default RUN/<name>.bit, with its .hwh beside it.
+    wait: poll, or interrupt for commands that take over 150 us.
     """
     pynq = import_pynq()
     if bitfile is None:
@@ -275,7 +280,7 @@ def open_zcu104(
         raise DeviceError(f"pynq finds no board here ({error}); backend zcu104-sim simulates one") from None
     if pynq.Clocks.device not in (None, device):
         raise DeviceError("this process has used a simulated board, whose clocks pynq would set: start another process")
-    transport = Zcu104Transport(Path(bitfile), device, "measured", timeout_s)
+    transport = Zcu104Transport(Path(bitfile), device, "measured", timeout_s, wait)
     return _open_driver(transport, params, max_batch_bytes, images_at_once, rails=lambda: _rails(device))
 
 
@@ -317,6 +322,8 @@ def open_backend(name: str, params: Params, run: Path | None, options: dict[str,
             continue  # the default
         if key in RANGES:
             check_number(key, value, *RANGES[key])
+        elif key in CHOICES and (not isinstance(value, str) or value not in CHOICES[key]):
+            raise InputError(f"{key} is {shown(value)}, but it must be one of {', '.join(CHOICES[key])}")
         elif key in PATHS and not isinstance(value, (str, Path)):
             raise InputError(f"{key} is {shown(value)}, but it must be a path")
     return BACKENDS[name](params, run, **options)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from dsodenet.contract import AP_DONE, AP_START, CTRL_FIELDS, REGISTERS, state_text
 from dsodenet.errors import DeviceError, DsodenetError
+from dsodenet.runtime.interrupt import InterruptLine
 from dsodenet.runtime.pacing import SPIN_S, Pace
 from dsodenet.runtime.stages import Stages
 
@@ -31,9 +32,12 @@ DMASR_ERROR_MASK = sum(DMASR_ERRORS)
 DMASR_BITS = {1: "halted", DMASR_IDLE: "idle", **DMASR_ERRORS, 0x1000: "interrupt on completion"}
 RESET_TIMEOUT_S = 0.5
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 20e-6, 2e-3  # between questions, after a while of asking without a pause
+LOOK_S = 0.1  # a kernel that is waited for by its interrupt is asked this often, since an error may keep that away
 
 # Words of the register files.
 CTRL_WORD, STATUS_WORD, STATE_WORD = (REGISTERS[name].offset // 4 for name in ("CTRL", "STATUS", "STATE"))
+GIER_WORD, IER_WORD, ISR_WORD = (REGISTERS[name].offset // 4 for name in ("GIER", "IP_IER", "IP_ISR"))
+ISR_DONE = 1  # in IP_IER and IP_ISR: the end of a command; writing it to IP_ISR clears it there (UG1399, s_axilite)
 SENT_LENGTH, SENT_STATUS = (MM2S + LENGTH) // 4, (MM2S + DMASR) // 4
 RECEIVED_LENGTH, RECEIVED_STATUS = (S2MM + LENGTH) // 4, (S2MM + DMASR) // 4
 
@@ -87,6 +91,7 @@ class Bus:
 
     make_ready: called before a command after a failure, or when is_loaded says that this overlay is gone. It sets the
         device running again, or raises.
+    line: the kernel's interrupt, where commands that take long are waited for by it.
     """
 
     def __init__(
@@ -96,8 +101,9 @@ class Bus:
         timeout_s: float,
         is_loaded: Callable[[], bool],
         make_ready: Callable[[], None],
+        line: InterruptLine | None = None,
     ) -> None:
-        self.kernel, self.dma, self.timeout_s = kernel, dma, timeout_s
+        self.kernel, self.dma, self.timeout_s, self.line = kernel, dma, timeout_s, line
         self.is_loaded, self.make_ready = is_loaded, make_ready
         self.stages = Stages()
         self.addresses: dict[int, int] = {}  # what each channel of the DMA holds
@@ -114,6 +120,13 @@ class Bus:
                 self.dma[(channel + ADDRESS_MSB) // 4] = address >> 32
                 self.addresses[channel] = address
         self.owner = owner
+
+    def enable_interrupt(self) -> None:
+        """Have the kernel raise its interrupt at the end of each command, from now on."""
+        if self.line is not None:
+            self.kernel[GIER_WORD] = 1
+            self.kernel[IER_WORD] = ISR_DONE
+            self.kernel[ISR_WORD] = self.kernel.item(ISR_WORD)  # writing a 1 turns it into a 0
 
     def reset_dma(self) -> bool:
         """Stop both channels; whether the DMA did so in time."""
@@ -177,7 +190,7 @@ class BoardExchange:
         self._addresses = {S2MM: received.address} if received else {}
         self._addresses |= {MM2S: sent.address} if sent else {}
         self._flush, self._invalidate = sent.flush if sent else None, received.invalidate if received else None
-        self._pace, self._started = bus.paces[in_bytes, out_bytes], 0.0
+        self._pace, self._started, self._by_interrupt = bus.paces[in_bytes, out_bytes], 0.0, False
 
     def start(self) -> None:
         """Ring the doorbells; the kernel computes from now on."""
@@ -188,6 +201,10 @@ class BoardExchange:
             if bus.owner is not self:
                 bus.hand_over(self, self._addresses)
             timed, dma = bus.stages.on, bus.dma
+            if bus.line is not None:
+                self._by_interrupt = self._pace.expected_s > SPIN_S
+                if self._by_interrupt:
+                    bus.line.enable()
             self._started = monotonic()
             if self._out_bytes:
                 dma[RECEIVED_LENGTH] = self._out_bytes
@@ -210,13 +227,18 @@ class BoardExchange:
         bus, pace = self._bus, self._pace
         try:
             timed, kernel, dma = bus.stages.on, bus.kernel, bus.dma
-            if pace.sleep_s:
-                time.sleep(max(0.0, self._started + min(pace.sleep_s, bus.timeout_s) - monotonic()))
-            control = kernel.item(CTRL_WORD)
-            if not control & AP_DONE:
-                control = self._wait_done()
-            elif pace.sleep_s:
-                pace.done_at_once()
+            if self._by_interrupt:
+                control = self._wait_interrupt()
+            else:
+                if pace.sleep_s:
+                    time.sleep(max(0.0, self._started + min(pace.sleep_s, bus.timeout_s) - monotonic()))
+                control = kernel.item(CTRL_WORD)
+                if not control & AP_DONE:
+                    control = self._wait_done()
+                elif pace.sleep_s:
+                    pace.done_at_once()
+            if bus.line is not None:
+                kernel[ISR_WORD] = ISR_DONE
             if control & AP_START:  # it would take the next call's images under this call's arguments
                 raise DeviceError(f"the kernel is done and has started again unasked: {bus.describe()}")
             if timed:
@@ -266,6 +288,22 @@ class BoardExchange:
                 raise DeviceError(f"no answer in {bus.timeout_s:g} s: {bus.describe()}")
             time.sleep(pause)
             pause = min(2 * pause, max(LONGEST_PAUSE_S, self._pace.pause_s))
+        self._pace.done_later(monotonic() - self._started)
+        return int(control)
+
+    def _wait_interrupt(self) -> int:
+        """CTRL when the kernel is done: it says so itself, and is asked now and then all the same."""
+        bus = self._bus
+        assert bus.line is not None
+        deadline = self._started + bus.timeout_s
+        while not bus.line.wait(min(LOOK_S, deadline - monotonic())) and monotonic() < deadline:
+            if (control := bus.kernel.item(CTRL_WORD)) & AP_DONE:  # the interrupt is lost
+                break
+            bus.raise_dma_errors()
+        else:
+            control = bus.kernel.item(CTRL_WORD)
+        if not control & AP_DONE:
+            return self._wait_done()
         self._pace.done_later(monotonic() - self._started)
         return int(control)
 

@@ -1,11 +1,15 @@
-"""What the host reads of a hand-off file (.hwh) beside what pynq keeps of it: the memory that the DMA reaches."""
+"""What the host reads of a hand-off file (.hwh) beside what pynq keeps of it.
+
+That is the memory that the DMA reaches, and the interrupt: pynq's parser looks for interrupt controllers only, which a
+design with one interrupt does not need.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from dsodenet.contract import DMA_VLNV
+from dsodenet.contract import DMA_VLNV, IRQ_INPUT, IRQ_NUMBER, KERNEL_VLNVS
 from dsodenet.errors import DeviceError
 from dsodenet.outside import guard
 
@@ -26,6 +30,23 @@ def dma_windows(hwh: Path) -> Windows:
                     window = int(item.attrib["BASEVALUE"], 16), int(item.attrib["HIGHVALUE"], 16)
                     masters.setdefault(item.attrib["MASTERBUSINTERFACE"], set()).add(window)
     return tuple(sorted(set.intersection(*masters.values()))) if masters else ()
+
+
+def kernel_interrupt(hwh: Path) -> int | None:
+    """The number that the processor knows the kernel's interrupt by; None where it is not wired to its first line.
+
+    DeviceError for a file of another form.
+    """
+    with guard(hwh, "a hand-off file of Vivado", DeviceError):
+        modules = list(ET.fromstring(hwh.read_bytes()).iter("MODULE"))
+        nets = {
+            (module.get("VLNV"), port.get("NAME")): port.get("SIGNAME")
+            for module in modules
+            for port in module.iter("PORT")
+        }
+        sources = {nets[key] for key in nets if key[0] in KERNEL_VLNVS.values() and key[1] == "interrupt"}
+        inputs = {nets[key] for key in nets if key[1] == IRQ_INPUT}
+    return IRQ_NUMBER if sources & inputs - {None, ""} else None
 
 
 def reached(windows: Windows, address: int, size: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,7 +29,8 @@ from dsodenet.runtime.exchange import (
     lost_board,
     registers,
 )
-from dsodenet.runtime.hand_off import Windows, dma_windows, reached, windows_text
+from dsodenet.runtime.hand_off import Windows, dma_windows, kernel_interrupt, reached, windows_text
+from dsodenet.runtime.interrupt import INTERRUPT, POLL, InterruptLine, open_uio
 from dsodenet.runtime.stages import Stages
 
 COMMAND, FRAMES = (REGISTERS[name].offset for name in ("COMMAND", "FRAMES"))
@@ -106,11 +107,24 @@ class BufferPool:
 
 
 class Zcu104Transport:
-    """One overlay on one pynq device. `timeout_s` bounds every command."""
+    """One overlay on one pynq device."""
 
     works_alone = True
 
-    def __init__(self, bitfile: Path, device: pynq.Device, kind: str, timeout_s: float) -> None:
+    def __init__(
+        self,
+        bitfile: Path,
+        device: pynq.Device,
+        kind: str,
+        timeout_s: float,
+        wait: str = POLL,
+        open_interrupt: Callable[[int], int] = open_uio,
+    ) -> None:
+        """timeout_s: bounds every command.
+
+        wait: how to wait for the kernel, POLL or INTERRUPT.
+        open_interrupt: the number of an interrupt of the processor -> the descriptor of its UIO device.
+        """
         self.kind, self.bitfile = kind, bitfile
         check_files(bitfile)
         # pynq parses the .hwh as it loads the overlay, and its drivers read parameters of their IPs from it.
@@ -123,8 +137,14 @@ class Zcu104Transport:
             timed_mhz = float(self._overlay.clock_dict[0]["frequency"])
             self.clock_mhz: float | None = float(pynq.Clocks.fclk0_mhz)  # as the processor's registers have it now
         check_clock(self.clock_mhz, timed_mhz, bitfile)
+        self._line = self._interrupt_line(open_interrupt) if wait == INTERRUPT else None
         self._bus = Bus(
-            registers(kernel.mmio), registers(dma.mmio), timeout_s, self._overlay.is_loaded, self._make_ready
+            registers(kernel.mmio),
+            registers(dma.mmio),
+            timeout_s,
+            self._overlay.is_loaded,
+            self._make_ready,
+            self._line,
         )
         windows = dma_windows(bitfile.with_suffix(".hwh"))
         self._inputs, self._outputs = BufferPool(device, windows), BufferPool(device, windows, UNCACHED_BYTES)
@@ -175,6 +195,8 @@ class Zcu104Transport:
         for pool in (self._inputs, self._outputs):
             with contextlib.suppress(*LOST):
                 pool.close()
+        if self._line is not None:
+            self._line.close()
 
     def _make_ready(self) -> None:
         """After a failure: reset the DMA; a kernel that is still running needs a new configuration."""
@@ -187,7 +209,19 @@ class Zcu104Transport:
                 raise DeviceError(f"the device does not come back after a new configuration: {bus.describe()}")
         for channel in (MM2S, S2MM):
             bus.dma[(channel + DMACR) // 4] = DMACR_RUN
+        bus.enable_interrupt()
         bus.broken = False
+
+    def _interrupt_line(self, open_interrupt: Callable[[int], int]) -> InterruptLine:
+        """DeviceError where the kernel's interrupt does not reach this program."""
+        if self._overlay.device.has_capability("REMOTE"):
+            raise DeviceError("a board over a network gives no interrupts; wait='poll' works without them")
+        if (number := kernel_interrupt(self.bitfile.with_suffix(".hwh"))) is None:
+            raise DeviceError(
+                f"{self.bitfile} was built without the kernel's interrupt on the processor's first line, "
+                "but wait='interrupt' needs it; wait='poll' works without"
+            )
+        return InterruptLine(open_interrupt(number))
 
     def _one_ip(self, what: str, vlnvs: tuple[str, ...]) -> Any:
         names = [name for name, ip in self._overlay.ip_dict.items() if ip["type"] in vlnvs]

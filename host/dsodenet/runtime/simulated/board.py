@@ -5,6 +5,8 @@ Everything happens inside the register write that starts it. Faults are injected
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,7 +40,7 @@ PROCESSOR_WINDOWS = (
     *range(0xFD360000, 0xFD3C0000, 0x10000),
     0xFF9B0000,
 )
-CTRL = REGISTERS["CTRL"].offset
+CTRL, GIER, IER, ISR = (REGISTERS[name].offset for name in ("CTRL", "GIER", "IP_IER", "IP_ISR"))
 # Clocks of the processor (UG1087): two PLLs, and the source and dividers of the fabric's clock.
 PLL_CTRLS, PL0_CTRL = {"IOPLL": (0xFF5E0020, 0), "RPLL": (0xFF5E0030, 2)}, 0xFF5E00C0
 
@@ -96,7 +98,14 @@ class KernelIp:
                 self.running, self.done = True, False
                 self.hung, stall_s = self.board.faults.at_start()
                 self.stalled_until = time.monotonic() + stall_s if stall_s else 0.0
+                if self.board.faults.interrupts_early():
+                    self.board.interrupt.come()
+                self._interrupt()
                 self.board.step()
+        elif offset in (GIER, IER):
+            self.words[offset // 4] = value
+        elif offset == ISR:  # a 1 turns a bit over
+            self.words[offset // 4] ^= np.uint32(value)
         elif self.running:
             self.written_while_busy = True
         else:
@@ -120,6 +129,49 @@ class KernelIp:
             put(self.words, "STATUS", Status.WRITE_WHILE_BUSY)
         self.running, self.done = self.board.faults.starts_again(), True
         self.written_while_busy, self.output = False, None
+        self.words[ISR // 4] |= self.words[IER // 4]
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        """It is a level: one that was not cleared comes again as soon as it is let in."""
+        if self.words[GIER // 4] and self.words[ISR // 4] and not self.board.faults.loses_interrupt():
+            self.board.interrupt.come()
+
+
+class Uio:
+    """The kernel's interrupt as Linux hands it out: a write of 1 lets it come once, and each one is four bytes to read.
+
+    It comes within a register access, so that it must be let in before the command is started.
+    """
+
+    def __init__(self) -> None:
+        self._far: socket.socket | None = None
+        self._count = 0
+
+    def open(self) -> int:
+        """The program's end, a descriptor that the program closes."""
+        self.close()
+        near, self._far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._far.setblocking(False)
+        return near.detach()
+
+    def come(self) -> None:
+        """Tell the program, if it has let the interrupt in since the last one."""
+        if self._far is None:
+            return
+        let_in = False
+        with contextlib.suppress(BlockingIOError):
+            while written := self._far.recv(4):
+                let_in = int.from_bytes(written, "little") == 1
+        if let_in:
+            self._count += 1
+            with contextlib.suppress(OSError):  # the program has closed its end
+                self._far.send(self._count.to_bytes(4, "little"))
+
+    def close(self) -> None:
+        if self._far is not None:
+            self._far.close()
+        self._far = None
 
 
 class Board:
@@ -127,7 +179,7 @@ class Board:
 
     def __init__(self, kernel: SimulatedKernel, memory_bytes: int, boot: Boot) -> None:
         self.kernel, self.faults, self.ddr = kernel, Faults(), Ddr(memory_bytes)
-        self.processor = boot.registers()
+        self.processor, self.interrupt = boot.registers(), Uio()
         self.windows: list[tuple[int, int, Model]] = []
         self.accesses: list[tuple[str, int, int]] | None = None  # ("r" or "w", address, value), when a test wants them
         self.dma: AxiDma

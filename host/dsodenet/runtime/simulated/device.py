@@ -65,7 +65,12 @@ class SimulatedZcu104(Device):
         self._hwmon = tempfile.TemporaryDirectory(prefix="dsodenet-")
         self.rails = {name: rail(Path(self._hwmon.name), name, watts) for name, watts in WATTS.items()}
 
+    def open_interrupt(self, number: int) -> int:
+        """The descriptor of what stands for the UIO device of the kernel's interrupt, the only one."""
+        return self.board.interrupt.open()
+
     def close(self) -> None:
+        self.board.interrupt.close()
         self.board.kernel.close()
         self._hwmon.cleanup()
 

@@ -15,6 +15,7 @@ import numpy as np
 from dsodenet.contract import ZCU104
 from dsodenet.reference import Reference
 from dsodenet.runtime.accelerator import Accelerator
+from dsodenet.runtime.interrupt import POLL
 from dsodenet.runtime.simulated.device import SimulatedZcu104
 from dsodenet.runtime.simulated.faults import Faults
 from dsodenet.runtime.simulated.kernels import ReferenceKernel
@@ -101,10 +102,10 @@ class Trial:
     buffers_left: int  # allocations that closing left behind
 
 
-def trial(name: str, params: Params, timeout_s: float, count: int = 40) -> Trial:
+def trial(name: str, params: Params, timeout_s: float, count: int = 40, wait: str = POLL) -> Trial:
     """Inject one fault into a simulated board of its own, and make two calls of `count` images.
 
-    timeout_s: seconds after which a command fails.
+    timeout_s: seconds after which a command fails. wait: how the host waits for the kernel.
     """
     fault = FAULTS[name]
     device = SimulatedZcu104(ReferenceKernel(params))
@@ -113,7 +114,7 @@ def trial(name: str, params: Params, timeout_s: float, count: int = 40) -> Trial
     logits, exception, text = expected, "", ""
 
     def opened() -> Accelerator:
-        return Accelerator(params, "zcu104-sim", device=device, timeout_s=timeout_s)
+        return Accelerator(params, "zcu104-sim", device=device, timeout_s=timeout_s, wait=wait)
 
     accelerator = None if fault.at_open else opened()
     if accelerator is not None:

@@ -21,6 +21,8 @@ class Faults:
     corrupt_words: int = 0  # next output packets have one bit of one word wrong
     lost_starts: int = 0  # next doorbells reach no kernel
     doubled_starts: int = 0  # next commands start once more when they end
+    lost_interrupts: int = 0  # next interrupts do not reach the program
+    false_interrupts: int = 0  # next commands raise the interrupt as they start
     stall_s: float = 0.0  # the next command ends this much later
     dma_delay_s: float = 0.0  # the next output packet reaches memory this much after the kernel is done
     interrupts: int = 0  # next reads of CTRL raise KeyboardInterrupt, as Ctrl-C during a wait does
@@ -53,6 +55,18 @@ class Faults:
         again = self.doubled_starts > 0
         self.doubled_starts -= again
         return again
+
+    def loses_interrupt(self) -> bool:
+        """Whether the program is not told of this one."""
+        lost = self.lost_interrupts > 0
+        self.lost_interrupts -= lost
+        return lost
+
+    def interrupts_early(self) -> bool:
+        """Whether the program is told of one before there is one."""
+        early = self.false_interrupts > 0
+        self.false_interrupts -= early
+        return early
 
     def at_start(self) -> tuple[bool, float]:
         """(whether the command that starts now never ends, seconds by which it is late)."""
