@@ -16,6 +16,7 @@ from dsodenet.contract.registers import REGISTERS, Kind
 from dsodenet.errors import DeviceError, InputError
 from dsodenet.reference import Reference
 from dsodenet.runtime.accelerator import Accelerator
+from dsodenet.runtime.self_test import Item, check
 from dsodenet.runtime.simulated.kernels import ReferenceKernel
 from dsodenet.spec.synthetic import random_images
 from tests.models import MODELS
@@ -112,6 +113,17 @@ def test_it_works_in_a_thread_and_after_a_failure(device: SimulatedZcu104, accel
     assert reads(device, accelerator, CTRL) == 1, "the interrupt is on again"
     logits = list(accelerator.stream([IMAGES] * 3))
     np.testing.assert_array_equal(logits, [EXPECTED] * 3)
+
+
+def test_the_selftest_sees_whether_it_comes(device: SimulatedZcu104, accelerator: Accelerator) -> None:
+    def seen() -> Item:
+        return next(item for item in check(accelerator).items if item.name == "interrupt")
+
+    assert seen().ok
+    assert not seen().left_out
+    device.board.faults.lost_interrupts = 1000
+    assert not seen().ok
+    assert "its interrupt did not come" in seen().detail
 
 
 def test_closing_gives_the_descriptor_back(device: SimulatedZcu104) -> None:

@@ -367,7 +367,7 @@ def build_overlay(args: argparse.Namespace) -> Answer:
 def test_board(args: argparse.Namespace) -> Answer:
     from dsodenet.runtime import CHECKS, selftest
 
-    options = {"simulate_with": args.simulate_with} if args.simulate_with else {}
+    options = {"wait": args.wait} | ({"simulate_with": args.simulate_with} if args.simulate_with else {})
     with progress_bar("selftest", len(CHECKS), args.quiet) as step:
         return selftest(args.board, args.overlay, step, **options)
 

@@ -24,6 +24,7 @@ from dsodenet.contract import BOARDS, ZCU104
 from dsodenet.exploration import LIMITS, OBJECTIVES, Space
 from dsodenet.ladder import LADDER
 from dsodenet.overlay import JOBS, STRATEGIES
+from dsodenet.runtime import POLL, WAITS
 from dsodenet.runtime.simulated import SIMULATED_KERNELS
 from dsodenet.spec import KERNELS, RESIZES, SIZES
 
@@ -443,6 +444,12 @@ COMMANDS = {
                 "--simulate-with",
                 choices=("reference", "rtl"),
                 help="what computes on the simulated board instead of the reference: rtl is simulated by Verilator",
+            ),
+            argument(
+                "--wait",
+                choices=WAITS,
+                default=POLL,
+                help="how to wait for the kernel; interrupt also checks that it comes",
             ),
         ),
     ),

@@ -13,6 +13,7 @@ from dsodenet.runtime.classification import Classification, Prediction, probabil
 from dsodenet.runtime.driver import STATUS_TEXT
 from dsodenet.runtime.examination import doctor
 from dsodenet.runtime.inputs import load_images
+from dsodenet.runtime.interrupt import POLL, WAITS
 from dsodenet.runtime.last_error import remember_error
 from dsodenet.runtime.pixels import as_pixels
 from dsodenet.runtime.power import PowerMeter, board_rails
@@ -22,7 +23,9 @@ from dsodenet.runtime.self_test import CHECKS, Report, selftest
 __all__ = [
     "BACKENDS",
     "CHECKS",
+    "POLL",
     "STATUS_TEXT",
+    "WAITS",
     "Accelerator",
     "CallInfo",
     "Cascade",

@@ -102,6 +102,20 @@ def _memory(accelerator: Accelerator) -> str:
     return f"addresses and walking bits, plain and inverted, through {size} bytes"
 
 
+def _interrupt(accelerator: Accelerator) -> str:
+    """The kernel says that it is done, and Linux passes that on."""
+    from dsodenet.runtime.zcu104 import Zcu104Transport  # imports pynq
+
+    with accelerator.driver() as driver:
+        assert isinstance(driver.transport, Zcu104Transport), "BOARDS has boards only"
+        came = driver.transport.interrupt_comes()
+    if came is None:
+        raise NotPossible("not asked for: wait='interrupt', or --wait interrupt, does")
+    if not came:
+        raise DeviceError("the kernel was done, but its interrupt did not come")
+    return "it comes when the kernel is done"
+
+
 def _loop(accelerator: Accelerator) -> str:
     """Pixels go from memory through DMA, engine and DMA back to memory.
 
@@ -244,6 +258,7 @@ CHECKS: dict[str, Callable[[Accelerator], str]] = {
     "identity": _identity,
     "registers": _registers,
     "memory": _memory,
+    "interrupt": _interrupt,
     "loop": _loop,
     "transfers": _transfers,
     "layers": _layers,

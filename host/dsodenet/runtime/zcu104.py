@@ -15,12 +15,13 @@ import pynq
 from numpy.typing import NDArray
 from pynq.pl_server.embedded_device import parse_bit_header
 
-from dsodenet.contract import AP_IDLE, BEAT_BYTES, BOARDS, DMA_VLNV, KERNEL_VLNVS, REGISTERS, Board
+from dsodenet.contract import AP_IDLE, BEAT_BYTES, BOARDS, DMA_VLNV, KERNEL_VLNVS, REGISTERS, Board, Command
 from dsodenet.errors import DeviceError, DsodenetError
 from dsodenet.outside import guard
 from dsodenet.runtime.exchange import (
     CTRL_WORD,
     DMACR,
+    LOOK_S,
     LOST,
     MM2S,
     S2MM,
@@ -186,6 +187,17 @@ class Zcu104Transport:
         if buffer.invalidate is not None:
             buffer.invalidate()
         return buffer.view[: data.size].copy()
+
+    def interrupt_comes(self) -> bool | None:
+        """Whether the kernel's interrupt comes at the end of a command; None where this transport does not use it."""
+        if self._line is None:
+            return None
+        self.write(COMMAND, Command.IDENTIFY)
+        self._line.enable()
+        exchange = self.exchange(0, 0, 0)
+        exchange.start()
+        exchange.finish()
+        return self._line.wait(LOOK_S)
 
     def close(self) -> None:
         """Stop the DMA, then free its buffers. A board that is gone holds nothing that could be given back."""
