@@ -72,7 +72,7 @@ board-pythons: setup  ## the self-test under the Pythons and pynqs of the PYNQ i
 
 aarch64: setup  ## fetch a Python for the board's processor (Debian, no root needed) and compare its integers under qemu-user
 	$(BIN)/python -m tools.pythons aarch64 build/aarch64
-	$(BIN)/python -m pytest -n 0 tests/tools/test_wheel.py -k aarch64
+	$(BIN)/python -m pytest -n 0 tests/tools/test_wheel.py tests/runtime/test_native_call.py -k aarch64 -rs
 
 clean:  ## remove what was built, but not .venv
 	rm -rf build dist

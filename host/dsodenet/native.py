@@ -12,12 +12,14 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from dsodenet.errors import RunError, ToolError
+from dsodenet.files import atomic_folder, write_json
+from dsodenet.outside import read_json
 
 MANIFEST = "manifest.json"
 KEY_BYTES = 32
@@ -54,6 +56,20 @@ def check_seal(folder: Path, manifest: Mapping[str, Any], again: str, apart: tup
     for name in sorted({*hashes, *found}):
         if hashes.get(name) != found.get(name):
             raise RunError(f"{folder / name}: is not as it was when its folder was compiled; run `{again}` again")
+
+
+def sealed(place: Path, build: Callable[[Path], None]) -> Path:
+    """The folder `place`, made by `build` unless this account compiled what is there.
+
+    A cache may be shared, or come with a checkout. build: writes native code into an empty folder, or raises.
+    """
+    try:
+        check_seal(place, read_json(place / MANIFEST, "a manifest", RunError), "")
+    except RunError:
+        with atomic_folder(place) as beside:
+            build(beside)
+            write_json(seal(beside), beside / MANIFEST)
+    return place
 
 
 def _code(hashes: object) -> str:

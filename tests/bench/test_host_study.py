@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -36,22 +37,23 @@ def result() -> dict[str, Any]:
 
 
 def test_a_call_in_steps(result: dict[str, Any]) -> None:
-    assert [(row["batch"], row["layout"]) for row in result["calls"]] == [
-        (1, "nchw"),
-        (1, "nhwc"),
-        (8, "nchw"),
-        (8, "nhwc"),
+    assert [(row["batch"], row["layout"], row["code"]) for row in result["calls"]] == [
+        *product((1, 8), ("nchw", "nhwc"), ("python", "native"))
     ]
+    for python, native in zip(result["calls"][::2], result["calls"][1::2]):
+        assert native["python_steps"] < 0.7 * python["python_steps"]
+    about = result["assumptions"]
     for row in result["calls"]:
         assert 5 <= row["accesses"] <= 8
         assert 100 < row["python_steps"] < 400, "a call that is prepared does not look things up"
         assert row["us"] == pytest.approx(sum(row["steps_us"].values()))
-        assert {"pack", "doorbells", "wait and check", "unpack"} < set(row["steps_us"])
+        steps = {"native"} if row["code"] == "native" else {"pack", "doorbells", "wait", "unpack"}
+        assert steps < set(row["steps_us"])
         low, used, high = (row["a53_us"][name] for name in ("low", "used", "high"))
         assert used - low == pytest.approx(2 * row["us"])
         assert high - low == pytest.approx(4 * row["us"])
-        about = result["assumptions"]
-        assert used == pytest.approx(10 * row["us"] + row["accesses"] * about["bus_us"] + about["flush_us"])
+        flush_us = about["flush_us"] if row["code"] == "python" else row["batch"] * 16 * 16 / 64 * about["clean_us"]
+        assert used == pytest.approx(10 * row["us"] + row["accesses"] * about["bus_us"] + flush_us)
 
 
 def test_the_mapped_board_is_the_same_driver() -> None:

@@ -14,6 +14,7 @@ from dsodenet.runtime.accelerator import Accelerator
 from dsodenet.runtime.driver import KernelDriver
 from dsodenet.runtime.prepared import PreparedRun
 from dsodenet.runtime.programs import Program, Programs
+from dsodenet.runtime.transport import Form
 from dsodenet.spec import Params, random_images, random_params, side_by_side
 from tests.models import MODELS, model, on
 
@@ -33,7 +34,10 @@ class WideExchange:
         images = unpack_images(self.input, self.wide.spec.network)
         self.output[:] = np.frombuffer(pack_logits(Reference(self.wide).predict(images)), np.uint8)
 
-    def finish(self) -> int:
+    def native(self, form: Form) -> None:
+        """None."""
+
+    def finish(self, control: int = 0) -> int:
         return 0
 
 

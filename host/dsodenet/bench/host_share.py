@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsodenet.bench.published import A53_PYTHON_FACTOR, BUS_US, FLUSH_US
+from dsodenet.bench.published import A53_PYTHON_FACTOR, BUS_US, CLEAN_US, FLUSH_US
 from dsodenet.contract import (
     AP_DONE,
     AP_IDLE,
@@ -24,16 +24,17 @@ from dsodenet.contract import (
     Kind,
     Status,
     block_design,
+    image_bytes,
     logits_bytes,
     pack_logits,
     unpack_images,
 )
-from dsodenet.runtime import Accelerator
+from dsodenet.runtime import Accelerator, PreparedRun
 from dsodenet.runtime.simulated import ReferenceKernel, SimulatedZcu104, Words, get, put
 from dsodenet.spec import Params
 
 CALLS_AT_ONCE = 20  # timed together; the shortest of many repeats counts, since others use the machine, too
-FLUSHES = 1  # of a call: the images; few logits are not cached
+CACHE_LINE_BYTES = 64  # of a Cortex-A53
 WARM_UP_WAITS = 10
 CTRL_WORD = REGISTERS["CTRL"].offset // 4
 DMASR_WORDS, RECEIVED_LENGTH_WORD = (0x04 // 4, 0x34 // 4), 0x58 // 4  # of the AXI DMA (PG021)
@@ -206,6 +207,8 @@ class HostShare:
     accesses: int  # reads and writes of registers, in steady state
     python_steps: int  # bytecode instructions of a call
     steps_us: dict[str, float]  # microseconds on this processor by step; the last is the rest of the call
+    native: bool  # made in native code
+    image_bytes: int  # that the processor's cache gives to memory; few logits are not cached
 
     @property
     def us(self) -> float:
@@ -214,50 +217,61 @@ class HostShare:
 
     def a53_us(self, factor: float = A53_PYTHON_FACTOR[1]) -> float:
         """Estimate for a call on the ZCU104's processor: our work by a factor, the bus and the cache by their times."""
-        return factor * self.us + self.accesses * BUS_US + FLUSHES * FLUSH_US
+        flush_us = CLEAN_US * -(-self.image_bytes // CACHE_LINE_BYTES) if self.native else FLUSH_US
+        return factor * self.us + self.accesses * BUS_US + flush_us
 
 
 def steps_of(accelerator: Accelerator, images: NDArray[np.uint8], layout: str, repeats: int) -> dict[str, float]:
     """Microseconds of the steps of a call on an open board, and of what is left of the whole call.
 
-    On a board they include the kernel's time, under `wait and check`.
+    On a board they include the kernel's time, under `wait` or in the native call.
     """
     accelerator.predict(images, layout)
     with accelerator.driver() as driver:
         run = driver.prepared(len(images), layout)
-
-        def exchange() -> None:
-            run.exchange.start()
-            run.exchange.finish()
-
-        pack, unpack = (shortest_us(work, repeats) for work in (lambda: run.pack(images), run.unpack))
-        both = shortest_us(exchange, repeats)
-        ring = 0.0
-        for _ in range(repeats):
-            start = time.perf_counter()
-            run.exchange.start()
-            ring = min(ring or 1.0, time.perf_counter() - start)
-            run.exchange.finish()
+        if (native := run.native) is not None:
+            logits = run.unpack()
+            steps = {"native": shortest_us(lambda: native(images, logits), repeats)}
+        else:
+            steps = python_steps_of(run, images, repeats)
         driven = shortest_us(lambda: driver.predict(images, layout), repeats)
     accelerator.predict(images, layout)
     whole = shortest_us(lambda: accelerator.predict(images, layout), repeats)
+    rest = max(0.0, driven - sum(steps.values()))
+    return {"checks": max(0.0, whole - driven), **steps, "driver": rest}
+
+
+def python_steps_of(run: PreparedRun, images: NDArray[np.uint8], repeats: int) -> dict[str, float]:
+    """Microseconds of the steps of a run that Python makes."""
+
+    def exchange() -> None:
+        run.exchange.start()
+        run.exchange.finish()
+
+    pack, unpack = (shortest_us(work, repeats) for work in (lambda: run.pack(images), run.unpack))
+    both = shortest_us(exchange, repeats)
+    ring = 0.0
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run.exchange.start()
+        ring = min(ring or 1.0, time.perf_counter() - start)
+        run.exchange.finish()
     ring_us = min(1e6 * ring, both)
-    return {
-        "check and lock": max(0.0, whole - driven),
-        "pack": pack,
-        "doorbells": ring_us,
-        "wait and check": both - ring_us,
-        "unpack": unpack,
-        "driver": max(0.0, driven - pack - both - unpack),
-    }
+    return {"pack": pack, "doorbells": ring_us, "wait": both - ring_us, "unpack": unpack}
 
 
-def host_share(params: Params, images: NDArray[np.uint8], repeats: int, layout: str = "nchw") -> HostShare:
-    """Measure calls with these images, uint8 (N, channels, height, width), given to the library in `layout`."""
+def host_share(
+    params: Params, images: NDArray[np.uint8], repeats: int, layout: str = "nchw", native: bool | None = None
+) -> HostShare:
+    """Measure calls with these images, uint8 (N, channels, height, width), given to the library in `layout`.
+
+    native: as Accelerator takes it; a large batch is never made in native code.
+    """
     given = images if layout == "nchw" else np.ascontiguousarray(images.transpose(0, 2, 3, 1))
     device = MappedZcu104(params)
     device.expect(len(images) * logits_bytes(params.spec.network))
-    with Accelerator(params, "zcu104-sim", device=device) as accelerator:
+    with Accelerator(params, "zcu104-sim", device=device, native=native) as accelerator:
         steps = steps_of(accelerator, given, layout, repeats)
         count = python_steps(lambda: accelerator.predict(given, layout))
-    return HostShare(len(images), layout, accesses(params, images), count, steps)
+    sent = len(images) * image_bytes(params.spec.network)
+    return HostShare(len(images), layout, accesses(params, images), count, steps, "native" in steps, sent)

@@ -16,10 +16,9 @@ import sysconfig
 from pathlib import Path
 
 from dsodenet.contract import cpp_header, sv_package
-from dsodenet.errors import RunError, ToolError
-from dsodenet.files import atomic_folder, how_to_install, source_folder, user_cache, write_json
-from dsodenet.native import MANIFEST, check_seal, seal
-from dsodenet.outside import read_json
+from dsodenet.errors import ToolError
+from dsodenet.files import how_to_install, source_folder, user_cache
+from dsodenet.native import sealed
 from dsodenet.rtl.engine import Engine, program_package
 from dsodenet.spec import Kernel, lanes_text
 
@@ -109,7 +108,8 @@ def engine_library(kernel: Kernel | Engine, build: Path | None = None, **paramet
     """
     engine = kernel if isinstance(kernel, Engine) else Engine.of(kernel)
     place = (build or build_folder()) / key(engine, **parameters)
-    if not _is_ours(place):
+
+    def make(folder: Path) -> None:
         command = verilator()
         print(
             f"building the simulation of the rtl engine with {lanes_text(engine)} lanes; it takes from seconds to "
@@ -117,19 +117,9 @@ def engine_library(kernel: Kernel | Engine, build: Path | None = None, **paramet
             file=sys.stderr,
             flush=True,
         )
-        with atomic_folder(place) as beside:
-            _build(command, engine_parameters(engine) | parameters, beside)
-            write_json(seal(beside), beside / MANIFEST)
-    return place / LIBRARY
+        _build(command, engine_parameters(engine) | parameters, folder)
 
-
-def _is_ours(place: Path) -> bool:
-    """Whether a library is there that this account compiled: a cache may be shared, or come with a checkout."""
-    try:
-        check_seal(place, read_json(place / MANIFEST, "a manifest", RunError), "")
-    except RunError:
-        return False
-    return (place / LIBRARY).is_file()
+    return sealed(place, make) / LIBRARY
 
 
 def _build(command: str, parameters: dict[str, int], folder: Path) -> None:

@@ -15,8 +15,10 @@ from dsodenet.runtime.examination import doctor
 from dsodenet.runtime.inputs import load_images
 from dsodenet.runtime.interrupt import POLL, WAITS
 from dsodenet.runtime.last_error import remember_error
+from dsodenet.runtime.pacing import SPIN_S
 from dsodenet.runtime.pixels import as_pixels
 from dsodenet.runtime.power import PowerMeter, board_rails
+from dsodenet.runtime.prepared import PreparedRun
 from dsodenet.runtime.programs import Programs, rtl_programs
 from dsodenet.runtime.self_test import CHECKS, Report, selftest
 
@@ -24,6 +26,7 @@ __all__ = [
     "BACKENDS",
     "CHECKS",
     "POLL",
+    "SPIN_S",
     "STATUS_TEXT",
     "WAITS",
     "Accelerator",
@@ -34,6 +37,7 @@ __all__ = [
     "Point",
     "PowerMeter",
     "Prediction",
+    "PreparedRun",
     "Programs",
     "Report",
     "Throughput",

@@ -79,6 +79,7 @@ class Accelerator:
         threads: int | None = None,
         images_at_once: int | None = None,
         wait: str | None = None,
+        native: bool | None = None,
     ) -> None:
         """Open a model on a backend. InputError for an option that the backend does not take.
 
@@ -101,11 +102,13 @@ class Accelerator:
         wait: how zcu104 and zcu104-sim wait for commands that take over 150 us: "poll" (the default) sleeps almost to
             their end and then asks, "interrupt" sleeps until the kernel says so, which takes less of the processor and
             wakes some 50 us later. DeviceError where the interrupt does not reach this program.
+        native: whether zcu104 makes small calls in native code, which it compiles once: by default where that can be
+            done and calls do not wait by interrupt. True: ToolError says why it cannot.
         """
         given = {
             "simulate_with": simulate_with, "library": library, "bitfile": bitfile, "device": device,
             "timeout_s": timeout_s, "max_batch_bytes": max_batch_bytes, "threads": threads,
-            "images_at_once": images_at_once, "wait": wait,
+            "images_at_once": images_at_once, "wait": wait, "native": native,
         }  # fmt: skip
         options = {name: value for name, value in given.items() if value is not None}
         folder = None
@@ -210,10 +213,10 @@ class Accelerator:
             and images.shape[1:] == self._shapes.get(layout)
             and len(images)
         ):
-            pixels = images
+            pixels, convert_s = images, 0.0
         else:
             pixels = as_pixels(images, self._network, layout)
-        convert_s = perf_counter() - start
+            convert_s = perf_counter() - start
         with self._lock:
             if self._refusal is not None:
                 raise DeviceError(self._refusal)

@@ -37,7 +37,7 @@ RANGES: dict[str, tuple[type[int] | type[float], float, float]] = {
     "images_at_once": (int, 1, 8),
 }
 PATHS = ("library", "bitfile")  # options that name a file
-CHOICES = {"wait": WAITS}  # options that are one of a few words
+CHOICES: dict[str, tuple[Any, ...]] = {"wait": WAITS, "native": (True, False)}  # options that are one of a few
 
 
 class Backend(Protocol):
@@ -198,6 +198,7 @@ def open_zcu104_sim(
     max_batch_bytes: int = MAX_BATCH_BYTES,
     images_at_once: int | None = None,
     wait: str = POLL,
+    native: bool | None = None,
 ) -> Backend:
     """pynq on a simulated board.
 
@@ -228,7 +229,7 @@ def open_zcu104_sim(
         if bitfile is None:
             table = block_design(params.spec.name, device.board.kernel.kind, params.spec.kernel.clock_mhz)
             bitfile = write_overlay(table, "kernel_0", Path(folder.name))
-        transport = Zcu104Transport(Path(bitfile), device, "simulated", timeout_s, wait, device.open_interrupt)
+        transport = Zcu104Transport(Path(bitfile), device, "simulated", timeout_s, wait, device.open_interrupt, native)
 
         def clean_up() -> None:
             device.close()
@@ -259,11 +260,13 @@ def open_zcu104(
     max_batch_bytes: int = MAX_BATCH_BYTES,
     images_at_once: int | None = None,
     wait: str = POLL,
+    native: bool | None = None,
 ) -> Backend:
     """The board this runs on, or the one that pynq reaches over a network (PYNQ_REMOTE_DEVICES).
 
     bitfile: by default RUN/<name>.bit, with its .hwh beside it.
-    wait: poll, or interrupt for commands that take over 150 us.
+    wait: poll, or interrupt for commands that take over 150 us. native: whether calls are made in native code; by
+        default where it can be compiled.
     """
     pynq = import_pynq()
     if bitfile is None:
@@ -280,7 +283,7 @@ def open_zcu104(
         raise DeviceError(f"pynq finds no board here ({error}); backend zcu104-sim simulates one") from None
     if pynq.Clocks.device not in (None, device):
         raise DeviceError("this process has used a simulated board, whose clocks pynq would set: start another process")
-    transport = Zcu104Transport(Path(bitfile), device, "measured", timeout_s, wait)
+    transport = Zcu104Transport(Path(bitfile), device, "measured", timeout_s, wait, native=native)
     return _open_driver(transport, params, max_batch_bytes, images_at_once, rails=lambda: _rails(device))
 
 
@@ -322,8 +325,8 @@ def open_backend(name: str, params: Params, run: Path | None, options: dict[str,
             continue  # the default
         if key in RANGES:
             check_number(key, value, *RANGES[key])
-        elif key in CHOICES and (not isinstance(value, str) or value not in CHOICES[key]):
-            raise InputError(f"{key} is {shown(value)}, but it must be one of {', '.join(CHOICES[key])}")
+        elif key in CHOICES and not (isinstance(value, (str, bool)) and value in CHOICES[key]):
+            raise InputError(f"{key} is {shown(value)}, but it must be one of {', '.join(map(str, CHOICES[key]))}")
         elif key in PATHS and not isinstance(value, (str, Path)):
             raise InputError(f"{key} is {shown(value)}, but it must be a path")
     return BACKENDS[name](params, run, **options)

@@ -161,15 +161,13 @@ class KernelDriver:
             run = self._steady.get((len(images), layout))
             if run is None:
                 return self._predict(images, layout)
-            run.pack(images)
             if self._armed_for != run.frames:
                 self._arm(run)
-            exchange = run.exchange
-            exchange.start()
-            if status := exchange.finish():
+            status, logits = run.call(images)
+            if logits is None:
                 raise self._refused(status)
             self.batches, self._cycles_unread = 1, True
-            return run.unpack()
+            return logits
         except BaseException:
             self.forget()
             raise

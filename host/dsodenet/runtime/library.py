@@ -30,6 +30,7 @@ from dsodenet.contract import ADDRESS_BITS, REGISTERS
 from dsodenet.errors import DeviceError, ToolError
 from dsodenet.outside import guard
 from dsodenet.runtime.stages import Stages
+from dsodenet.runtime.transport import Form
 
 REGISTER_WORDS = (1 << ADDRESS_BITS) // 4
 STATUS_WORD = REGISTERS["STATUS"].offset // 4
@@ -135,7 +136,10 @@ class LibraryExchange:
     def start(self) -> None:
         """Nothing yet."""
 
-    def finish(self) -> int:
+    def native(self, form: Form) -> None:
+        """A simulation takes so long that nothing is gained."""
+
+    def finish(self, control: int = 0) -> int:
         library, registers = self._transport.library, self._transport.registers
         written = library.command(registers, self.input, self.output, self._max_cycles)
         if self._transport.stages.on:

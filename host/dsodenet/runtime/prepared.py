@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsodenet.contract import logits_view, padding_view, pixel_view
+from dsodenet.runtime.native_call import DONE, NOT_TAKEN
 from dsodenet.runtime.pixels import NHWC
 from dsodenet.runtime.programs import Program
-from dsodenet.runtime.transport import Exchange
+from dsodenet.runtime.transport import Exchange, Form
 
 
 class PreparedRun:
@@ -30,6 +31,22 @@ class PreparedRun:
             self._planes += [(i, channel, block[..., channel]) for channel in range(channels)]
         self._as_given, self._padding = layout == NHWC, padding if padding.size else None
         self._logits, self._classes = logits_view(exchange.output, program.network), program.network.num_classes
+        form = Form(count, shape[1] * shape[2], channels, self._classes, layout != NHWC)
+        self.native = exchange.native(form) if self._side == 1 else None
+
+    def call(self, images: NDArray[np.uint8]) -> tuple[int, NDArray[np.int32] | None]:
+        """Images as `pack` takes them -> STATUS, and with Status.OK the logits as `unpack` gives them."""
+        control = NOT_TAKEN
+        if self.native is not None:
+            logits = np.empty((self.count, self._classes), np.int32)
+            control = self.native(images, logits)
+            if control == DONE:
+                return 0, logits
+        if control == NOT_TAKEN:
+            self.pack(images)
+            self.exchange.start()
+        status = self.exchange.finish(max(0, control))
+        return status, None if status else self.unpack()
 
     def pack(self, images: NDArray[np.uint8]) -> None:
         """images: uint8 (count, channels, height, width), or (count, height, width, channels) for NHWC."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +15,17 @@ from dsodenet.runtime.stages import Stages
 from dsodenet.spec import Params
 
 
+@dataclass(frozen=True)
+class Form:
+    """What the images of an exchange are in memory."""
+
+    images: int
+    pixels: int  # of one channel
+    channels: int
+    classes: int
+    planar: bool  # (images, channels, pixels); else (images, pixels, channels), the order of the stream
+
+
 class Exchange(Protocol):
     """One command of a fixed size, prepared; used for any number of calls."""
 
@@ -23,9 +35,17 @@ class Exchange(Protocol):
     def start(self) -> None:
         """Run what the arguments say. On hardware the kernel works from now on, and the caller need not wait."""
 
-    def finish(self) -> int:
+    def native(self, form: Form) -> Callable[[NDArray[np.uint8], NDArray[np.int32]], int] | None:
+        """Pack, `start` and all that follows, images -> logits, in native code; None where there is none for it.
+
+        Returns one of native_call's codes; with what is not DONE the logits are not there, and with NOT_TAKEN
+        nothing has been started.
+        """
+
+    def finish(self, control: int = 0) -> int:
         """Wait for its end: STATUS.
 
+        control: CTRL with AP_DONE, where it was read already, which cleared it.
         DeviceError when the kernel does not end in time or, with STATUS OK, sends another number of bytes.
         """
 

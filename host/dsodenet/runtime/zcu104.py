@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from pynq.pl_server.embedded_device import parse_bit_header
 
 from dsodenet.contract import AP_IDLE, BEAT_BYTES, BOARDS, DMA_VLNV, KERNEL_VLNVS, REGISTERS, Board, Command
-from dsodenet.errors import DeviceError, DsodenetError
+from dsodenet.errors import DeviceError, DsodenetError, InputError, ToolError
 from dsodenet.outside import guard
 from dsodenet.runtime.exchange import (
     CTRL_WORD,
     DMACR,
+    DMASR_IDLE,
     LOOK_S,
     LOST,
     MM2S,
@@ -32,6 +33,7 @@ from dsodenet.runtime.exchange import (
 )
 from dsodenet.runtime.hand_off import Windows, dma_windows, kernel_interrupt, reached, windows_text
 from dsodenet.runtime.interrupt import INTERRUPT, POLL, InterruptLine, open_uio
+from dsodenet.runtime.native_call import Run, load
 from dsodenet.runtime.stages import Stages
 
 COMMAND, FRAMES = (REGISTERS[name].offset for name in ("COMMAND", "FRAMES"))
@@ -120,11 +122,13 @@ class Zcu104Transport:
         timeout_s: float,
         wait: str = POLL,
         open_interrupt: Callable[[int], int] = open_uio,
+        native: bool | None = None,
     ) -> None:
         """timeout_s: bounds every command.
 
         wait: how to wait for the kernel, POLL or INTERRUPT.
         open_interrupt: the number of an interrupt of the processor -> the descriptor of its UIO device.
+        native: whether native code may make calls; None: where it can be compiled.
         """
         self.kind, self.bitfile = kind, bitfile
         check_files(bitfile)
@@ -147,6 +151,12 @@ class Zcu104Transport:
             self._make_ready,
             self._line,
         )
+        if native and self._line is not None:
+            raise InputError(
+                "native calls ask whether the kernel is done: native=True and wait='interrupt' exclude each other"
+            )
+        if self._line is None and native is not False:
+            self._bus.run = self._native_code(bool(native))
         windows = dma_windows(bitfile.with_suffix(".hwh"))
         self._inputs, self._outputs = BufferPool(device, windows), BufferPool(device, windows, UNCACHED_BYTES)
 
@@ -234,6 +244,17 @@ class Zcu104Transport:
                 "but wait='interrupt' needs it; wait='poll' works without"
             )
         return InterruptLine(open_interrupt(number))
+
+    def _native_code(self, needed: bool) -> Run | None:
+        """The code that makes calls, or None where there is none; needed: ToolError then, which says why."""
+        try:
+            if not all(isinstance(found, np.ndarray) for found in (self._bus.kernel, self._bus.dma)):
+                raise ToolError("the registers of this board are not mapped into this process, as native calls need")
+            return load(DMASR_IDLE)
+        except ToolError:
+            if needed:
+                raise
+            return None
 
     def _one_ip(self, what: str, vlnvs: tuple[str, ...]) -> Any:
         names = [name for name, ip in self._overlay.ip_dict.items() if ip["type"] in vlnvs]

@@ -17,6 +17,7 @@ import time
 import tracemalloc
 import warnings
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ from dsodenet.bench.published import (
     A53_PYTHON_SOURCE,
     BUS_SOURCE,
     BUS_US,
+    CLEAN_SOURCE,
+    CLEAN_US,
     FINN_CALL_US,
     FINN_SOURCE,
     FLUSH_SOURCE,
@@ -54,6 +57,7 @@ from dsodenet.text import paragraph, table
 SPECS = ("xs", "s", "m")
 BATCHES = (1, 8, 256)
 LAYOUTS = ("nchw", "nhwc")
+CODES = {"python": False, "native": None}  # what makes the calls, as Accelerator's `native`
 KERNELS_S = (20e-6, 86e-6, 500e-6, 5e-3)  # 86 us: `s` on the rtl kernel
 WAITS = 100  # timed commands of each
 MANY_BATCH = 9  # the largest of the many calls
@@ -63,27 +67,31 @@ BOARDS = ("sim", "zcu104")
 
 
 def calls(repeats: int) -> list[dict[str, Any]]:
-    """A call in steps, for each spec, batch and order of the axes, and its estimate for a Cortex-A53."""
+    """A call in steps, for each spec, batch and order of the axes, and its estimate for a Cortex-A53.
+
+    Where native code makes calls, there is a row of it, too.
+    """
     rows = []
-    for name in SPECS:
+    for name, batch, layout, code in product(SPECS, BATCHES, LAYOUTS, CODES):
         params = random_params(Spec.named(name), 1)
-        for batch in BATCHES:
-            images = random_images(params.spec, batch, 0)
-            for layout in LAYOUTS:
-                share = host_share(params, images, max(3, repeats // batch), layout)
-                low, used, high = (share.a53_us(factor) for factor in A53_PYTHON_FACTOR)
-                rows.append(
-                    {
-                        "spec": name,
-                        "batch": batch,
-                        "layout": layout,
-                        "accesses": share.accesses,
-                        "python_steps": share.python_steps,
-                        "us": share.us,
-                        "steps_us": share.steps_us,
-                        "a53_us": {"low": low, "used": used, "high": high},
-                    }
-                )
+        images = random_images(params.spec, batch, 0)
+        share = host_share(params, images, max(3, repeats // batch), layout, CODES[code])
+        if share.native != (code == "native"):
+            continue
+        low, used, high = (share.a53_us(factor) for factor in A53_PYTHON_FACTOR)
+        rows.append(
+            {
+                "spec": name,
+                "batch": batch,
+                "layout": layout,
+                "code": code,
+                "accesses": share.accesses,
+                "python_steps": share.python_steps,
+                "us": share.us,
+                "steps_us": share.steps_us,
+                "a53_us": {"low": low, "used": used, "high": high},
+            }
+        )
     return rows
 
 
@@ -96,6 +104,8 @@ def assumptions() -> dict[str, Any]:
         "bus_source": BUS_SOURCE,
         "flush_us": FLUSH_US,
         "flush_source": FLUSH_SOURCE,
+        "clean_us": CLEAN_US,
+        "clean_source": CLEAN_SOURCE,
         "finn_call_us": FINN_CALL_US,
         "finn_source": FINN_SOURCE,
     }
@@ -212,16 +222,17 @@ def measure(repeats: int, many: int) -> dict[str, Any]:
 
 
 def measure_board(overlay: Path, repeats: int) -> dict[str, Any]:
-    """The steps of a call on the real board, with the kernel's own time in `wait and check`."""
+    """The steps of a call on the real board, with the kernel's own time in `wait`."""
     rows = []
-    with Accelerator(overlay, "zcu104") as accelerator:
-        for batch in BATCHES:
-            images = random_images(accelerator.params.spec, batch, 0)
-            given = {"nchw": images, "nhwc": np.ascontiguousarray(images.transpose(0, 2, 3, 1))}
-            for layout, pixels in given.items():
+    for code, native in CODES.items():
+        with Accelerator(overlay, "zcu104", native=native) as accelerator:
+            for batch, layout in product(BATCHES, LAYOUTS):
+                images = random_images(accelerator.params.spec, batch, 0)
+                pixels = images if layout == "nchw" else np.ascontiguousarray(images.transpose(0, 2, 3, 1))
                 steps = steps_of(accelerator, pixels, layout, max(3, repeats // batch))
-                row = {"spec": accelerator.params.spec.name, "batch": batch, "layout": layout}
-                rows.append(row | {"us": sum(steps.values()), "steps_us": steps})
+                if ("native" in steps) == (code == "native"):
+                    row = {"spec": accelerator.params.spec.name, "batch": batch, "layout": layout, "code": code}
+                    rows.append(row | {"us": sum(steps.values()), "steps_us": steps})
     kinds = {"us": "measured, on the board"}
     return origin("dsodenet study host --board zcu104", kinds, "numpy", "pynq") | {"calls": rows}
 
@@ -230,13 +241,14 @@ def text(result: dict[str, Any]) -> str:
     """The result for a terminal."""
     found = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     rows = result["calls"]
-    steps = [{"spec": row["spec"], "batch": row["batch"], "layout": row["layout"]} | row["steps_us"] for row in rows]
-    columns = {"spec": "", "batch": "", "layout": ""}
-    shown_steps = _table(steps, columns | dict.fromkeys(rows[0]["steps_us"], ".2f"))
+    columns = {"spec": "", "batch": "", "layout": "", "code": ""}
+    names = dict.fromkeys(name for row in rows for name in row["steps_us"])
+    steps = [dict.fromkeys(names) | {key: row[key] for key in columns} | row["steps_us"] for row in rows]
+    shown_steps = _table(steps, columns | dict.fromkeys(names, ".2f"))
     if "assumptions" not in result:
         parts = [
             f"measured on the board, {result['cpu']}, {found}: microseconds of the steps of a call, the kernel's time "
-            "under `wait and check`; the shortest of many",
+            "under `wait`; the shortest of many",
             shown_steps,
         ]
         return "\n".join(part if "\n" in part else paragraph(part) for part in parts)
@@ -254,7 +266,8 @@ def text(result: dict[str, Any]) -> str:
             | {"accesses": "", "python_steps": "", "us": ".1f", "a53_low": ".0f", "a53_used": ".0f", "a53_high": ".0f"},
         ),
         f"a53: {low:g}, {used:g} and {high:g} times our µs ({about['python_source']}); {about['bus_us']:g} µs for each "
-        f"access ({about['bus_source']}); {about['flush_us']:g} µs for the flush ({about['flush_source']}). For "
+        f"access ({about['bus_source']}); {about['flush_us']:g} µs for the flush ({about['flush_source']}), and from "
+        f"native code {about['clean_us']:g} µs a line ({about['clean_source']}). For "
         f"comparison {about['finn_call_us']:g} µs: {about['finn_source']}",
         "microseconds here by step",
         shown_steps,
