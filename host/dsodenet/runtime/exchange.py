@@ -34,6 +34,7 @@ DMASR_ERROR_MASK = sum(DMASR_ERRORS)
 DMASR_BITS = {1: "halted", DMASR_IDLE: "idle", **DMASR_ERRORS, 0x1000: "interrupt on completion"}
 RESET_TIMEOUT_S = 0.5
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 20e-6, 2e-3  # between questions, after a while of asking without a pause
+UNSEEN = 1 << 31  # no logit: an accumulator is never so low; and padding is 0
 LOOK_S = 0.1  # a kernel that is waited for by its interrupt is asked this often, since an error may keep that away
 
 # Words of the register files.
@@ -199,6 +200,10 @@ class BoardExchange:
         self._addresses = {S2MM: received.address} if received else {}
         self._addresses |= {MM2S: sent.address} if sent else {}
         self._flush, self._invalidate = sent.flush if sent else None, received.invalidate if received else None
+        # Written before a run and looked at after it, it tells whether the processor sees what the DMA wrote. In cached
+        # memory it would do harm: its line may be written back over the logits.
+        seen_at_once = received is not None and received.invalidate is None
+        self._last = self.output[-4:].view(np.uint32) if seen_at_once else None
         self._pace, self._started, self._by_interrupt = bus.paces[in_bytes, out_bytes], 0.0, False
 
     def native(self, form: Form) -> Callable[[NDArray[np.uint8], NDArray[np.int32]], int] | None:
@@ -250,6 +255,8 @@ class BoardExchange:
                 if self._by_interrupt:
                     bus.line.enable()
             self._started = monotonic()
+            if self._last is not None:
+                self._last[0] = UNSEEN
             if self._out_bytes:
                 dma[RECEIVED_LENGTH] = self._out_bytes
             bus.kernel[CTRL_WORD] = AP_START
@@ -304,6 +311,11 @@ class BoardExchange:
                     self._invalidate()
                     if timed:
                         bus.stages.lap("invalidate")
+                elif self._last is not None and self._last.item(0) == UNSEEN:
+                    raise DeviceError(
+                        f"the DMA has sent {count} bytes to {self._addresses[S2MM]:#x}, but the processor does not see "
+                        f"them there: {bus.describe()}"
+                    )
             elif self._in_bytes and not dma.item(SENT_STATUS) & DMASR_IDLE:
                 self._wait_idle(SENT_STATUS)
         except BaseException as error:

@@ -67,6 +67,10 @@ FAULTS = {
     ),
     "slow DMA": Fault(_set("dma_delay_s", ENDLESS_S), r"the kernel is done, but the DMA is not in [\d.]+ s"),
     "short output": Fault(_set("short_packets", 1), r"the kernel sent \d+ bytes, but \d+ were expected"),
+    "unseen memory": Fault(
+        _set("unseen_packets", 1),
+        r"the DMA has sent \d+ bytes to 0x[0-9a-f]+, but the processor does not see them there",
+    ),
     "corrupt word": Fault(_set("corrupt_words", 1), ""),
     "no memory": Fault(
         _set("allocations", 1), r"no contiguous memory for a buffer of \d+ bytes .*smaller max_batch_bytes"

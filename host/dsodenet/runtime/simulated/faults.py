@@ -23,6 +23,7 @@ class Faults:
     doubled_starts: int = 0  # next commands start once more when they end
     lost_interrupts: int = 0  # next interrupts do not reach the program
     false_interrupts: int = 0  # next commands raise the interrupt as they start
+    unseen_packets: int = 0  # next output packets reach memory where the processor does not see them
     stall_s: float = 0.0  # the next command ends this much later
     dma_delay_s: float = 0.0  # the next output packet reaches memory this much after the kernel is done
     interrupts: int = 0  # next reads of CTRL raise KeyboardInterrupt, as Ctrl-C during a wait does
@@ -67,6 +68,12 @@ class Faults:
         early = self.false_interrupts > 0
         self.false_interrupts -= early
         return early
+
+    def hides_packet(self) -> bool:
+        """Whether the packet that the DMA has written is not there for the processor."""
+        hidden = self.unseen_packets > 0
+        self.unseen_packets -= hidden
+        return hidden
 
     def at_start(self) -> tuple[bool, float]:
         """(whether the command that starts now never ends, seconds by which it is late)."""
