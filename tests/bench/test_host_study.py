@@ -70,7 +70,8 @@ def test_the_mapped_board_is_the_same_driver() -> None:
 def test_waiting(result: dict[str, Any]) -> None:
     """A slow kernel is slept for; all are waited for to their end."""
     rows = result["waiting"]["rows"]
-    assert [row["kernel_us"] for row in rows] == pytest.approx([20, 86, 500, 5000])
+    assert [row["kernel_us"] for row in rows] == pytest.approx([20, 86, 500, 500, 5000, 5000])
+    assert [row["wait"] for row in rows] == [*["poll"] * 3, "interrupt", "poll", "interrupt"]
     assert all(row["late_us"] >= 0 for row in rows)
     assert rows[-1]["cpu"] < 0.8
 

@@ -6,6 +6,8 @@ kernel is done at once, so that nothing but our own work is left: pynq's classes
 
 from __future__ import annotations
 
+import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -30,7 +32,7 @@ from dsodenet.contract import (
     pack_logits,
     unpack_images,
 )
-from dsodenet.runtime import Accelerator, PreparedRun
+from dsodenet.runtime import POLL, Accelerator, PreparedRun
 from dsodenet.runtime.simulated import ReferenceKernel, SimulatedZcu104, Words, get, put
 from dsodenet.spec import Params
 
@@ -40,6 +42,14 @@ WARM_UP_WAITS = 10
 CTRL_WORD = REGISTERS["CTRL"].offset // 4
 DMASR_WORDS, RECEIVED_LENGTH_WORD = (0x04 // 4, 0x34 // 4), 0x58 // 4  # of the AXI DMA (PG021)
 DMA_IDLE = 2
+# What stands for the interrupt of a slow kernel.
+INTERRUPT = """
+import socket, sys, time
+line = socket.socket(fileno=int(sys.argv[1]))
+while let_in := line.recv(4):
+    time.sleep(float(sys.argv[2]))
+    line.send(let_in)
+"""
 
 
 class InstantKernel(ReferenceKernel):
@@ -113,12 +123,28 @@ class MappedZcu104(SimulatedZcu104):
             made.kernel_s = kernel_s
         self._windows: dict[int, NDArray[np.uint32]] = {dma.base: self._dma, registers.base: made}
         self.capabilities = {"MEMORY_MAPPED": True, "REGISTER_RW": True}
+        self._kernel_s = kernel_s
+        self._interrupts: subprocess.Popen[bytes] | None = None
         self._output: NDArray[np.uint8] | None = None  # where logits come to, once there are any
 
     def mmap(self, base: int, length: int) -> Any:
         if base not in self._windows:  # registers of the processor, such as its clocks: what is written is read back
             self._windows[base] = np.frombuffer(self.read_registers(base, length), np.uint32).copy()
         return self._windows[base]
+
+    def open_interrupt(self, number: int) -> int:
+        """Of a process that sleeps as long as the kernel computes, from when the interrupt is let in."""
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, "-c", INTERRUPT, str(far.fileno()), str(self._kernel_s)]
+        self._interrupts = subprocess.Popen(command, pass_fds=(far.fileno(),))
+        far.close()
+        return near.detach()
+
+    def close(self) -> None:
+        super().close()
+        if self._interrupts is not None:
+            self._interrupts.terminate()
+            self._interrupts.wait()
 
     def expect(self, out_bytes: int) -> None:
         """What the DMA will say that it has received."""
@@ -145,16 +171,17 @@ class Waiting:
     """How a kernel of a known time is waited for."""
 
     kernel_us: float
+    wait: str  # poll or interrupt
     late_us: float  # from its end to the return of `finish`, the median
     cpu: float  # share of the time in which the processor works
 
 
-def waiting(params: Params, kernel_s: float, calls: int) -> Waiting:
-    """Measure commands of a kernel that takes kernel_s."""
+def waiting(params: Params, kernel_s: float, calls: int, wait: str = POLL) -> Waiting:
+    """Measure commands of a kernel that takes kernel_s. wait: as Accelerator takes it."""
     device = MappedZcu104(params, kernel_s)
     device.expect(logits_bytes(params.spec.network))
     late = []
-    with Accelerator(params, "zcu104-sim", device=device) as accelerator, accelerator.driver() as driver:
+    with Accelerator(params, "zcu104-sim", device=device, wait=wait) as accelerator, accelerator.driver() as driver:
         exchange = driver.prepared(1).exchange
         for call in range(calls + WARM_UP_WAITS):
             if call == WARM_UP_WAITS:
@@ -164,7 +191,7 @@ def waiting(params: Params, kernel_s: float, calls: int) -> Waiting:
             exchange.finish()
             late.append(time.perf_counter() - start - kernel_s)
         seconds, worked = time.perf_counter() - began, time.process_time() - worked
-    return Waiting(1e6 * kernel_s, 1e6 * float(np.median(late[WARM_UP_WAITS:])), worked / seconds)
+    return Waiting(1e6 * kernel_s, wait, 1e6 * float(np.median(late[WARM_UP_WAITS:])), worked / seconds)
 
 
 def accesses(params: Params, images: NDArray[np.uint8]) -> int:
