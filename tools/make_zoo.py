@@ -156,9 +156,10 @@ ENTRIES = {
     "signs-s": Entry(
         "German traffic signs in 43 classes, 20 thousand parameters",
         "s",
-        network=(*PICTURES, ("num_classes", 43)),
+        network=(*PICTURES[1:], ("num_classes", 43)),
         solver=("euler", 2),
         preset="signs",
+        options=(("epochs", 90), ("qat_epochs", 8)),
         data="the German traffic signs",
         note=SIGNS_NOTE,
     ),

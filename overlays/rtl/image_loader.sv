@@ -1,8 +1,8 @@
 // Image bytes in (height, width, channel) order to words of the source map, up to 16 bytes of one pixel per cycle.
 //
-// A pixel of the image takes a slot of a power of two bytes. SpaceToDepth is a matter of addresses: the pixels of a block lie
-// beside each other in one word sequence. For a dense 3x3 stem the slot is repeated over the whole word, so that each lane group
-// of the pointwise array can look at another tap.
+// A pixel of the image takes a slot of a power of two bytes. SpaceToDepth is a matter of addresses: what lies beside each other in
+// a block is one pixel of more channels already, and its rows follow each other in one word sequence. For a dense 3x3 stem the slot
+// is repeated over the whole word, so that each lane group of the pointwise array can look at another tap.
 module image_loader
   import dsodenet_program_pkg::*;
 #(
@@ -35,12 +35,13 @@ module image_loader
   // ---- beats go into two slots of a ring in turn; a byte is `pos_q` places behind its oldest one
   logic [31:0][7:0] ring_q;
   logic [4:0] pos_q, pos_next;
-  logic [5:0] count_q, count_next, need_q;
+  logic [5:0] count_q, count_next, need_q, need_next;
   logic [15:0] beat_q, x_q, y_q, chunk_q, chunks_left_q;
   logic slot_q, room_q, received_q;
   logic fire, take, last_beat, last_chunk_q, last_next, last_x, last_y;
   assign last_next = last_chunk_q ? pass_i.chunks_last == 0 : chunks_left_q == 1;
   assign take = busy_o && count_q >= need_q;
+  assign need_next = !take ? need_q : last_next ? pass_i.tail_bytes[5:0] : 6'(ChunkBytes);
   assign pos_next = pos_q + need_q[4:0];
   assign count_next = count_q - (take ? need_q : '0) + (fire ? 6'd16 : '0);
   assign last_beat = beat_q == pass_i.image_beats_last;
@@ -72,7 +73,7 @@ module image_loader
       need_q <= pass_i.chunks_last == 0 ? pass_i.tail_bytes[5:0] : 6'(ChunkBytes);
     end else begin
       count_q <= count_next;
-      room_q <= count_next <= 16;
+      room_q <= count_next <= 6'd16 + need_next;  // what is taken in that cycle makes room
       if (fire) begin
         beat_q <= beat_q + 1'b1;
         received_q <= last_beat;
@@ -82,8 +83,8 @@ module image_loader
         pos_q <= pos_next;
         chunks_left_q <= last_chunk_q ? pass_i.chunks_last : chunks_left_q - 1'b1;
         last_chunk_q <= last_next;
-        need_q <= last_next ? pass_i.tail_bytes[5:0] : 6'(ChunkBytes);
       end
+      need_q <= need_next;
     end
     for (int unsigned i = 0; i < 2; i++) if (fire && 32'(slot_q) == i) ring_q[i*16+:16] <= s_axis_tdata;
   end
@@ -91,10 +92,9 @@ module image_loader
   // ---- address of the output pixel, and of its row
   logic [15:0] addr_q, row_addr_q, row_addr_next;
   logic [2:0] bank_q, row_bank_q, row_bank_next;
-  logic [1:0] sub_mask, sub_x, sub_y;
+  logic [1:0] sub_mask, sub_y;
   logic [3:0] row_bank_sum;
   assign sub_mask = 2'((3'd1 << pass_i.block_shift[1:0]) - 3'd1);
-  assign sub_x = x_q[1:0] & sub_mask;
   assign sub_y = y_q[1:0] & sub_mask;
   // Static sums; the first row ends long after they are there.
   logic [15:0] pixel_words_q, row_wrap_q;
@@ -126,22 +126,18 @@ module image_loader
         {row_addr_q, row_bank_q} <= {row_addr_next, row_bank_next};
       end else if (last_chunk_q) begin
         x_q <= x_q + 1'b1;
-        if (sub_x == sub_mask) begin
-          bank_q <= 32'(bank_q) == PIXEL_LANES - 1 ? '0 : bank_q + 1'b1;
-          if (32'(bank_q) == PIXEL_LANES - 1) addr_q <= addr_q + pixel_words_q;
-        end
+        bank_q <= 32'(bank_q) == PIXEL_LANES - 1 ? '0 : bank_q + 1'b1;
+        if (32'(bank_q) == PIXEL_LANES - 1) addr_q <= addr_q + pixel_words_q;
       end
     end
   end
 
   // ---- the write, two cycles after its bytes are taken
   logic [15:0] offset, offset_q, pixel_q;  // bytes from the start of the output pixel; its address
-  logic [3:0] tap;
   logic [2:0] period_bits, pixel_bank_q;
   logic [ChunkBytes-1:0][7:0] bytes_q;
   logic take_q;
-  assign tap = 4'((6'(sub_y) << pass_i.block_shift[1:0]) | 6'(sub_x));
-  assign offset = (16'(tap) << pass_i.slot_shift[3:0]) + (chunk_q << ChunkBits);
+  assign offset = (16'(sub_y) << pass_i.slot_shift[3:0]) + (chunk_q << ChunkBits);
   assign period_bits = pass_i.slot_shift[3:0] < 4'(ChunkBits) ? pass_i.slot_shift[2:0] : 3'(ChunkBits);
   always_ff @(posedge clk_i) begin
     take_q <= rst_ni && take;

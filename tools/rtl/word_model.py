@@ -129,16 +129,15 @@ class WordModel:
         pixels = image.transpose(1, 2, 0).reshape(fields["image_height_last"] + 1, -1, channels)
         period = min(1 << fields["slot_shift"], chunk)
         for y, x in np.ndindex(*pixels.shape[:2]):
-            row, column = y >> fields["block_shift"], x >> fields["block_shift"]
-            tap = (y & side) << fields["block_shift"] | (x & side)
+            row = y >> fields["block_shift"]
             (bank,), (address,) = self._row(
-                row, np.array([column]), fields["image_row_words"], fields["image_row_rotate"], fields["tiles_last"] + 1
+                row, np.array([x]), fields["image_row_words"], fields["image_row_rotate"], fields["tiles_last"] + 1
             )
             for part in range(fields["chunks_last"] + 1):
                 data = np.zeros(chunk, np.int64)
                 taken = pixels[y, x, part * chunk : (part + 1) * chunk]
                 data[: len(taken)] = taken
-                byte = (tap << fields["slot_shift"]) + part * chunk
+                byte = ((y & side) << fields["slot_shift"]) + part * chunk
                 lane = np.arange(lanes)
                 chosen = lane if fields["replicate"] else lane[lane // period == byte % lanes // period]
                 self.maps[0][bank, address + byte // lanes, chosen] = data[chosen % period]

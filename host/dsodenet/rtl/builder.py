@@ -128,11 +128,11 @@ class Builder:
         _, height, width = network.image_shape
         image_beats = beats(network.in_channels * height * width)
         _check("image beats", image_beats, 1 << 16)
-        chunks = -(-network.in_channels // stem.chunk)
+        chunks = -(-stem.pixel_bytes // stem.chunk)
         rows, rotate = divmod(self.pitch[0], self.engine.pixel_lanes)
         image = {
             "image_beats_last": image_beats - 1,
-            "image_width_last": width - 1,
+            "image_width_last": width // stem.block - 1,
             "image_height_last": height - 1,
             "image_row_words": rows * stem.tiles,
             "image_row_rotate": rotate,
@@ -140,7 +140,7 @@ class Builder:
             "slot_shift": stem.slot.bit_length() - 1,
             "replicate": int(stem.block == 1 and stem.slot <= stem.chunk),
             "chunks_last": chunks - 1,
-            "tail_bytes": network.in_channels - (chunks - 1) * stem.chunk,
+            "tail_bytes": stem.pixel_bytes - (chunks - 1) * stem.chunk,
             "logit_beats_last": beats(4 * network.num_classes) - 1,
         }
         loops = self._loops(network.map_size(0), self.pitch[0], stem.tiles, stem.reps, layer.out_channels)

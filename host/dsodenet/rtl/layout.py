@@ -44,7 +44,8 @@ class Stem:
     """How an image lies in the source map: a pixel takes a slot of a power of two bytes.
 
     conv3x3: the slot is repeated over the word, so that a word holds several taps at once; input word (tile, rep) of
-    lane j is tap rep * (lanes / slot) + j // slot. space_to_depth: the slots of a block of pixels follow each other.
+    lane j is tap rep * (lanes / slot) + j // slot. space_to_depth: a row of a block is one pixel of block * channels
+    bytes, as it comes on the stream, and the slots of its rows follow each other.
     """
 
     network: Network
@@ -55,8 +56,12 @@ class Stem:
         return STEMS[self.network.stem][1]
 
     @property
+    def pixel_bytes(self) -> int:
+        return self.block * self.network.in_channels
+
+    @property
     def slot(self) -> int:
-        slot, lanes = 1 << (self.network.in_channels - 1).bit_length(), self.engine.input_lanes
+        slot, lanes = 1 << (self.pixel_bytes - 1).bit_length(), self.engine.input_lanes
         return max(slot, lanes) if self.block == 1 and slot > self.chunk else slot
 
     @property
@@ -66,7 +71,7 @@ class Stem:
 
     @property
     def tiles(self) -> int:
-        return -(-(self.block**2 * self.slot) // self.engine.input_lanes)
+        return -(-(self.block * self.slot) // self.engine.input_lanes)
 
     @property
     def reps(self) -> int:
@@ -80,13 +85,15 @@ class Stem:
         width = self.engine.input_lanes
         tile, rep, lane = np.meshgrid(np.arange(self.tiles), np.arange(self.reps), np.arange(width), indexing="ij")
         byte = tile * width + lane
+        row = byte // self.slot
+        byte, used = byte % self.slot, byte % self.slot < self.pixel_bytes
+        column, channel = np.divmod(byte, self.network.in_channels)
         if self.block == 1:
             tap = rep * max(1, width // self.slot) + (lane // self.slot if self.slot < width else 0)
             window = tap
         else:
-            tap = byte // self.slot
+            tap = row * self.block + column
             window = np.full_like(tap, 4)
-        channel = byte % self.slot
-        used = (tap < STEMS[self.network.stem][0] ** 2) & (channel < self.network.in_channels)
+        used &= tap < STEMS[self.network.stem][0] ** 2
         shape = (self.tiles * self.reps, width)
         return tap.reshape(shape), channel.reshape(shape), window.reshape(shape), used.reshape(shape)

@@ -106,11 +106,11 @@ class Pass:
     average_max: int = _byte("largest average")
     # ---- image in, logits out
     image_beats_last: int = _count("stream beats of an image")
-    image_width_last: int = _count("pixels of an image row")
+    image_width_last: int = _count("pixels of an image row, those of a block as one")
     image_height_last: int = _count("rows of an image")
     image_row_words: int = _count("words from row to row of the image in memory")
     image_row_rotate: int = _count("lanes by which its rows begin later", 7)
-    block_shift: int = _count("log2 of the pixels on a side that space to depth joins", 2)
+    block_shift: int = _count("log2 of the image rows that space to depth joins", 2)
     slot_shift: int = _count("log2 of the bytes of a pixel's slot", 15)
     replicate: int = _count("repeat the slot over the word", 1)
     chunks_last: int = _count("cycles that a pixel takes")
