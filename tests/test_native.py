@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dsodenet.errors import RunError, ToolError
-from dsodenet.native import MANIFEST, check_seal, seal
+from dsodenet.native import MANIFEST, check_seal, seal, sealed
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +64,24 @@ def test_a_folder_of_another_account_is_not_loaded(
         (folder / MANIFEST).write_text(json.dumps(manifest))
         with pytest.raises(RunError, match="was not compiled by this account, so it is not loaded"):
             check(folder)
+
+
+def test_code_is_built_once_and_again_when_it_was_changed(tmp_path: Path) -> None:
+    built: list[Path] = []
+
+    def build(folder: Path) -> None:
+        built.append(folder)
+        (folder / "lib.so").write_bytes(b"code")
+
+    place = tmp_path / "cache" / "lib"
+    for _ in range(2):
+        assert (sealed(place, build) / "lib.so").read_bytes() == b"code"
+    assert len(built) == 1
+    (place / "lib.so").write_bytes(b"evil")
+    assert (sealed(place, build) / "lib.so").read_bytes() == b"code"
+    assert len(built) == 2
+    with pytest.raises(ToolError, match=r"^/proc/nowhere/lib: compiled code cannot be kept there .* XDG_CACHE_HOME"):
+        sealed(Path("/proc/nowhere/lib"), build)
 
 
 def test_no_place_for_the_key_and_a_damaged_one(folder: Path, account: Path, monkeypatch: pytest.MonkeyPatch) -> None:

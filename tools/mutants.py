@@ -2,7 +2,8 @@
 
 Without words: a sample of all mutants that cosmic-ray makes of the modules whose integers everything rests on. With
 --planted: a list of faults that tests once missed, or that a wrong reading of the rules would make; SystemVerilog and
-HLS are among them. Survivors of the first are listed with the reason that tools/survivors.json gives, if it has one.
+HLS are among them. Survivors of the first are listed with the reason that tools/survivors.json gives for their line, if
+it has one: a line that only steers speed or memory may be any other that works.
 """
 
 from __future__ import annotations
@@ -201,7 +202,7 @@ def work(args: argparse.Namespace) -> Values:
     reasons = json.loads(REASONS.read_text(encoding="utf-8"))
     for row in found:
         if not row["caught"]:
-            row["reason"] = reasons.get(f"{row['module']}: {row['change']}", "")
+            row["reason"] = reasons.get(f"{row['module']}: {row['change'].partition(' -> ')[0]}", "")
     ok = all(row["caught"] or row["reason"] for row in found)
     return Values({"seed": args.seed, "mutants": all_of_them, "rows": found, "ok": ok}, sampled_text)
 

@@ -61,14 +61,21 @@ def check_seal(folder: Path, manifest: Mapping[str, Any], again: str, apart: tup
 def sealed(place: Path, build: Callable[[Path], None]) -> Path:
     """The folder `place`, made by `build` unless this account compiled what is there.
 
-    A cache may be shared, or come with a checkout. build: writes native code into an empty folder, or raises.
+    A cache may be shared, or come with a checkout. build: writes native code into an empty folder, or raises. ToolError
+    where the folder cannot be written.
     """
     try:
         check_seal(place, read_json(place / MANIFEST, "a manifest", RunError), "")
     except RunError:
-        with atomic_folder(place) as beside:
-            build(beside)
-            write_json(seal(beside), beside / MANIFEST)
+        try:
+            with atomic_folder(place) as beside:
+                build(beside)
+                write_json(seal(beside), beside / MANIFEST)
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise ToolError(
+                f"{place}: compiled code cannot be kept there ({why}); XDG_CACHE_HOME may name another folder"
+            ) from None
     return place
 
 

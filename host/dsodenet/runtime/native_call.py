@@ -51,6 +51,7 @@ def load(dma_idle: int) -> Run:
     library = f"{MODULE}{suffix}"
 
     def build(folder: Path) -> None:
+        print("compiling calls in native code, once", file=sys.stderr, flush=True)
         compile_to(folder / library, compiler(), options)
 
     path = sealed(user_cache("native") / digest[:16], build) / library
