@@ -94,11 +94,11 @@ class KernelIp:
 
     def write(self, offset: int, value: int) -> None:
         if offset == CTRL:
-            if value & AP_START and not self.running and not self.board.faults.loses_start():
+            if value & AP_START and not self.running and not self.board.faults.happens("lost_starts"):
                 self.running, self.done = True, False
-                self.hung, stall_s = self.board.faults.at_start()
+                self.hung, stall_s = self.board.faults.happens("kernel_hangs"), self.board.faults.spent("stall_s")
                 self.stalled_until = time.monotonic() + stall_s if stall_s else 0.0
-                if self.board.faults.interrupts_early():
+                if self.board.faults.happens("false_interrupts"):
                     self.board.interrupt.come()
                 self._interrupt()
                 self.board.step()
@@ -127,14 +127,14 @@ class KernelIp:
             dma.from_kernel.append(self.output)
         if self.written_while_busy:
             put(self.words, "STATUS", Status.WRITE_WHILE_BUSY)
-        self.running, self.done = self.board.faults.starts_again(), True
+        self.running, self.done = self.board.faults.happens("doubled_starts"), True
         self.written_while_busy, self.output = False, None
         self.words[ISR // 4] |= self.words[IER // 4]
         self._interrupt()
 
     def _interrupt(self) -> None:
         """It is a level: one that was not cleared comes again as soon as it is let in."""
-        if self.words[GIER // 4] and self.words[ISR // 4] and not self.board.faults.loses_interrupt():
+        if self.words[GIER // 4] and self.words[ISR // 4] and not self.board.faults.happens("lost_interrupts"):
             self.board.interrupt.come()
 
 
@@ -226,8 +226,7 @@ class Board:
             model.write(offset, value)
 
     def _reach(self) -> None:
-        if self.faults.lost_accesses:
-            self.faults.lost_accesses -= 1
+        if self.faults.happens("lost_accesses"):
             raise OSError("the way to the board is gone")
 
     def _find(self, address: int) -> tuple[Model | None, int]:

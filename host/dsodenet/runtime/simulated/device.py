@@ -86,9 +86,7 @@ class SimulatedZcu104(Device):
 
         Memory that is not cacheable is DDR itself.
         """
-        faults = self.board.faults
-        if faults.allocations:
-            faults.allocations -= 1
+        if self.board.faults.happens("allocations"):
             raise MemoryError("allocation failure injected by a test")
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         address = self.board.ddr.allocate(size)

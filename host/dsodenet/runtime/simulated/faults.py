@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from dsodenet.contract import AP_START, BEAT_BYTES, REGISTERS
 
@@ -30,64 +31,35 @@ class Faults:
     lost_accesses: int = 0  # next register accesses fail, as when the way to the board is gone
     results: dict[str, int] = field(default_factory=dict)  # result registers that read as this value
 
+    def happens(self, name: str) -> bool:
+        """Whether a counted fault happens now; that uses it up once."""
+        count = int(getattr(self, name))
+        setattr(self, name, max(0, count - 1))
+        return count > 0
+
+    def spent(self, name: str) -> Any:
+        """The value of a fault that happens once."""
+        value = getattr(self, name)
+        setattr(self, name, type(value)())
+        return value
+
     # ---- where a kernel's register file and output meet them
 
     def before_read(self, offset: int) -> None:
         """Before a register of the kernel is read."""
-        if offset == REGISTERS["CTRL"].offset and self.interrupts:
-            self.interrupts -= 1
+        if offset == REGISTERS["CTRL"].offset and self.happens("interrupts"):
             raise KeyboardInterrupt
 
     def read_as(self, offset: int) -> int | None:
         """What a register of the kernel reads as, where that is not what it holds."""
-        if offset == REGISTERS["CTRL"].offset and self.busy_reads:
-            self.busy_reads -= 1
+        if offset == REGISTERS["CTRL"].offset and self.happens("busy_reads"):
             return AP_START
         return next((value for name, value in self.results.items() if offset == REGISTERS[name].offset), None)
 
-    def loses_start(self) -> bool:
-        """Whether the kernel does not see that it is started."""
-        lost = self.lost_starts > 0
-        self.lost_starts -= lost
-        return lost
-
-    def starts_again(self) -> bool:
-        """Whether the command that ends now starts once more, as by a second doorbell."""
-        again = self.doubled_starts > 0
-        self.doubled_starts -= again
-        return again
-
-    def loses_interrupt(self) -> bool:
-        """Whether the program is not told of this one."""
-        lost = self.lost_interrupts > 0
-        self.lost_interrupts -= lost
-        return lost
-
-    def interrupts_early(self) -> bool:
-        """Whether the program is told of one before there is one."""
-        early = self.false_interrupts > 0
-        self.false_interrupts -= early
-        return early
-
-    def hides_packet(self) -> bool:
-        """Whether the packet that the DMA has written is not there for the processor."""
-        hidden = self.unseen_packets > 0
-        self.unseen_packets -= hidden
-        return hidden
-
-    def at_start(self) -> tuple[bool, float]:
-        """(whether the command that starts now never ends, seconds by which it is late)."""
-        hangs, stall_s = self.kernel_hangs > 0, self.stall_s
-        self.kernel_hangs -= hangs
-        self.stall_s = 0.0
-        return hangs, stall_s
-
     def damaged(self, output: bytes) -> bytes:
         """The output of a command as it leaves the kernel."""
-        if output and self.short_packets:
-            self.short_packets -= 1
+        if output and self.happens("short_packets"):
             output = output[:-BEAT_BYTES]
-        if output and self.corrupt_words:
-            self.corrupt_words -= 1
+        if output and self.happens("corrupt_words"):
             output = bytes([output[0] ^ 0x10]) + output[1:]
         return output

@@ -106,8 +106,7 @@ class AxiDma:
     def read(self, offset: int) -> int:
         if self.delayed_until:
             self.board.step()
-        if offset % self.S2MM == self.STATUS and self.board.faults.late_idle_reads:
-            self.board.faults.late_idle_reads -= 1
+        if offset % self.S2MM == self.STATUS and self.board.faults.happens("late_idle_reads"):
             return self.words[offset] & ~self.IDLE
         return self.words.get(offset, 0)
 
@@ -137,8 +136,7 @@ class AxiDma:
         elif channel == self.S2MM:
             self.armed = True
         else:
-            error, self.board.faults.mm2s_error = self.board.faults.mm2s_error, 0
-            if error:
+            if error := self.board.faults.spent("mm2s_error"):
                 self._fail(channel, error)
                 return
             try:
@@ -158,20 +156,19 @@ class AxiDma:
             self.sending = False
             self.words[self.MM2S + self.STATUS] |= self.IDLE | self.IOC
         if self.armed and self.from_kernel:
-            delay_s, self.board.faults.dma_delay_s = self.board.faults.dma_delay_s, 0.0
-            if delay_s:
+            if delay_s := self.board.faults.spent("dma_delay_s"):
                 self.delayed_until = time.monotonic() + delay_s
             if time.monotonic() < self.delayed_until:
                 return
             packet, self.armed = self.from_kernel.popleft(), False
             address, length = self._transfer(self.S2MM)
-            error, self.board.faults.s2mm_error = self.board.faults.s2mm_error, 0
+            error = self.board.faults.spent("s2mm_error")
             if error or len(packet) > length:
                 self._fail(self.S2MM, error or self.INTERNAL)
                 return
             try:
                 memory = self.board.ddr.reach(address, len(packet))
-                if not self.board.faults.hides_packet():
+                if not self.board.faults.happens("unseen_packets"):
                     memory[:] = np.frombuffer(packet, np.uint8)
             except BusError:
                 self._fail(self.S2MM, self.DECODE)
