@@ -7,6 +7,7 @@ import io
 import json
 import os
 import zipfile
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -244,6 +245,39 @@ def test_accumulators_that_could_overflow_are_refused(make_spec):
     formats = params.formats | {"z1": Format(16, -8), "f1.k": Format(8, 30)}
     with pytest.raises(SpecError, match=r"ODE block 1: its state update can reach .* over 48 bits"):
         Params(spec, formats, params.arrays)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_update_is_refused_just_where_its_sum_may_overflow(make_spec, seed):
+    """The largest update by exact fractions: the largest state, and the largest slopes with the signs of their weights."""
+    rng = np.random.default_rng(seed)
+    spec = make_spec(channels=(4,), method="rk4", n_steps=1)
+    params = random_params(spec, seed=1)
+    z, k = Format(16, int(rng.integers(-16, 10))), Format(8, int(rng.integers(-16, 33)))
+    coeff = Fraction(1, 1 << spec.quantisation.coeff_frac_bits)
+    lsb = min(Fraction(2) ** -z.frac_bits, coeff * Fraction(2) ** -k.frac_bits)
+    sums = [
+        ((1 << 15) * Fraction(2) ** -z.frac_bits + (1 << 7) * Fraction(2) ** -k.frac_bits * coeff * sum(map(abs, row)))
+        / lsb
+        for row in spec.coefficients(0)
+    ]
+    taken = params.formats | {"z1": z, "f1.k": k}
+    if too_large := [found for found in sums if found >= 1 << 47]:
+        with pytest.raises(SpecError, match=f"its state update can reach {too_large[0]}, over 48 bits"):
+            Params(spec, taken, params.arrays)
+    else:
+        Params(spec, taken, params.arrays)
+
+
+@pytest.mark.parametrize(("bits", "taken"), [(-17, False), (-16, True), (32, True), (33, False)])
+def test_a_format_has_from_minus_16_to_32_integer_bits(make_spec, bits, taken):
+    params = random_params(make_spec(channels=(4,)), seed=1)
+    formats = params.formats | {"f1.d1": Format(8, bits)}
+    if taken:
+        assert Params(params.spec, formats, params.arrays).formats["f1.d1"].integer_bits == bits
+    else:
+        with pytest.raises(SpecError, match=rf"format of f1\.d1 has {bits} integer bits, but -16 to 32 are allowed"):
+            Params(params.spec, formats, params.arrays)
 
 
 def test_the_bias_table_is_the_rounded_interpolation(make_spec):

@@ -152,6 +152,56 @@ def test_odd_values_are_refused_in_words(path, value, message):
         Spec.from_dict(edited(path, value))
 
 
+# path -> the least and the most that is taken; a value beside it is refused. Where a network must fit other limits,
+# too, those are lifted for the test.
+EDGES = {
+    "network.in_channels": (1, 64),
+    "network.height": (4, 256),
+    "network.width": (4, 256),
+    "network.num_classes": (2, 4096),
+    "network.time_knots": (2, 64),
+    "solver.n_steps": (1, 64),
+    "quantisation.weight_bit_width": (2, 8),
+    "quantisation.act_bit_width": (2, 8),
+    "quantisation.state_bit_width": (8, 16),
+    "quantisation.bias_bit_width": (4, 24),
+    "quantisation.coeff_bit_width": (16, 18),  # of 15 fraction bits, one bit more
+    "quantisation.coeff_frac_bits": (0, 17),
+    "kernel.reuse_factor": (1, 1 << 20),
+}
+
+
+@pytest.mark.parametrize("path", EDGES)
+def test_a_range_ends_where_it_says(path):
+    key = path.rpartition(".")[2]
+
+    def refused(value: int) -> str:
+        """Why a value is refused for itself; nothing else about the spec matters here."""
+        try:
+            Spec.from_dict(edited(path, value))
+        except SpecError as error:
+            return str(error) if f"{key} is {value}" in str(error) else ""
+        return ""
+
+    low, high = EDGES[path]
+    assert [bool(refused(value)) for value in (low, high)] == [False, False]
+    if path != "quantisation.coeff_bit_width":
+        assert f"must be {low} to {high}" in refused(low - 1)
+    assert f"{high}" in refused(high + 1)
+
+
+def test_a_coefficient_has_from_four_bits():
+    for bits, taken in ((3, False), (4, True)):
+        data = edited("quantisation.coeff_frac_bits", 0)
+        data["quantisation"]["coeff_bit_width"] = bits
+        data["solver"].update(n_steps=[1, 1, 1])
+        if taken:
+            assert Spec.from_dict(data).quantisation.coeff_bit_width == bits
+        else:
+            with pytest.raises(SpecError, match="coeff_bit_width is 3, but it must be 4 to 18"):
+                Spec.from_dict(data)
+
+
 def test_every_value_is_checked():
     """No leaf of the spec may be left without a test of its own above."""
 
