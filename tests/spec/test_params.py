@@ -249,7 +249,7 @@ def test_accumulators_that_could_overflow_are_refused(make_spec):
 
 @pytest.mark.parametrize("seed", range(40))
 def test_the_update_is_refused_just_where_its_sum_may_overflow(make_spec, seed):
-    """The largest update by exact fractions: the largest state, and the largest slopes with the signs of their weights."""
+    """The largest update by exact fractions: the largest state, and the largest slopes with their weights' signs."""
     rng = np.random.default_rng(seed)
     spec = make_spec(channels=(4,), method="rk4", n_steps=1)
     params = random_params(spec, seed=1)
