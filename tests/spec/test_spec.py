@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import re
 from fractions import Fraction
@@ -188,6 +189,27 @@ def test_a_range_ends_where_it_says(path):
     if path != "quantisation.coeff_bit_width":
         assert f"must be {low} to {high}" in refused(low - 1)
     assert f"{high}" in refused(high + 1)
+
+
+@pytest.mark.parametrize(
+    ("t0", "t1", "taken"), [(999_999.5, 1e6, True), (-1e6, -999_999.5, True), (1e6, 1e6 + 1, False)]
+)
+def test_time_ends_at_a_million(t0, t1, taken):
+    data = edited("solver.t1", t1)
+    data["solver"]["t0"] = t0
+    if taken:
+        assert Spec.from_dict(data).solver.t1 == t1
+    else:
+        with pytest.raises(SpecError, match="both must be -1000000 to 1000000"):
+            Spec.from_dict(data)
+
+
+def test_the_ranks_of_the_stem_end_at_what_it_sees():
+    """A 3 x 3 kernel on one channel sees nine values, a block of 2 x 2 pixels four of each."""
+    network = dataclasses.replace(Spec.named("xs").network, channels=(20,), in_channels=1)
+    assert network.rank_limits()["stem.conv"] == 9
+    blocks = dataclasses.replace(network, stem="space_to_depth_2", in_channels=3)
+    assert blocks.rank_limits() == {"stem.conv": 12, "f1.pw1": 20, "f1.pw2": 20}
 
 
 def test_a_coefficient_has_from_four_bits():
