@@ -44,7 +44,8 @@ MODULES = {
     "spec/solvers": "tests/spec/test_solvers.py tests/spec/test_spec.py",
     "rtl/passes": f"{ENGINE} tests/rtl/test_program_checks.py",
     "rtl/builder": ENGINE,
-    "runtime/driver": "tests/runtime/test_runtime.py tests/runtime/test_board.py tests/runtime/test_hostile.py",
+    "runtime/driver": "tests/runtime/test_driver.py tests/runtime/test_board.py tests/runtime/test_runtime.py "
+    "tests/runtime/test_hostile.py tests/runtime/test_driver_machine.py",
 }
 
 

@@ -255,7 +255,6 @@ class KernelDriver:
         """Take nothing about the kernel's state for granted: the next call identifies it and loads its program."""
         self._written.clear()
         self._steady.clear()
-        self._armed_for = 0
         self._cycles_unread = False
         self.identity, self._ready, self._loaded = None, False, None
 

@@ -1,0 +1,83 @@
+"""The driver by itself: what it keeps of a size, what it asks of a transport, and what it takes for granted."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from dsodenet.errors import DeviceError
+from dsodenet.reference import Reference
+from dsodenet.runtime.accelerator import Accelerator
+from dsodenet.runtime.driver import MAX_PREPARED, STARTUP_CYCLES, KernelDriver
+from dsodenet.runtime.simulated.kernels import ReferenceKernel
+from dsodenet.spec.layers import macs
+from dsodenet.spec.synthetic import random_images
+from tests.models import MODELS
+
+pytest.importorskip("pynq")
+
+from dsodenet.runtime.simulated.device import SimulatedZcu104
+
+PARAMS = MODELS["time_bias"]
+IMAGES = random_images(PARAMS.spec, MAX_PREPARED + 3, 3)
+EXPECTED = Reference(PARAMS).predict(IMAGES)
+
+
+@dataclasses.dataclass
+class Setup:
+    device: SimulatedZcu104
+    accelerator: Accelerator
+    driver: KernelDriver
+
+
+@pytest.fixture
+def setup() -> Iterator[Setup]:
+    device = SimulatedZcu104(ReferenceKernel(PARAMS))
+    with Accelerator(PARAMS, "zcu104-sim", device=device) as accelerator:
+        yield Setup(device, accelerator, accelerator._backend)
+
+
+def test_a_simulated_kernel_is_waited_for_as_long_as_the_slowest(setup: Setup) -> None:
+    """One multiply-accumulate a cycle, and a million cycles to load its program."""
+    asked, exchange = [], setup.driver.transport.exchange
+    setup.driver.transport.exchange = lambda *args: (asked.append(args[2]), exchange(*args))[1]
+    for count in (1, 3):
+        np.testing.assert_array_equal(setup.accelerator.predict(IMAGES[:count]), EXPECTED[:count])
+    work = sum(macs(PARAMS.spec).values())
+    assert asked == [STARTUP_CYCLES + work, STARTUP_CYCLES + 3 * work]
+
+
+def test_so_many_sizes_are_kept_and_no_more(setup: Setup) -> None:
+    kept = []
+    for count in range(1, len(IMAGES) + 1):
+        np.testing.assert_array_equal(setup.accelerator.predict(IMAGES[:count]), EXPECTED[:count])
+        kept.append(len(setup.driver._runs))
+    assert kept == [*range(1, MAX_PREPARED + 1), 1, 2, 3]
+    setup.driver.transport.exchange = None  # a size that is kept asks for nothing
+    np.testing.assert_array_equal(setup.accelerator.predict(IMAGES), EXPECTED)
+
+
+def test_a_run_is_prepared_from_any_state(setup: Setup) -> None:
+    for forget in (False, True):
+        if forget:
+            setup.driver.forget()
+        run = setup.driver.prepared(2)
+        run.pack(IMAGES[:2])
+        run.exchange.start()
+        assert run.exchange.finish() == 0
+        np.testing.assert_array_equal(run.unpack(), EXPECTED[:2])
+
+
+@pytest.mark.parametrize("accesses", [1, 2, 3])
+def test_a_stream_that_cannot_start_leaves_nothing_to_rely_on(setup: Setup, accesses: int) -> None:
+    list(setup.accelerator.stream([IMAGES[:2]]))
+    stream = setup.accelerator.stream([IMAGES[:2], IMAGES[:2]])
+    setup.device.board.faults.lost_accesses = accesses
+    with pytest.raises(DeviceError, match="does not answer any more"):
+        next(stream)
+    assert setup.driver.identity is None
+    setup.device.board.faults.lost_accesses = 0
+    np.testing.assert_array_equal(setup.accelerator.predict(IMAGES[:2]), EXPECTED[:2])
