@@ -51,7 +51,7 @@ CIFAR_L_NOTE = (
 SIGNS_NOTE = (
     "Data: the German Traffic Sign Recognition Benchmark (Stallkamp et al., 2012), every third frame of each training "
     "track and all test images, cut out and scaled to 32 x 32 pixels. Two networks with a space-to-depth stem were "
-    "measured on the test images before (96.20 and 95.88 % in integers), and this one once. Not for anything that moves."
+    "measured on the test images before (96.20 and 95.88 % in integers), this one once. Not for anything that moves."
 )
 USPS_NOTE = (
     "Data: 2,000 training images of MNIST with labels and 1,800 of USPS without, the usual protocol; the test images "

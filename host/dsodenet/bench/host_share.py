@@ -255,8 +255,8 @@ class HostShare:
 
     def a53_us(self, factor: float = A53_PYTHON_FACTOR[1]) -> float:
         """Estimate for a call on the ZCU104's processor: our work by a factor, the bus and the cache by their times."""
-        flush_us = CLEAN_US * -(-self.image_bytes // CACHE_LINE_BYTES) if self.native else FLUSH_US
-        return factor * self.us + self.accesses * BUS_US + flush_us
+        clean_us = CLEAN_US * -(-self.image_bytes // CACHE_LINE_BYTES) + FLUSH_US * (not self.native)
+        return factor * self.us + self.accesses * BUS_US + clean_us
 
 
 def steps_of(accelerator: Accelerator, images: NDArray[np.uint8], layout: str, repeats: int) -> dict[str, float]:

@@ -25,8 +25,8 @@ A53_PYTHON_SOURCE = (
     "assumed for CPython and small NumPy calls on a Cortex-A53 at 1.2 GHz, in order, against a server core out of order"
 )
 BUS_US, BUS_SOURCE = 0.3, "assumed for one register of the fabric to answer the processor, about 60 fabric clocks"
-FLUSH_US, FLUSH_SOURCE = 5.0, "assumed for XRT's system call that cleans the cache for one small buffer"
-CLEAN_US, CLEAN_SOURCE = 0.05, "assumed for the processor to write one line of 64 bytes to memory"
+FLUSH_US, FLUSH_SOURCE = 5.0, "assumed for the system call by which XRT cleans the cache"
+CLEAN_US, CLEAN_SOURCE = 0.02, "assumed for a line of 64 bytes to go from the cache to memory, at 3 GB/s"
 # A whole call of a FINN accelerator from Python on a ZCU104.
 FINN_CALL_US, FINN_SOURCE = (
     822.0,

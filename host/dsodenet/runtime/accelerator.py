@@ -27,7 +27,7 @@ from dsodenet.runtime.cascade import Cascade
 from dsodenet.runtime.classification import Classification
 from dsodenet.runtime.driver import KernelDriver
 from dsodenet.runtime.inputs import named_pixels
-from dsodenet.runtime.pixels import NCHW, UINT8, as_pixels, image_shapes
+from dsodenet.runtime.pixels import NCHW, UINT8, as_pixels
 from dsodenet.runtime.prepared import Pending
 from dsodenet.spec import Params, split_features, with_features
 
@@ -125,7 +125,7 @@ class Accelerator:
             folder = Run.of(run).folder
             self._params = Params.load(folder)
         self._network = self._params.spec.network  # the same under every solver
-        self._shapes = image_shapes(self._network)
+        self._usual: dict[str, tuple[int, ...]] = {}  # layout -> shape of the last images that were taken
         self.backend = backend or "cpu"
         self._lock = threading.Lock()  # whoever uses the backend holds it, for as long as the call takes
         self._door = threading.Lock()  # for `_refusal` and `_worker`; never held while something takes long
@@ -207,21 +207,21 @@ class Accelerator:
             return self._cascaded(images, layout, cascade, threshold)
         start = perf_counter()
         pixels: NDArray[np.uint8]
-        if (
-            type(images) is np.ndarray
-            and images.dtype is UINT8
-            and images.shape[1:] == self._shapes.get(layout)
-            and len(images)
-        ):
+        if type(images) is np.ndarray and images.dtype is UINT8 and images.shape == self._usual.get(layout):
             pixels, convert_s = images, 0.0
         else:
             pixels = as_pixels(images, self._network, layout)
+            self._usual[layout] = pixels.shape
             convert_s = perf_counter() - start
-        with self._lock:
+        lock = self._lock
+        lock.acquire()  # what `with` does takes twice as long
+        try:
             if self._refusal is not None:
                 raise DeviceError(self._refusal)
             logits = self._backend.predict(pixels, layout)
             self._last = len(pixels), convert_s, perf_counter() - start
+        finally:
+            lock.release()
         return logits
 
     def classify(self, images: Any, layout: str = NCHW) -> Classification:

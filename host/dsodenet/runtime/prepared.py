@@ -13,6 +13,8 @@ from dsodenet.runtime.pixels import NHWC
 from dsodenet.runtime.programs import Program
 from dsodenet.runtime.transport import Exchange, Form
 
+INT32 = np.dtype(np.int32)  # NumPy takes a type object for longer than a dtype
+
 
 class PreparedRun:
     """RUN with `count` images of one layout, for any number of calls."""
@@ -31,6 +33,7 @@ class PreparedRun:
             self._planes += [(i, channel, block[..., channel]) for channel in range(channels)]
         self._as_given, self._padding = layout == NHWC, padding if padding.size else None
         self._logits, self._classes = logits_view(exchange.output, program.network), program.network.num_classes
+        self._shape = count, self._classes
         form = Form(count, shape[1] * shape[2], channels, self._classes, layout != NHWC)
         self.native = exchange.native(form) if self._side == 1 else None
 
@@ -38,7 +41,7 @@ class PreparedRun:
         """Images as `pack` takes them -> STATUS, and with Status.OK the logits as `unpack` gives them."""
         control = NOT_TAKEN
         if self.native is not None:
-            logits = np.empty((self.count, self._classes), np.int32)
+            logits = np.empty(self._shape, INT32)
             control = self.native(images, logits)
             if control == DONE:
                 return 0, logits

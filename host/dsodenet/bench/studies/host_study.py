@@ -25,6 +25,7 @@ import numpy as np
 import pynq
 
 from dsodenet.bench.host_share import (
+    HostShare,
     InstantKernel,
     host_share,
     open_instant,
@@ -60,6 +61,7 @@ BATCHES = (1, 8, 256)
 LAYOUTS = ("nchw", "nhwc")
 CODES = {"python": False, "native": None}  # what makes the calls, as Accelerator's `native`
 KERNELS_S = (20e-6, 86e-6, 500e-6, 5e-3)  # 86 us: `s` on the rtl kernel
+ROUNDS = 4
 WAITS = 100  # timed commands of each
 MANY_BATCH = 9  # the largest of the many calls
 WARM_CALLS = 50  # after which memory must not grow, once every shape was seen
@@ -70,15 +72,18 @@ BOARDS = ("sim", "zcu104")
 def calls(repeats: int) -> list[dict[str, Any]]:
     """A call in steps, for each spec, batch and order of the axes, and its estimate for a Cortex-A53.
 
-    Where native code makes calls, there is a row of it, too.
+    Where native code makes calls, there is a row of it, too. Everything is measured in several rounds, since others may
+    slow this machine down for seconds.
     """
-    rows = []
-    for name, batch, layout, code in product(SPECS, BATCHES, LAYOUTS, CODES):
-        params = random_params(Spec.named(name), 1)
+    found: dict[tuple[str, int, str, str], HostShare] = {}
+    for _, name, batch, layout, code in product(range(ROUNDS), SPECS, BATCHES, LAYOUTS, CODES):
+        params, key = random_params(Spec.named(name), 1), (name, batch, layout, code)
         images = random_images(params.spec, batch, 0)
         share = host_share(params, images, max(3, repeats // batch), layout, CODES[code])
-        if share.native != (code == "native"):
-            continue
+        if share.native == (code == "native") and (key not in found or share.us < found[key].us):
+            found[key] = share
+    rows = []
+    for (name, batch, layout, code), share in found.items():
         low, used, high = (share.a53_us(factor) for factor in A53_PYTHON_FACTOR)
         rows.append(
             {
@@ -271,9 +276,9 @@ def text(result: dict[str, Any]) -> str:
             | {"accesses": "", "python_steps": "", "us": ".1f", "a53_low": ".0f", "a53_used": ".0f", "a53_high": ".0f"},
         ),
         f"a53: {low:g}, {used:g} and {high:g} times our µs ({about['python_source']}); {about['bus_us']:g} µs for each "
-        f"access ({about['bus_source']}); {about['flush_us']:g} µs for the flush ({about['flush_source']}), and from "
-        f"native code {about['clean_us']:g} µs a line ({about['clean_source']}). For "
-        f"comparison {about['finn_call_us']:g} µs: {about['finn_source']}",
+        f"access ({about['bus_source']}); {about['clean_us']:g} µs ({about['clean_source']}); and from Python "
+        f"{about['flush_us']:g} µs ({about['flush_source']}). For comparison {about['finn_call_us']:g} µs: "
+        f"{about['finn_source']}",
         "microseconds here by step",
         shown_steps,
         "how a kernel is waited for: how late its end is seen (the median), and the processor's share of the time; "
