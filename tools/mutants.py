@@ -43,7 +43,7 @@ MODULES = {
     "spec/formats": f"{INTEGERS} tests/spec/test_formats.py",
     "spec/solvers": "tests/spec/test_solvers.py tests/spec/test_spec.py",
     "rtl/passes": f"{ENGINE} tests/rtl/test_program_checks.py",
-    "rtl/builder": ENGINE,
+    "rtl/builder": f"{ENGINE} tests/rtl/test_engine.py",
     "runtime/driver": "tests/runtime/test_driver.py tests/runtime/test_board.py tests/runtime/test_runtime.py "
     "tests/runtime/test_hostile.py tests/runtime/test_driver_machine.py",
 }

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dsodenet.errors import SpecError
+from dsodenet.rtl.build import engine_sources
 from dsodenet.rtl.engine import program_package
 from dsodenet.rtl.passes import FIELDS, KINDS, PASS_BYTES, Pass, pass_struct
 
@@ -33,6 +34,24 @@ def test_a_value_that_does_not_fit_is_refused_by_name(name: str) -> None:
     for value in (item.metadata["low"] - 1, item.metadata["high"] + 1):
         with pytest.raises(SpecError, match=f"{name} of a pass .* is {value}, but"):
             Pass(**{name: value})
+
+
+def test_no_field_has_more_bits_than_the_engine_reads() -> None:
+    """The engine's sources say how many bits of a field they take; the narrowest place counts."""
+    sources = " ".join(path.read_text(encoding="utf-8") for path in engine_sources())
+    for item in dataclasses.fields(Pass):
+        places = re.findall(
+            rf"\bpass(?:_i)?\.{item.name}\[(?:(\d+):)?0\]|\w_pass\.{item.name}\[(?:(\d+):)?0\]", sources
+        )
+        if item.name == "slot_shift":  # its lowest three bits are enough where it is compared first
+            continue
+        for first, second in places:
+            bits, (low, high) = int(first or second or 0) + 1, (item.metadata[key] for key in ("low", "high"))
+            signed = low < 0
+            assert -signed * 2 ** (bits - 1) <= low, item.name
+            assert high < 2 ** (bits - signed), item.name
+    rotations = {item.name: item.metadata["high"] for item in dataclasses.fields(Pass) if item.name.endswith("_rotate")}
+    assert rotations == dict.fromkeys(("fetch_rotate", "line_rotate", "dst_row_rotate", "image_row_rotate"), 7)
 
 
 def test_every_field_says_what_it_means() -> None:

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from dsodenet.contract import Command
 from dsodenet.errors import DeviceError
 from dsodenet.reference import Reference
 from dsodenet.runtime.accelerator import Accelerator
 from dsodenet.runtime.driver import MAX_PREPARED, STARTUP_CYCLES, KernelDriver
-from dsodenet.runtime.simulated.kernels import ReferenceKernel
+from dsodenet.runtime.simulated.kernels import ReferenceKernel, Words, get
 from dsodenet.spec.layers import macs
 from dsodenet.spec.synthetic import random_images
 from tests.models import MODELS
@@ -69,6 +70,24 @@ def test_a_run_is_prepared_from_any_state(setup: Setup) -> None:
         run.exchange.start()
         assert run.exchange.finish() == 0
         np.testing.assert_array_equal(run.unpack(), EXPECTED[:2])
+
+
+def test_a_program_is_loaded_once(setup: Setup) -> None:
+    """Bias tables are this kernel's program; neither calls nor streams load them again."""
+    loads, command = [], setup.device.board.kernel.command
+
+    def counted(words: Words, data: bytes, room: int) -> bytes:
+        loads.append(get(words, "COMMAND") == Command.LOAD)
+        return command(words, data, room)
+
+    setup.device.board.kernel.command = counted
+    setup.accelerator.predict(IMAGES[:2])
+    for logits in setup.accelerator.stream([IMAGES[:2]] * 3):
+        np.testing.assert_array_equal(logits, EXPECTED[:2])
+    assert loads == [False] * 4
+    setup.accelerator.set_solver(n_steps=1)
+    list(setup.accelerator.stream([IMAGES[:2]] * 2))
+    assert sum(loads) == 1
 
 
 @pytest.mark.parametrize("accesses", [1, 2, 3])
