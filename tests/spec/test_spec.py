@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from dsodenet.errors import DsodenetError, SpecError
-from dsodenet.spec.layers import all_layers, macs, parameters, sections, tensor_widths
+from dsodenet.spec.layers import IMAGE_FORMAT, all_layers, macs, parameters, sections, tensor_widths
 from dsodenet.spec.params import Params
-from dsodenet.spec.specification import LATER_KEYS, SIZES, Spec
+from dsodenet.spec.solvers import TABLEAUS
+from dsodenet.spec.specification import LATER_KEYS, SIZES, LowRank, Spec
 
 
 def edited(path: str, value) -> dict:
@@ -26,6 +27,32 @@ def edited(path: str, value) -> dict:
         node = node[parent]
     node[key] = value
     return data
+
+
+def test_the_kernels_of_the_ready_sizes():
+    """(channels of the first block, image, steps, kernel, lanes and clock), which documents and boards are sized with."""
+    found = {
+        name: (
+            *(spec.network.channels[0], spec.network.image_shape, spec.solver.n_steps, spec.kernel.name),
+            (spec.kernel.pixel_lanes, spec.kernel.input_lanes, spec.kernel.output_lanes, spec.kernel.clock_mhz),
+        )
+        for name, spec in SIZES.items()
+    }
+    assert found == {
+        "xs": (8, (1, 16, 16), (4, 4, 4), "hls", (1, 4, 8, 187.5)),
+        "s": (16, (3, 32, 32), (10, 10, 10), "hls", (1, 32, 64, 187.5)),
+        "m": (32, (3, 32, 32), (10, 10, 10), "hls", (1, 32, 64, 187.5)),
+        "l": (64, (3, 32, 32), (10, 10, 10), "hls", (1, 32, 64, 187.5)),
+    }
+
+
+def test_nothing_of_a_spec_changes_behind_a_fingerprint():
+    spec = Spec.named("xs")
+    parts = [spec, *(getattr(spec, field.name) for field in dataclasses.fields(spec))]
+    parts += [LowRank("f1.pw1", 2), IMAGE_FORMAT, TABLEAUS["rk4"], all_layers(spec.network)[0]]
+    for part in filter(dataclasses.is_dataclass, parts):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(part, dataclasses.fields(part)[0].name, None)
 
 
 @pytest.mark.parametrize("size", SIZES)
