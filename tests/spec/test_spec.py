@@ -30,7 +30,7 @@ def edited(path: str, value) -> dict:
 
 
 def test_the_kernels_of_the_ready_sizes():
-    """(channels of the first block, image, steps, kernel, lanes and clock), which documents and boards are sized with."""
+    """(channels of the first block, image, steps, kernel, lanes and clock), which documents and boards start from."""
     found = {
         name: (
             *(spec.network.channels[0], spec.network.image_shape, spec.solver.n_steps, spec.kernel.name),
