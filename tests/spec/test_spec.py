@@ -196,6 +196,9 @@ EDGES = {
     "quantisation.coeff_bit_width": (16, 18),  # of 15 fraction bits, one bit more
     "quantisation.coeff_frac_bits": (0, 17),
     "kernel.reuse_factor": (1, 1 << 20),
+    "kernel.pixel_lanes": (1, 256),
+    "kernel.input_lanes": (1, 256),
+    "kernel.output_lanes": (1, 256),
 }
 
 
