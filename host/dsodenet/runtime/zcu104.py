@@ -130,6 +130,10 @@ class Zcu104Transport:
         open_interrupt: the number of an interrupt of the processor -> the descriptor of its UIO device.
         native: whether native code may make calls; None: where it can be compiled.
         """
+        if native and wait == INTERRUPT:
+            raise InputError(
+                "native calls ask whether the kernel is done: native=True and wait='interrupt' exclude each other"
+            )
         self.kind, self.bitfile = kind, bitfile
         check_files(bitfile)
         # pynq parses the .hwh as it loads the overlay, and its drivers read parameters of their IPs from it.
@@ -151,10 +155,6 @@ class Zcu104Transport:
             self._make_ready,
             self._line,
         )
-        if native and self._line is not None:
-            raise InputError(
-                "native calls ask whether the kernel is done: native=True and wait='interrupt' exclude each other"
-            )
         if self._line is None and native is not False:
             self._bus.run = self._native_code(bool(native))
         windows = dma_windows(bitfile.with_suffix(".hwh"))
