@@ -35,12 +35,12 @@ from dsodenet.runtime.driver import KernelDriver
 from dsodenet.runtime.library import REGISTER_WORDS, KernelLibrary, LibraryTransport
 from dsodenet.spec.features import split_features, with_features
 from dsodenet.spec.layers import all_layers
-from dsodenet.spec.params import Params
 from dsodenet.spec.solvers import tableau
 from dsodenet.spec.specification import Spec
 from dsodenet.spec.synthetic import random_images
 from tests.command_line import call
 from tests.models import MODELS, kernel, model, on, random_model, saturating
+from tests.rtl.against_reference import check
 
 pytestmark = pytest.mark.slow
 
@@ -53,19 +53,6 @@ try:
     rtl.verilator()
 except ToolError as error:
     pytest.skip(str(error), allow_module_level=True)
-
-
-def check(params: Params, images: int = 2, seed: int = 1, **parameters: int) -> None:
-    """Run; the logits equal the reference and the cycles the closed form. parameters: of the engine, not its lanes."""
-    transport = LibraryTransport(rtl.engine_library(params.spec.kernel, **parameters))
-    try:
-        driver = KernelDriver(transport, params)
-        batch = random_images(params.spec, images, seed)
-        expected = Reference(params, threads=1).predict(batch)
-        np.testing.assert_array_equal(driver.predict(batch), expected, err_msg=f"{params.spec}, seed {seed}")
-        assert driver.cycles == estimate(params).command_cycles(images)
-    finally:
-        transport.close()
 
 
 @pytest.mark.parametrize("lanes", LANES)

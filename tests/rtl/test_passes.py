@@ -73,3 +73,6 @@ def test_slang_reads_the_struct_as_the_words_are_laid_out() -> None:
         assert places[name] == (16 * word, 16)
     kinds = [value.name for value in package.find("kind_e").targetType.type]
     assert kinds == [f"Kind{name.title()}" for name in KINDS]
+    assert package.find("kind_e").targetType.type.bitWidth == 2
+    unlimited = {item.name for item in dataclasses.fields(Pass) if item.metadata["high"] >= 0xFFF}
+    assert {item.metadata["high"] for item in dataclasses.fields(Pass) if item.name in unlimited} == {0x7FFF, 0xFFFF}

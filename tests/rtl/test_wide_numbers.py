@@ -16,7 +16,7 @@ from dsodenet.spec.layers import all_layers
 from dsodenet.spec.params import Params
 from dsodenet.spec.synthetic import random_images
 from tests.models import MODELS, kernel, model, on, random_model, saturating
-from tests.rtl.test_engine import check
+from tests.rtl.against_reference import check
 
 pytestmark = pytest.mark.slow
 

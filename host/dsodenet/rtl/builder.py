@@ -47,7 +47,7 @@ class Builder:
         groups = -(-((height - 1) * pitch + width) // p)
         _check("map words per lane", -(-height * pitch // p) * tiles, engine.map_words)
         _check("input words of a layer", inputs, engine.max_tiles)
-        _check("line buffer words", (pitch // p + 1) * tiles + 2, engine.line_words)
+        _check("line buffer words", (pitch // p + 1) * tiles + 1, engine.line_words)
         return {
             "width": width,
             "height": height,
@@ -207,8 +207,6 @@ class Builder:
         loops = self._loops(dw.in_size, self.pitch[block], self.tiles(dw.in_channels), 1, pw.out_channels)
         rows, rotate = divmod(self.pitch[block + 1], self.engine.pixel_lanes)
         target = {"stride2": 1, "dst_row_words": rows * loops["row_words"], "dst_row_rotate": rotate}
-        groups = -(-pw.out_size[0] * self.pitch[block + 1] // self.engine.pixel_lanes)
-        _check("map words per lane", groups * loops["row_words"], self.engine.map_words)
         self._to_state(section, block + 1, loops, bases, front, target)
 
     def head(self, section: Section) -> None:

@@ -1,0 +1,89 @@
+"""The limits of an engine at their very edge: a model that fills every memory runs, with a word less it is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from dsodenet.errors import SpecError, ToolError
+from dsodenet.rtl import build as rtl
+from dsodenet.rtl.builder import Builder, program
+from dsodenet.rtl.engine import Engine
+from dsodenet.spec.params import Params
+from tests.models import kernel, model, on
+from tests.rtl.against_reference import check
+
+# One block of 12 channels, 3 words of 4, on 4 x 62 pixels.
+FULL = on(model("full", "euler", 1, in_channels=1, height=4, width=62, channels=(12,), num_classes=9), "3x4x8")
+NEEDED = {  # by FULL; counted by hand
+    "map_words": ("map words per lane", 249),  # 248 pixels, three a group, of 3 words
+    "line_words": ("line buffer words", 64),  # a row of 62 pixels lies in up to 21 groups; one word is being written
+    "max_tiles": ("input words of a layer", 3),
+    "logit_words": ("logit words", 3),  # of 9 classes
+    "dw_words": ("depthwise weight words", 12),  # three each for stem, both layers and head
+    "pw_words": ("pointwise weight words", 24),  # 3 times 2 output tiles for each of them
+    "bias_words": ("bias words", 12),
+    "max_passes": ("passes", 4),
+}
+EXACT = dataclasses.replace(Engine.of(kernel("3x4x8")), **{name: words for name, (_, words) in NEEDED.items()})
+
+
+@pytest.mark.slow
+def test_a_model_that_fills_every_memory_runs() -> None:
+    try:
+        rtl.verilator()
+    except ToolError as error:
+        pytest.skip(str(error))
+    check(FULL, engine=EXACT, GARBAGE=1)
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_a_word_less_is_refused_with_both_numbers(name: str) -> None:
+    what, words = NEEDED[name]
+    assert program(FULL, EXACT)
+    with pytest.raises(SpecError, match=f"has {words - 1} {what}, but this model needs {words}"):
+        program(FULL, dataclasses.replace(EXACT, **{name: words - 1}))
+
+
+def test_an_image_takes_at_most_65536_beats() -> None:
+    """The count less one travels in 16 bits. 64 channels of 128 x 128 pixels are 2**20 bytes."""
+    engine = dataclasses.replace(Engine.of(kernel("1x4x8")), map_words=1 << 20, line_words=4096)
+    largest = model("large", "euler", 1, in_channels=64, height=128, width=128, channels=(4,))
+    passes = Builder(on(largest, "1x4x8"), engine)
+    passes.build()
+    assert passes.passes[0].image_beats_last == 0xFFFF
+    larger = model("larger", "euler", 1, in_channels=64, height=129, width=128, channels=(4,))
+    with pytest.raises(SpecError, match="has 65536 image beats, but this model needs 66048"):
+        program(on(larger, "1x4x8"), engine)
+
+
+def waits(params: Params, lanes: str) -> list[int]:
+    builder = Builder(on(params, lanes), Engine.of(kernel(lanes)))
+    builder.build()
+    return [item.wait_cycles for item in builder.passes]
+
+
+@pytest.mark.parametrize(
+    ("lanes", "side", "expected"),
+    [
+        # A result is written up to 39 cycles after its token, or 53 on 64 output lanes; the scheduler takes 4 of them.
+        # The next pass reads a word per cycle from the first one on, so it follows the writes where there are enough.
+        ("1x4x8", 4, 39 - 4 - 16 * 2 + 1),  # 16 pixels of 2 words
+        ("3x4x8", 4, 39 - 4 - 4 * 2 + 1),  # four whole groups of three pixels before the last
+        ("1x4x8", 6, 0),  # 72 words: more than the wait
+        ("1x4x64", 6, 16 - 4),  # a tile of 16 words still has to leave
+        ("1x4x64", 4, 53 - 4 - 16 * 2 + 1),
+    ],
+)
+def test_a_pass_waits_no_cycle_longer_than_its_results(lanes: str, side: int, expected: int) -> None:
+    network = model("small", "euler", 1, in_channels=1, height=side, width=side, channels=(5,))
+    stem, hidden, slope, _ = waits(network, lanes)
+    assert (stem, hidden, slope) == (expected,) * 3
+
+
+def test_after_a_map_of_one_group_the_whole_way_is_waited_for() -> None:
+    """The results of 2 x 2 pixels may all lie in the last group."""
+    network = model("tiny", "euler", 1, in_channels=1, height=4, width=4, channels=(5, 5))
+    *_, hidden, slope, logits = waits(network, "3x4x8")
+    assert (hidden, slope, logits) == (39 - 4 + 1,) * 3
