@@ -16,10 +16,12 @@ module core
     parameter int unsigned MAX_TILES = 16,
     parameter int unsigned LOGIT_WORDS = 32,
     parameter MAP_STYLE = "ultra",
+    parameter bit DOUBLE_PUMPED = 1'b0,
     parameter bit DSP_INSTANCES = 1'b0,
     parameter bit GARBAGE = 1'b0
 ) (
     input  logic                                clk_i,
+    input  logic                                clk2_i,
     input  logic                                rst_ni,
     // program load
     input  logic [3:0]                          load_we_i,  // LoadPass, LoadDw, LoadPw, LoadBias; passes are kept elsewhere
@@ -230,7 +232,7 @@ module core
   );
 
   // ---- pointwise
-  // A memory for each place of a cascade, read a cycle later than the one before it.
+  // A memory for each place of a cascade, read a cycle of the cascade's clock later than the one before it.
   logic [Length-1:0][Chains-1:0][OUTPUT_LANES-1:0][7:0] pw_weight;
   for (genvar q = 0; q < Length; q++) begin : g_place
     logic [PlaceColumns*72-1:0] word;
@@ -238,7 +240,7 @@ module core
         .COLUMNS(PlaceColumns), .COLUMN_BITS(72), .FIRST_COLUMN(q * PlaceColumns), .DEPTH(PW_WORDS), .READ_LATENCY(2), .STYLE("block"), .GARBAGE(GARBAGE)
     ) u_weights (
         .clk_i, .we_i(load_we_q[LoadPw]), .waddr_i(load_addr_q), .wcolumn_i(load_column), .wdata_i(load_data_q),
-        .raddr_i(token[DataStage-1+q].pw_addr), .rdata_o(word)
+        .raddr_i(token[DataStage-2+weight_wait(q, Length, DOUBLE_PUMPED)].pw_addr), .rdata_o(word)
     );
     assign pw_weight[q] = word[Chains*OUTPUT_LANES*8-1:0];
     logic unused_word;
@@ -248,9 +250,9 @@ module core
   logic signed [PIXEL_LANES-1:0][OUTPUT_LANES-1:0][SumBits-1:0] acc;
   pointwise #(
       .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .OUTPUT_LANES(OUTPUT_LANES), .MAX_INPUTS(MAX_TILES), .SUM_BITS(SumBits),
-      .INSTANCES(DSP_INSTANCES)
+      .DOUBLE_PUMPED(DOUBLE_PUMPED), .INSTANCES(DSP_INSTANCES)
   ) u_pointwise (
-      .clk_i, .valid_i(token[DataStage].valid), .fresh_i(token[DataStage].fresh), .index_i(token[DataStage].index),
+      .clk_i, .clk2_i, .valid_i(token[DataStage].valid), .fresh_i(token[DataStage].fresh), .index_i(token[DataStage].index),
       .data_i(dw_result), .weight_i(pw_weight), .sum_valid_i(token[ResultStage-1].valid),
       .sum_first_i(token[ResultStage-1].first), .acc_o(acc)
   );

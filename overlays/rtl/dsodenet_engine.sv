@@ -17,10 +17,12 @@ module dsodenet_engine
     parameter int unsigned MAX_PASSES = 32,
     parameter int unsigned WATCHDOG_BITS = 0,   // 0: what the other parameters ask for
     parameter MAP_STYLE = "ultra",
+    parameter bit DOUBLE_PUMPED = 1'b0,  // the array on a clock twice as fast, for an even number of pixel lanes
     parameter bit DSP_INSTANCES = 1'b0,  // name the DSP slices of the array, for synthesis by Vivado
     parameter bit GARBAGE = 1'b0  // for simulation: what the hardware leaves open is wrong (ram.sv, settled.sv)
 ) (
     input  logic         clk,
+    input  logic         clk2,  // DOUBLE_PUMPED: two edges for one of clk, each of which it shares
     input  logic         rst_n,
     input  logic [8:0]   s_axi_control_awaddr,
     input  logic         s_axi_control_awvalid,
@@ -160,9 +162,9 @@ module dsodenet_engine
       .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .OUTPUT_LANES(OUTPUT_LANES), .MAP_WORDS(MAP_WORDS),
       .DW_WORDS(DW_WORDS), .PW_WORDS(PW_WORDS), .BIAS_WORDS(BIAS_WORDS), .LINE_WORDS(LINE_WORDS), .MAX_TILES(MAX_TILES),
       .LOGIT_WORDS(LOGIT_WORDS), .MAP_STYLE(MAP_STYLE),
-      .DSP_INSTANCES(DSP_INSTANCES), .GARBAGE(GARBAGE)
+      .DOUBLE_PUMPED(DOUBLE_PUMPED), .DSP_INSTANCES(DSP_INSTANCES), .GARBAGE(GARBAGE)
   ) u_core (
-      .clk_i(clk), .rst_ni(running_n), .load_we_i(load_we), .load_addr_i(load_addr), .load_column_i(load_column),
+      .clk_i(clk), .clk2_i(clk2), .rst_ni(running_n), .load_we_i(load_we), .load_addr_i(load_addr), .load_column_i(load_column),
       .load_data_i(load_data), .load_words_i(load_words), .image_we_i(image_we), .image_lanes_i(image_lanes), .image_addr_i(image_addr),
       .image_data_i(image_data), .context_i(pass_context), .start_i(pass_start), .start_average_i(average_start),
       .busy_o(core_busy), .fault_o(core_fault), .logits_we_o(logits_we), .logits_word_o(logits_word), .logits_o(logits)

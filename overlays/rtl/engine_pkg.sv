@@ -64,6 +64,11 @@ package engine_pkg;
     logic [MaxPixelLanes-1:0] lanes;
   } result_t;
 
+  // Cycles from the activations at the array to the weights of a place of its cascades. The cascades of a double-pumped array take half
+  // the time, and begin so much later.
+  function automatic int unsigned weight_wait(int unsigned place, int unsigned length, bit double_pumped);
+    return double_pumped ? length / 2 + place / 2 : 1 + place;
+  endfunction
 
   // Parts of a program, in the order in which they are loaded.
   localparam int unsigned LoadPass = 0;

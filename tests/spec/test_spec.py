@@ -15,7 +15,7 @@ from dsodenet.errors import DsodenetError, SpecError
 from dsodenet.spec.layers import IMAGE_FORMAT, all_layers, macs, parameters, sections, tensor_widths
 from dsodenet.spec.params import Params
 from dsodenet.spec.solvers import TABLEAUS
-from dsodenet.spec.specification import LATER_KEYS, SIZES, LowRank, Spec
+from dsodenet.spec.specification import LATER_KERNEL_KEYS, LATER_KEYS, SIZES, LowRank, Spec
 
 
 def edited(path: str, value) -> dict:
@@ -162,6 +162,7 @@ ODD_VALUES = [
     ("kernel.pixel_lanes", 0, "kernel.pixel_lanes is 0"),
     ("kernel.input_lanes", 257, "kernel.input_lanes is 257"),
     ("kernel.output_lanes", -1, "kernel.output_lanes is -1"),
+    ("kernel.double_pumped", 1, "kernel.double_pumped is 1, but it must be true or false"),
     ("class_names", ["a"], "class_names has 1 entries, but network.num_classes is 10"),
     ("class_names", ["a", "b"] * 5, "class_names has a name twice"),
     ("class_names", ["\x1b", *"abcdefghi"], "but a name is 1 to 100 printable characters"),
@@ -272,7 +273,7 @@ def test_unknown_and_missing_keys_are_named(where):
     with pytest.raises(SpecError, match="has unknown key extra; its keys are"):
         Spec.from_dict(copy.deepcopy(data))
     del node["extra"]
-    gone = next(key for key in reversed(node) if key not in LATER_KEYS)
+    gone = next(key for key in reversed(node) if key not in (*LATER_KEYS, *LATER_KERNEL_KEYS))
     del node[gone]
     with pytest.raises(SpecError, match=f"has missing key {gone}; its keys are"):
         Spec.from_dict(data)

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
 from dsodenet.contract import cpp_header, sv_package
@@ -58,7 +59,7 @@ def generated_sources(folder: Path) -> list[Path]:
 
 def engine_parameters(engine: Engine) -> dict[str, int]:
     """Parameters of the top module."""
-    return {key.upper(): value for key, value in vars(engine).items()}
+    return {key.upper(): int(value) for key, value in vars(engine).items()}
 
 
 def verilator() -> str:
@@ -125,13 +126,15 @@ def engine_library(kernel: Kernel | Engine, build: Path | None = None, **paramet
 def _build(command: str, parameters: dict[str, int], folder: Path) -> None:
     lint = ["-Wall", str(engine_folder() / "sim" / "lint.vlt")]
     values = [f"-G{name}={value}" for name, value in parameters.items()]
-    compile_library(command, folder, [*lint, *values, *map(str, [*generated_sources(folder), *engine_sources()])])
+    sources = [*generated_sources(folder), *engine_sources()]
+    defines = ("DOUBLE_PUMPED",) if parameters.get("DOUBLE_PUMPED") else ()  # the harness drives the fast clock too
+    compile_library(command, folder, [*lint, *values, *map(str, sources)], defines)
 
 
-def compile_library(command: str, folder: Path, arguments: list[str]) -> None:
+def compile_library(command: str, folder: Path, arguments: list[str], defines: Sequence[str] = ()) -> None:
     """Verilate what `arguments` name and link it with the harness into folder / LIBRARY.
 
-    registers.h is there already.
+    registers.h is there already. defines: for the harness.
     """
     objects = folder / "obj"
     verilate = [command, "--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert"]
@@ -157,8 +160,9 @@ def compile_library(command: str, folder: Path, arguments: list[str]) -> None:
     root = next((path for path in roots if (path / "verilated.h").is_file()), None)
     if root is None:
         raise ToolError(f"{command}: its header verilated.h is not beside it")
-    _run(["g++", "-std=c++17", "-O2", "-shared", "-fPIC", "-I", str(objects), "-I", str(folder), "-I", str(root),
-          "-I", str(root / "vltstd"), str(engine_folder() / "sim" / "harness.cpp"), str(objects / "Vengine__ALL.a"),
+    _run(["g++", "-std=c++17", "-O2", "-shared", "-fPIC", *(f"-D{name}" for name in defines), "-I", str(objects),
+          "-I", str(folder), "-I", str(root), "-I", str(root / "vltstd"),
+          str(engine_folder() / "sim" / "harness.cpp"), str(objects / "Vengine__ALL.a"),
           str(objects / "libverilated.a"), "-lpthread", "-o", str(folder / LIBRARY)], folder)  # fmt: skip
     shutil.rmtree(objects)
 

@@ -116,7 +116,7 @@ class Builder:
         stem, layer, network = Stem(self.network, self.engine), section.layers[0], self.network
         bases = self.words.bases()
         tap, channel, window, used = stem.lanes()
-        one_hot = (np.minimum(window, 8)[..., None] == np.arange(9)).astype(np.int8) * used[..., None].astype(np.int8)
+        one_hot = (np.minimum(window, 8)[..., None] == np.arange(9)).astype(np.int8)
         self.words.add_dw(one_hot.reshape(-1, 9), np.full(one_hot.shape[0] * one_hot.shape[1], -128, np.int32))
         weight = self.params.arrays[f"{layer.name}.weight"]
         flat = weight.transpose(2, 3, 1, 0).reshape(-1, network.in_channels, layer.out_channels)

@@ -34,6 +34,7 @@ class Engine:
     max_tiles: int
     logit_words: int
     max_passes: int = 32
+    double_pumped: bool = False
 
     def __post_init__(self) -> None:
         for key in ("input_lanes", "output_lanes"):
@@ -47,6 +48,11 @@ class Engine:
             )
         if not 1 <= self.pixel_lanes <= 8:
             raise SpecError(f"kernel.pixel_lanes is {self.pixel_lanes}, but the rtl kernel needs 1 to 8")
+        if self.double_pumped and self.pixel_lanes % 2:
+            raise SpecError(
+                f"kernel.pixel_lanes is {self.pixel_lanes}, but at twice the clock (kernel.double_pumped, @2) the rtl "
+                "kernel needs an even number"
+            )
 
     @classmethod
     def of(cls, kernel: Kernel, board: Board = ZCU104) -> Engine:
@@ -62,6 +68,7 @@ class Engine:
             line_words=max(512, 8192 // i),
             max_tiles=1024 // i,
             logit_words=max(32, 1024 // i),
+            double_pumped=kernel.double_pumped,
         )
 
     @property

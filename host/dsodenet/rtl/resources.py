@@ -39,7 +39,8 @@ def rtl_resources(engine: Engine, board: Board = ZCU104) -> Resources:
         + i * 3 / 4 * engine.dw_words * LUT_DW_BEAT
         + o / 2 * p * (LUT_PAIR + LUT_PAIR_CASCADE * cascades)
     )
-    dsp, lut, block = p * i * o // 2 + DSP_CONTROL, round(logic), weights + lines
+    products = p * i * o // (2 if engine.double_pumped else 1)  # in a cycle of the array's clock; two in each slice
+    dsp, lut, block = products // 2 + DSP_CONTROL, round(logic), weights + lines
     if wide is URAM:
         return Resources(DSP=dsp, BRAM36=block, URAM=maps + bias, LUT=lut)
     return Resources(DSP=dsp, BRAM36=block + maps + bias, LUT=lut)

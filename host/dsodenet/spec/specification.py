@@ -190,6 +190,7 @@ class Kernel:
     pixel_lanes: int  # rtl: parallel pixels, inputs and outputs of the pointwise array
     input_lanes: int
     output_lanes: int
+    double_pumped: bool = False  # rtl: the pointwise array runs at twice the fabric's clock
 
     def __post_init__(self) -> None:
         check_choice("kernel.name", self.name, KERNELS)
@@ -273,7 +274,7 @@ class Spec:
     def from_dict(cls, data: Any) -> Spec:
         """Build from decoded JSON; every key must be there, and no other. n_steps may be one number for all blocks.
 
-        A file from before `images` and `class_names` were part of a spec is one with their defaults.
+        A file from before LATER_KEYS and LATER_KERNEL_KEYS were part of a spec is one with their defaults.
         """
         if (
             isinstance(data, dict)
@@ -286,6 +287,8 @@ class Spec:
             data = data | {"solver": data["solver"] | {"n_steps": [data["solver"]["n_steps"]] * blocks}}
         if isinstance(data, dict):
             data = LATER_KEYS | {key: value for key, value in data.items() if key != "schema"}  # of `spec --json`
+            if isinstance(data.get("kernel"), dict):
+                data["kernel"] = LATER_KERNEL_KEYS | data["kernel"]
         return strict_from_json(cls, data, "spec")
 
     def to_dict(self) -> dict[str, Any]:
@@ -307,8 +310,10 @@ class Spec:
         return hashlib.sha256(canonical_json(self.identity())).hexdigest()
 
     def identity(self) -> dict[str, Any]:
-        """What fingerprints are made of: to_dict without LATER_KEYS at their defaults: old files keep theirs."""
-        return {key: value for key, value in self.to_dict().items() if LATER_KEYS.get(key) != value}
+        """What fingerprints are made of: to_dict without later keys at their defaults: old files keep theirs."""
+        found = {key: value for key, value in self.to_dict().items() if LATER_KEYS.get(key) != value}
+        found["kernel"] = {key: value for key, value in found["kernel"].items() if LATER_KERNEL_KEYS.get(key) != value}
+        return found
 
     def with_solver(self, method: str | None = None, n_steps: int | tuple[int, ...] | None = None) -> Spec:
         """The same model under another solver or step count: what may change after training."""
@@ -340,6 +345,7 @@ class Spec:
 
 
 LATER_KEYS: dict[str, Any] = {"images": dataclasses.asdict(USUAL), "class_names": ()}
+LATER_KERNEL_KEYS: dict[str, Any] = {"double_pumped": False}
 
 
 def _size(name: str, channels: int, side: int, in_channels: int, n_steps: int, lanes: tuple[int, int, int]) -> Spec:

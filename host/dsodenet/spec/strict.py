@@ -68,4 +68,4 @@ def _kind(hint: Any) -> str:
         if isinstance(item, type) and dataclasses.is_dataclass(item):
             return f"a list of objects with {', '.join(field.name for field in dataclasses.fields(item))}"
         return "a list of strings" if item is str else "a list of whole numbers"
-    return {int: "a whole number", float: "a number", str: "a string"}[hint]
+    return {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}[hint]
