@@ -34,7 +34,7 @@ REASONS = ROOT / "tools" / "survivors.json"
 PARTS = ("host", "hls", "overlays", "notebooks", "tests", "tools", "docs", "pyproject.toml", "README.md", "Makefile")
 TIMEOUT_S = 300.0
 INTEGERS = "tests/test_reference.py tests/docs/test_second_implementation.py"
-ENGINE = "tests/rtl/test_passes.py tests/rtl/test_capacity.py tests/rtl/test_wide_numbers.py tests/rtl/test_word_model.py"
+ENGINE = " ".join(f"tests/rtl/test_{name}.py" for name in ("passes", "capacity", "wide_numbers", "word_model"))
 # module -> the tests that should see its faults, quickest first
 MODULES = {
     "reference": f"{INTEGERS} tests/test_ladder.py",

@@ -29,19 +29,25 @@ module average
   localparam int unsigned Bits = 48;
   localparam int unsigned QuotientBits = 10;  // nine, one more than a magnitude that does not saturate has, and a half
   localparam int unsigned LastCycle = QuotientBits + 2;
+  localparam int unsigned FirstLanes = (PIXEL_LANES + 1) / 2;
   localparam int unsigned PixelBits = 16 + $clog2(PIXEL_LANES + 1);
 
-  // ---- accumulate: first the pixels of a word, then its sum, which is read a cycle before it is written
+  // ---- accumulate: the pixels of a word, each half of the lanes in a cycle, both in the next one, then its sum, which is read a cycle
+  // before it is written
   (* ram_style = "distributed" *) logic [INPUT_LANES-1:0][31:0] sums[MAX_TILES];
   logic [INPUT_LANES-1:0][31:0] old_q, new_q, sum;
-  logic signed [INPUT_LANES-1:0][PixelBits-1:0] pixels, pixels_q, pixels_qq;
+  logic signed [1:0][INPUT_LANES-1:0][PixelBits-1:0] half, half_q;
+  logic signed [INPUT_LANES-1:0][PixelBits-1:0] pixels_qq;
   logic [TileBits-1:0] index_q, current_q, word_q, word_qq;
   logic valid_q, valid_qq, first_q, first_qq, again_q;
   always_comb begin
+    half = '0;
     for (int unsigned c = 0; c < INPUT_LANES; c++) begin
-      pixels[c] = '0;
-      for (int unsigned p = 0; p < PIXEL_LANES; p++) begin
-        if (result_i.lanes[p]) pixels[c] = pixels[c] + PixelBits'($signed(state_i[p][c]));
+      for (int unsigned p = 0; p < FirstLanes; p++) begin
+        if (result_i.lanes[p]) half[0][c] = half[0][c] + PixelBits'($signed(state_i[p][c]));
+      end
+      for (int unsigned p = FirstLanes; p < PIXEL_LANES; p++) begin
+        if (result_i.lanes[p]) half[1][c] = half[1][c] + PixelBits'($signed(state_i[p][c]));
       end
       sum[c] = (first_qq ? '0 : again_q ? new_q[c] : old_q[c]) + 32'($signed(pixels_qq[c]));
     end
@@ -49,7 +55,8 @@ module average
   always_ff @(posedge clk_i) begin
     {valid_qq, valid_q} <= rst_ni ? {valid_q, result_i.valid} : '0;
     {first_qq, first_q} <= {first_q, result_i.first};
-    {pixels_qq, pixels_q} <= {pixels_q, pixels};
+    half_q <= half;
+    for (int unsigned c = 0; c < INPUT_LANES; c++) pixels_qq[c] <= half_q[0][c] + half_q[1][c];
     word_q <= busy_o ? index_q : result_i.word[TileBits-1:0];
     word_qq <= word_q;
     old_q <= sums[word_q];

@@ -10,6 +10,9 @@ foreach source [config sources] {
 }
 synth_design -top [config top] -part [config part] -mode out_of_context
 create_clock -period [config clock_period_ns] -name clk [get_ports clk]
+foreach fast [config fast_clocks] {  # in phase with the other, as clocks without a phase of their own are
+    create_clock -period [expr {[config clock_period_ns] / 2.0}] -name $fast [get_ports $fast]
+}
 opt_design
 place_design
 phys_opt_design

@@ -16,7 +16,7 @@ set core [ipx::current_core]
 set_property name $name $core
 set_property version $version $core
 set_property display_name "dsODENet engine" $core
-foreach interface {s_axi_control s_axis m_axis clk rst_n interrupt} {
+foreach interface [list s_axi_control s_axis m_axis clk rst_n interrupt {*}[config fast_clocks]] {
     found "interface $interface of $name" [ipx::get_bus_interfaces $interface -of_objects $core]
 }
 

@@ -87,9 +87,9 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> None:
 # the whole flow
 
 
-def check_design(tools: Recorder, kind: Kind) -> None:
+def check_design(tools: Recorder, kind: Kind, double_pumped: bool = False) -> None:
     """What the recorder saw is what the table says."""
-    table = design.block_design(PARAMS.spec.name, kind, PARAMS.spec.kernel.clock_mhz)
+    table = design.block_design(PARAMS.spec.name, kind, PARAMS.spec.kernel.clock_mhz, double_pumped=double_pumped)
     assert ["project", table.board.part] in tools.of("project")
     assert ["current_project", "board_part", f"{table.board.board_part}:9.9"] in tools.of("property")
     assert tools.of("cell") == [[i.name, i.vlnv] for i in table.instances]

@@ -10,6 +10,7 @@ from dsodenet.errors import SpecError, ToolError
 from dsodenet.rtl import build as rtl
 from dsodenet.rtl.builder import Builder, program
 from dsodenet.rtl.engine import Engine
+from dsodenet.spec.layers import all_layers
 from dsodenet.spec.params import Params
 from tests.models import kernel, model, on
 from tests.rtl.against_reference import check
@@ -27,6 +28,8 @@ NEEDED = {  # by FULL; counted by hand
     "max_passes": ("passes", 4),
 }
 EXACT = dataclasses.replace(Engine.of(kernel("3x4x8")), **{name: words for name, (_, words) in NEEDED.items()})
+
+WEIGHT = "f1.pw1.weight"
 
 
 @pytest.mark.slow
@@ -87,3 +90,19 @@ def test_after_a_map_of_one_group_the_whole_way_is_waited_for() -> None:
     network = model("tiny", "euler", 1, in_channels=1, height=4, width=4, channels=(5, 5))
     *_, hidden, slope, logits = waits(network, "3x4x8")
     assert (hidden, slope, logits) == (39 - 4 + 1,) * 3
+
+
+def test_a_shift_beyond_seven_bits_is_the_furthest_one() -> None:
+    """Formats so far apart that all is rounded away, or saturates: shifts of 64 and of -65 LSBs."""
+    base = on(model("far", "euler", 1, in_channels=1, height=4, width=4, channels=(3,)), "1x4x8")
+    layer = next(layer for layer in all_layers(base.spec.network) if f"{layer.name}.weight" == WEIGHT)
+    for shift, taken in ((62, 62), (63, 63), (64, 63), (-64, -64), (-65, -64)):
+        end = -16 if shift > 0 else 32  # of the integer bits that a format may have
+        inputs = {name: dataclasses.replace(base.formats[name], integer_bits=end) for name in (layer.source, WEIGHT)}
+        own = sum(fmt.frac_bits for fmt in inputs.values())
+        fmt = base.formats[layer.dest]
+        result = {layer.dest: dataclasses.replace(fmt, integer_bits=fmt.bits - (own - shift))}
+        params = dataclasses.replace(base, formats=base.formats | inputs | result)
+        builder = Builder(params, Engine.of(base.spec.kernel))
+        builder.build()
+        assert builder.passes[1].out_shift == taken

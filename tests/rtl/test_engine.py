@@ -76,6 +76,13 @@ def test_nothing_is_looked_at_before_it_is_there(lanes: str) -> None:
         check(random_model(seed, lanes), seed=seed, GARBAGE=1)
 
 
+@pytest.mark.parametrize("lanes", ["2x4x8@2", "2x16x16@2"])
+def test_an_array_on_its_own_clock_gives_the_same_words_in_the_same_cycles(lanes: str) -> None:
+    """Cascades of four and of eight places, alone and meeting in a tree."""
+    for seed in range(SEED, SEED + 8):
+        check(random_model(seed, lanes), seed=seed, GARBAGE=1)
+
+
 def test_random_specs_cover_the_space() -> None:
     specs = [random_model(seed, "1x4x8").spec for seed in range(SEED, SEED + RANDOM_SPECS)]
     for values, number in (

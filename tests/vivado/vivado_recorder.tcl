@@ -88,11 +88,14 @@ set ips [dict create \
         settings {NUM_SI NUM_MI}] \
     xilinx.com:ip:system_ila:1.1 [dict create interfaces {SLOT_[0-9]_AXIS SLOT_[0-9]_AXI} pins {clk resetn} spaces {} segments {} \
         settings {C_MON_TYPE C_NUM_MONITOR_SLOTS C_SLOT_[0-9]_INTF_TYPE C_DATA_DEPTH}] \
-    xilinx.com:ip:proc_sys_reset:5.0 [dict create interfaces {} pins {slowest_sync_clk ext_reset_in peripheral_aresetn} \
+    xilinx.com:ip:proc_sys_reset:5.0 [dict create interfaces {} pins {slowest_sync_clk ext_reset_in dcm_locked peripheral_aresetn} \
         spaces {} segments {} settings {}] \
+    xilinx.com:ip:clk_wiz:6.0 [dict create interfaces {} pins {clk_in1 clk_out[12] locked} spaces {} segments {} \
+        settings {PRIM_SOURCE USE_RESET USE_LOCKED NUM_OUT_CLKS CLKOUT2_USED CLKOUT[12]_REQUESTED_OUT_FREQ CLKOUT[12]_DRIVES
+            CLKOUT[12]_MATCHED_ROUTING}] \
     dsodenet:kernel:dsodenet_hls:1.0 [dict create interfaces $kernel_interfaces pins {ap_clk ap_rst_n interrupt} spaces {} \
         segments s_axi_control/Reg settings {}] \
-    dsodenet:kernel:dsodenet_rtl:1.0 [dict create interfaces $kernel_interfaces pins {clk rst_n interrupt} spaces {} \
+    dsodenet:kernel:dsodenet_rtl:1.0 [dict create interfaces $kernel_interfaces pins {clk clk2 rst_n interrupt} spaces {} \
         segments s_axi_control/Reg settings {}]]
 set cells [dict create]
 set ip_repo {}

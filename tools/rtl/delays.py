@@ -26,7 +26,8 @@ NETS = ((2, 0.22), (8, 0.32), (32, 0.45), (128, 0.65), (1024, 0.90))  # fan-out 
 WIDEST_NET = 1.4
 
 SETTLE_CYCLES = 2
-CLOCK_PINS = frozenset(("C", "CLK", "WCLK", "clk", "clk_i"))
+FAST_EDGES = 2  # of the array's clock in a cycle of the fabric's
+CLOCK_PINS = frozenset(("C", "CLK", "WCLK", "clk", "clk_i", "clk2", "clk2_i"))
 READ_ADDRESS = re.compile(r"DPRA\d|ADDR[ABCEFGH]?$|A\d?$|DPRA$")
 
 # Where a LUT or a carry chain goes on in its slice, or straight into the next one: (kind of cell, pin).
@@ -89,11 +90,19 @@ def net(loads: int) -> float:
 class Timing:
     """One mapped module: `borders` and `paths`, the longest ones first, one for each pair of registers."""
 
-    def __init__(self, module: dict[str, Any], box: Box, static: Iterable[str] = (), border: bool = False) -> None:
-        """static: registers that stay. border: inputs and outputs end at registers outside."""
+    def __init__(
+        self,
+        module: dict[str, Any],
+        box: Box,
+        static: Iterable[str] = (),
+        border: bool = False,
+        fast: Iterable[str] = (),
+    ) -> None:
+        """static: registers that stay. border: inputs and outputs end at registers outside. fast: registers of the
+        array's own clock, whose paths count FAST_EDGES times."""
         self.cells, self.ports, self.box = module["cells"], module["ports"], box
         self.names, self.aliases = _names(module), _aliases(module)
-        self.static = tuple(static)
+        self.static, self.fast = tuple(static), frozenset(fast)
         self.arcs: dict[int, list[tuple[int, float]]] = {}  # driven bit -> bits that it depends on
         self.starts: dict[int, Arrival] = {}
         self.ends: list[tuple[int, float, str]] = []
@@ -262,6 +271,8 @@ class Timing:
                 while begin is not None:
                     first, begin = begin, self.before[begin][way]
                 pair = _plain(self.names.get(first, "?")), _plain(end)
+                if any(name.rpartition(".")[2] in self.fast for name in pair):
+                    ns *= FAST_EDGES
                 if pair not in longest or longest[pair].ns < ns:
                     longest[pair] = Path(ns, *pair, bool(way))
         return sorted(longest.values(), key=lambda path: -path.ns)

@@ -29,7 +29,7 @@ from dsodenet.spec.lanes import with_lanes
 from dsodenet.spec.specification import Spec
 from dsodenet.text import progress_bar, table
 from tools import command_line
-from tools.rtl.delays import Arrival, Borders, Path, Timing
+from tools.rtl.delays import FAST_EDGES, Arrival, Borders, Path, Timing
 from tools.rtl.netlists import Netlists, Unit, engine_unit, unit_name
 
 FAMILY = "xc7"
@@ -40,7 +40,7 @@ TOLERANCE = 0.05
 MODULES = (
     *("image_loader", "program_loader", "pass_check", "logits_writer", "control", "commander", "scheduler", "core"),
     *("pass_runner", "maps", "window", "depthwise", "depthwise_lane", "pointwise", "pointwise_pair", "output_stage"),
-    *("output_lane", "scatter", "average", "divide_lane"),
+    *("pumped_activations", "output_lane", "scatter", "average", "divide_lane"),
 )
 MACRO = ("packed_mac", "ram")  # no fabric: timed by their pins
 
@@ -54,13 +54,20 @@ STATIC = {
     "program_loader": ("words_q", "blocks_o", "evaluations_o"),
 }
 
+# Registers of a double-pumped array's own clock. wait_q of a pair is none of them: the slice before it counts already.
+FAST = {
+    "pointwise_pair": ("even_q", "odd_q"),
+    "pumped_activations": ("follow_q", "even_q", "second_q", "act_q"),
+}
+
 # What Yosys may call the outputs of these registers: it keeps one name of a wire, perhaps that behind a `settled`.
 SAME = {"scheduler": {"pass_word": ("pass", "u_settled.value_i")}}
 
 # ns at the pins of hard blocks: from the clock with and without output register, and to their inputs
 RAM_CLOCK_TO_OUT = {"block": (0.35, 1.0), "ultra": (0.6, 1.4), "distributed": (0.08, 0.08)}
 RAM_SETUP = {"block": 0.40, "ultra": 0.40, "distributed": 0.60}
-DSP_WEIGHT_SETUP, DSP_ACTIVATION_SETUP, DSP_CASCADE, DSP_CLOCK_TO_SUM = 0.85, 0.20, 1.0, 0.35
+DSP_WEIGHT_SETUP, DSP_REGISTER_SETUP, DSP_ENABLE_SETUP, DSP_CASCADE, DSP_CLOCK_TO_SUM = 0.85, 0.20, 0.35, 1.0, 0.35
+FAST_NS = BUDGET_NS / FAST_EDGES
 
 
 class Clocking:
@@ -76,7 +83,7 @@ class Clocking:
         if unit[0] == "ram":
             return ram_borders(dict(unit[1]), widths)
         if unit[0] == "packed_mac":
-            return mac_borders(widths)
+            return mac_borders(dict(unit[1]), widths)
         return self.timing(unit).borders
 
     def timing(self, unit: Unit) -> Timing:
@@ -92,7 +99,11 @@ class Clocking:
                     }
             inner = {kind: self.borders(units[kind], widths) for kind, widths in shapes.items()}
             self.timings[unit] = Timing(
-                netlist, lambda kind, _: inner.get(kind), static_names(unit[0]), border=unit[0] == "dsodenet_engine"
+                netlist,
+                lambda kind, _: inner.get(kind),
+                static_names(unit[0]),
+                unit[0] == "dsodenet_engine",
+                FAST.get(unit[0], ()),
             )
         return self.timings[unit]
 
@@ -126,19 +137,28 @@ def ram_borders(values: dict[str, str], widths: dict[str, tuple[str, int]]) -> B
     return found
 
 
-def mac_borders(widths: dict[str, tuple[str, int]]) -> Borders:
-    """packed_mac as a DSP48E2: weights into the pre-adder, the activation into B, the cascade into the adder of P."""
+def mac_borders(values: dict[str, str], widths: dict[str, tuple[str, int]]) -> Borders:
+    """packed_mac as a DSP48E2: weights into the pre-adder, the activation into B, the cascade into the adder of P.
+
+    With HOLD it runs on the array's clock, and weights go into registers: what comes from the fabric, or goes there,
+    has the time of a fast cycle.
+    """
+    hold = int(values.get("HOLD", "0"))
+    late = FAST_NS if hold else 0.0  # so much of the fabric's cycle cannot be used
+    weight = DSP_REGISTER_SETUP if hold else DSP_WEIGHT_SETUP
     setup = {
-        "high_i": DSP_WEIGHT_SETUP,
-        "low_i": DSP_WEIGHT_SETUP,
-        "act_i": DSP_ACTIVATION_SETUP,
+        "high_i": late + weight,
+        "low_i": late + weight,
+        "act_i": late + DSP_REGISTER_SETUP,
         "addend_i": DSP_CASCADE,
+        "take_i": DSP_ENABLE_SETUP,
+        "load_i": DSP_ENABLE_SETUP,
     }
     found = Borders()
     for port, (direction, width) in widths.items():
         for i in range(width):
             if direction == "output":
-                found.arrival[port, i] = Arrival(DSP_CLOCK_TO_SUM)
+                found.arrival[port, i] = Arrival(late + DSP_CLOCK_TO_SUM)
             elif port != "clk_i":
                 found.setup[port, i], found.loads[port, i] = setup[port], 1
     return found
@@ -202,7 +222,10 @@ def text(result: dict[str, Any]) -> str:
         (row["module"].split()[0], f"{row['ns']:.2f}", "static" if row["static"] else "", row["begin"], row["end"])
         for row in result["paths"]
     ]
-    about = f"estimated by a delay model, no placement; budget {BUDGET_NS} ns; static: over two cycles"
+    about = (
+        f"estimated by a delay model, no placement; budget {BUDGET_NS} ns; static: over two cycles; paths of the "
+        "array's own clock count twice"
+    )
     return "\n".join([table(("module", "ns", "", "from", "to"), rows), about, *result["complaints"]])
 
 

@@ -4,6 +4,7 @@ from dsodenet.contract.boards import BOARDS, ZCU104, Board, PlClock, board_named
 from dsodenet.contract.design import (
     ADDRESS_BLOCK,
     DMA_VLNV,
+    FAST_CLOCK_PIN,
     IRQ_INPUT,
     IRQ_NUMBER,
     KERNEL_PINS,
@@ -71,6 +72,7 @@ __all__ = [
     "DEVICE",
     "DEVICE_FF",
     "DMA_VLNV",
+    "FAST_CLOCK_PIN",
     "IDENTITY",
     "IRQ_INPUT",
     "IRQ_NUMBER",

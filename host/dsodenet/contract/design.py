@@ -16,6 +16,7 @@ from dsodenet.contract.registers import BEAT_BYTES, Kind
 KERNEL_VLNVS = {Kind.HLS: "dsodenet:kernel:dsodenet_hls:1.0", Kind.RTL: "dsodenet:kernel:dsodenet_rtl:1.0"}
 # Vitis HLS names clock and reset itself; the rtl kernel takes the names of the contract.
 KERNEL_PINS = {Kind.HLS: ("ap_clk", "ap_rst_n"), Kind.RTL: ("clk", "rst_n")}
+FAST_CLOCK_PIN = "clk2"  # of an rtl kernel whose array is double-pumped
 DMA_VLNV = "xilinx.com:ip:axi_dma:7.1"
 DMA_LENGTH_BITS = 26  # the most that the IP has; its default of 14 would end transfers at 16 KiB
 WINDOW_BYTES = 1 << 16
@@ -84,7 +85,9 @@ class Design:
     monitors: tuple[tuple[Pin, Pin], ...]  # interface on a bus -> what watches it
     windows: tuple[Window, ...]
     memory: Memory
-    clock: Pin  # drives every clock input
+    clock: Pin  # drives every clock input ...
+    clock_source: Pin  # ... made from the processor's; the same pin where nothing is between them
+    derived_nets: tuple[Net, ...]  # of what makes further clocks
     reset: Pin  # drives every reset input
     processor_reset: Pin  # what `reset` follows ...
     reset_input: Pin  # ... here
@@ -93,11 +96,12 @@ class Design:
 
     @property
     def nets(self) -> tuple[Net, ...]:
-        """Every wire that is no interface: clock, reset and where it comes from, interrupt."""
+        """Every wire that is no interface: clocks, reset and where it comes from, interrupt."""
         clocks = tuple((instance.name, pin) for instance in self.instances for pin in instance.clocks)
         resets = tuple((instance.name, pin) for instance in self.instances for pin in instance.resets)
         return (
             Net(self.clock, "clk", clocks),
+            *self.derived_nets,
             Net(self.reset, "rst", resets),
             Net(self.processor_reset, "rst", (self.reset_input,)),
             *(Net(source, "INTERRUPT", (line,)) for source, line in self.interrupts),
@@ -107,11 +111,14 @@ class Design:
         return next(instance for instance in self.instances if instance.name == name)
 
 
-def block_design(name: str, kind: Kind, clock_mhz: float, board: Board = ZCU104, debug: bool = False) -> Design:
+def block_design(
+    name: str, kind: Kind, clock_mhz: float, board: Board = ZCU104, debug: bool = False, double_pumped: bool = False
+) -> Design:
     """Processor, AXI DMA in simple mode, and one kernel between its two streams; memory through one 128-bit HP port.
 
     clock_mhz: the fastest clock that is wanted; the design has the next one that the board's PLL makes.
-    debug: with a System ILA (PG261) on both streams and the kernel's registers.
+    debug: with a System ILA (PG261) on both streams and the kernel's registers. double_pumped: with a Clocking Wizard
+    (PG065) that makes the fabric's clock and one twice as fast, in phase, of the processor's.
     """
     pl_clock = board.clock(clock_mhz)
     width = str(8 * BEAT_BYTES)
@@ -186,6 +193,30 @@ def block_design(name: str, kind: Kind, clock_mhz: float, board: Board = ZCU104,
         for name, slaves, masters in (("smartconnect_control", 1, 2), ("smartconnect_memory", 2, 1))
     )
     reset = Instance("proc_sys_reset_0", "xilinx.com:ip:proc_sys_reset:5.0", clocks=("slowest_sync_clk",))
+    wizard = Instance(
+        "clk_wiz_0",
+        "xilinx.com:ip:clk_wiz:6.0",
+        (),
+        (
+            ("PRIM_SOURCE", "No_buffer"),  # the processor's clock comes from a buffer
+            ("USE_RESET", "false"),
+            ("USE_LOCKED", "true"),
+            ("NUM_OUT_CLKS", "2"),
+            ("CLKOUT2_USED", "true"),
+            # The fast one is the first. With matched routing both leave one output of the PLL, through buffers that
+            # divide (PG065, Auto Buffer Selection): the least skew that two clocks can have.
+            *((f"CLKOUT{i}_REQUESTED_OUT_FREQ", f"{pl_clock.mhz * (3 - i):.6f}") for i in (1, 2)),
+            *((f"CLKOUT{i}_DRIVES", "Buffer") for i in (1, 2)),
+            *((f"CLKOUT{i}_MATCHED_ROUTING", "true") for i in (1, 2)),
+        ),
+    )
+    clock_source = processor.name, "pl_clk0"
+    clock = (wizard.name, "clk_out2") if double_pumped else clock_source
+    derived_nets = (
+        Net(clock_source, "clk", ((wizard.name, "clk_in1"),)),
+        Net((wizard.name, "clk_out1"), "clk", ((kernel.name, FAST_CLOCK_PIN),)),
+        Net((wizard.name, "locked"), "undef", ((reset.name, "dcm_locked"),)),
+    )
     buses = (
         ((processor.name, "M_AXI_HPM0_FPD"), (control.name, "S00_AXI")),
         ((control.name, "M00_AXI"), (dma.name, "S_AXI_LITE")),
@@ -230,12 +261,18 @@ def block_design(name: str, kind: Kind, clock_mhz: float, board: Board = ZCU104,
         name,
         board,
         pl_clock,
-        (processor, control, memory, reset, dma, kernel, *((analyser,) if debug else ())),
+        (
+            *(processor, control, memory, reset, dma, kernel),
+            *((analyser,) if debug else ()),
+            *((wizard,) if double_pumped else ()),
+        ),
         buses,
         tuple(zip(watched, ((analyser.name, i.name) for i in analyser.interfaces))) if debug else (),
         windows,
         memory_map,
-        clock=(processor.name, "pl_clk0"),
+        clock=clock,
+        clock_source=clock_source,
+        derived_nets=derived_nets if double_pumped else (),
         reset=(reset.name, "peripheral_aresetn"),
         processor_reset=(processor.name, "pl_resetn0"),
         reset_input=(reset.name, "ext_reset_in"),

@@ -80,7 +80,13 @@ def check_build(folder: Path, params: Params, kernel: str, at_most_mhz: float | 
     timing = Timing.read(folder / "reports")
     check_bit(folder / "artefacts" / "overlay.bit", board)
     check_hwh(folder / "artefacts" / "overlay.hwh")
-    return Built(about, board, timing, publishable_clock(timing, board, at_most_mhz, auto or about["clock"] == "auto"))
+    clock = publishable_clock(timing, board, at_most_mhz, auto or about["clock"] == "auto")
+    if clock is not None and kernel == "rtl" and params.spec.kernel.double_pumped:
+        raise ToolError(
+            f"{folder}: the array's clock is made from the fabric's for {timing.clock_mhz:g} MHz and no other; build "
+            f"again with --clock {clock.mhz:g}"
+        )
+    return Built(about, board, timing, clock)
 
 
 def publishable_clock(timing: Timing, board: Board, at_most_mhz: float | None, auto: bool) -> PlClock | None:

@@ -17,6 +17,7 @@ from dsodenet.contract import (
     ADDRESS_BLOCK,
     CONTRACT_VERSION,
     CTRL_FIELDS,
+    FAST_CLOCK_PIN,
     KERNEL_VLNVS,
     REGISTERS,
     WINDOW_BYTES,
@@ -68,8 +69,15 @@ class Order:
             raise InputError(f"kernel is {self.kind.name.lower()!r}, but only the hls kernel has a co-simulation")
 
     def design(self, params: Params) -> Design:
-        wanted = params.spec.kernel.clock_mhz if self.clock_mhz is None else self.clock_mhz
-        return block_design(params.spec.name, self.kind, wanted, self.board, self.debug)
+        kernel = params.spec.kernel
+        wanted = kernel.clock_mhz if self.clock_mhz is None else self.clock_mhz
+        pumped = kernel.double_pumped and self.kind is Kind.RTL
+        if pumped and self.auto:
+            raise InputError(
+                f"clock is 'auto', but the array of {lanes_text(kernel)} lanes has a clock that is made from the "
+                "fabric's, for one frequency; give it, such as --clock 187.5"
+            )
+        return block_design(params.spec.name, self.kind, wanted, self.board, self.debug, pumped)
 
 
 def kernel_kind(name: str) -> Kind:
@@ -164,6 +172,7 @@ def config_text(params: Params, order: Order, table: Design, sources: list[str])
         "board": table.board.board_part,
         "clock_mhz": f"{table.pl_clock.mhz:g}",
         "clock_period_ns": f"{1e3 / table.pl_clock.mhz:.4f}",
+        "fast_clocks": [pin for net in table.derived_nets for _, pin in net.loads if pin == FAST_CLOCK_PIN],
         "top": TOPS[kind],
         "ip": KERNEL_VLNVS[kind],
         "sources": sources,

@@ -94,7 +94,7 @@ def _module(modules: ET.Element, design: Design, instance: Instance, kernel: str
     for name, value in (
         *instance.parameters,
         *instance.derived,
-        *(_clock_parameters(design) if instance.name == design.clock[0] else ()),
+        *(_clock_parameters(design) if instance.name == design.clock_source[0] else ()),
     ):
         ET.SubElement(parameters, "PARAMETER", NAME=name, VALUE=value)
     ports, interfaces = ET.SubElement(module, "PORTS"), ET.SubElement(module, "BUSINTERFACES")
