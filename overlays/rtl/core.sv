@@ -222,7 +222,8 @@ module core
 
   logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][7:0] dw_result;
   depthwise #(
-      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .GARBAGE(GARBAGE)
+      .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .DSP_PRODUCTS(DOUBLE_PUMPED), .INSTANCES(DSP_INSTANCES),
+      .GARBAGE(GARBAGE)
   ) u_depthwise (
       .clk_i, .window_i(window), .weight_i(dw_weight),
       .left_i(token[WindowStage].left[PIXEL_LANES-1:0]), .right_i(token[WindowStage].right[PIXEL_LANES-1:0]),

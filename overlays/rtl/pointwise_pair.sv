@@ -51,7 +51,7 @@ module pointwise_pair #(
             .INSTANCE(INSTANCES), .FIRST(q == 0), .HOLD(DOUBLE_PUMPED)
         ) u_mac (
             .clk_i(cascade_clk), .take_i(even), .load_i(q % 2 == 0 ? odd : even), .high_i(weight_i[1][c][q]),
-            .low_i(weight_i[0][c][q]), .act_i(act_i[p][c][q]), .addend_i(cascade[q]), .sum_o(place[q]), .cascade_o(cascade[q+1])
+            .low_i(weight_i[0][c][q]), .factor_i(act_i[p][c][q]), .addend_i(cascade[q]), .sum_o(place[q]), .cascade_o(cascade[q+1])
         );
         logic unused_place;
         assign unused_place = ^place[q];  // only the last one is looked at

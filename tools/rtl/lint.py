@@ -1,6 +1,6 @@
 """Lint the engine with Verilator (-Wall) and with slang (all warnings but HABITS), as a small and as the full builds.
 
-python -m tools.rtl.lint --lanes 1x4x8 1x32x64 3x16x64
+python -m tools.rtl.lint --lanes 1x4x8 4x16x64@2
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def text(result: dict[str, Any]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = command_line.parser("tools.rtl.lint", __doc__)
-    parser.add_argument("--lanes", nargs="+", type=checked_lanes, default=["1x4x8", "1x32x64", "3x16x64"])
+    parser.add_argument("--lanes", nargs="+", type=checked_lanes, default=["1x4x8", "1x32x64", "3x16x64", "4x16x64@2"])
     return command_line.run(parser, work, arguments)
 
 

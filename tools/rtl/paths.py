@@ -39,7 +39,17 @@ BUDGET_NS = 4.0  # of the fabric's clock, 250 MHz
 TOLERANCE = 0.05
 MODULES = (
     *("image_loader", "program_loader", "pass_check", "logits_writer", "control", "commander", "scheduler", "core"),
-    *("pass_runner", "maps", "window", "depthwise", "depthwise_lane", "pointwise", "pointwise_pair", "output_stage"),
+    *(
+        "pass_runner",
+        "maps",
+        "window",
+        "depthwise",
+        "depthwise_lane",
+        "depthwise_pair",
+        "pointwise",
+        "pointwise_pair",
+        "output_stage",
+    ),
     *("pumped_activations", "output_lane", "scatter", "average", "divide_lane"),
 )
 MACRO = ("packed_mac", "ram")  # no fabric: timed by their pins
@@ -66,7 +76,7 @@ SAME = {"scheduler": {"pass_word": ("pass", "u_settled.value_i")}}
 # ns at the pins of hard blocks: from the clock with and without output register, and to their inputs
 RAM_CLOCK_TO_OUT = {"block": (0.35, 1.0), "ultra": (0.6, 1.4), "distributed": (0.08, 0.08)}
 RAM_SETUP = {"block": 0.40, "ultra": 0.40, "distributed": 0.60}
-DSP_WEIGHT_SETUP, DSP_REGISTER_SETUP, DSP_ENABLE_SETUP, DSP_CASCADE, DSP_CLOCK_TO_SUM = 0.85, 0.20, 0.35, 1.0, 0.35
+DSP_PACKED_SETUP, DSP_REGISTER_SETUP, DSP_ENABLE_SETUP, DSP_CASCADE, DSP_CLOCK_TO_SUM = 0.85, 0.20, 0.35, 1.0, 0.35
 FAST_NS = BUDGET_NS / FAST_EDGES
 
 
@@ -78,12 +88,12 @@ class Clocking:
         self.timings: dict[Unit, Timing] = {}
         self.tick = tick
 
-    def borders(self, unit: Unit, widths: dict[str, tuple[str, int]]) -> Borders:
-        """widths: port -> direction and bits."""
+    def borders(self, unit: Unit, widths: dict[str, tuple[str, int]], fast: bool) -> Borders:
+        """widths: port -> direction and bits. fast: a slice on the array's own clock."""
         if unit[0] == "ram":
             return ram_borders(dict(unit[1]), widths)
         if unit[0] == "packed_mac":
-            return mac_borders(dict(unit[1]), widths)
+            return mac_borders(dict(unit[1]), widths, fast)
         return self.timing(unit).borders
 
     def timing(self, unit: Unit) -> Timing:
@@ -97,7 +107,8 @@ class Clocking:
                     shapes[cell["type"]] = {
                         port: (cell["port_directions"][port], len(bits)) for port, bits in cell["connections"].items()
                     }
-            inner = {kind: self.borders(units[kind], widths) for kind, widths in shapes.items()}
+            fast = unit[0] == "pointwise_pair" and dict(unit[1]).get("DOUBLE_PUMPED") == "1"
+            inner = {kind: self.borders(units[kind], widths, fast) for kind, widths in shapes.items()}
             self.timings[unit] = Timing(
                 netlist,
                 lambda kind, _: inner.get(kind),
@@ -137,19 +148,18 @@ def ram_borders(values: dict[str, str], widths: dict[str, tuple[str, int]]) -> B
     return found
 
 
-def mac_borders(values: dict[str, str], widths: dict[str, tuple[str, int]]) -> Borders:
-    """packed_mac as a DSP48E2: weights into the pre-adder, the activation into B, the cascade into the adder of P.
+def mac_borders(values: dict[str, str], widths: dict[str, tuple[str, int]], fast: bool) -> Borders:
+    """packed_mac as a DSP48E2: two operands into the pre-adder, with HOLD into registers before it, the factor into B,
+    the cascade into the adder of P.
 
-    With HOLD it runs on the array's clock, and weights go into registers: what comes from the fabric, or goes there,
-    has the time of a fast cycle.
+    On the array's own clock (fast), what comes from the fabric, or goes there, has the time of a fast cycle.
     """
-    hold = int(values.get("HOLD", "0"))
-    late = FAST_NS if hold else 0.0  # so much of the fabric's cycle cannot be used
-    weight = DSP_REGISTER_SETUP if hold else DSP_WEIGHT_SETUP
+    late = FAST_NS if fast else 0.0  # so much of the fabric's cycle cannot be used
+    packed = DSP_REGISTER_SETUP if values.get("HOLD") == "1" else DSP_PACKED_SETUP
     setup = {
-        "high_i": late + weight,
-        "low_i": late + weight,
-        "act_i": late + DSP_REGISTER_SETUP,
+        "high_i": late + packed,
+        "low_i": late + packed,
+        "factor_i": late + DSP_REGISTER_SETUP,
         "addend_i": DSP_CASCADE,
         "take_i": DSP_ENABLE_SETUP,
         "load_i": DSP_ENABLE_SETUP,

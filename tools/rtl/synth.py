@@ -7,7 +7,7 @@ around them. DSPs: Yosys maps a multiplier of its own to a DSP48E2, but neither 
 written as those are inferred, is therefore counted by construction as one DSP48E2; its operators are checked against
 what one slice holds. All else is what Yosys maps. How long paths are, tools.rtl.paths estimates.
 
-python -m tools.rtl.synth --lanes 1x4x8 1x32x64 3x16x64 --json docs/results/resources.json
+python -m tools.rtl.synth --lanes 1x4x8 4x16x64@2 --json docs/results/resources.json
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ UNITS = (
     "packed_mac",
     "pointwise_pair",
     "depthwise_lane",
+    "depthwise_pair",
     "output_lane",
     "divide_lane",
     "requantise",
@@ -165,7 +166,7 @@ def text(result: dict[str, Any]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = command_line.parser("tools.rtl.synth", __doc__)
-    parser.add_argument("--lanes", nargs="+", type=checked_lanes, default=["1x4x8", "1x32x64", "3x16x64"])
+    parser.add_argument("--lanes", nargs="+", type=checked_lanes, default=["1x4x8", "1x32x64", "3x16x64", "4x16x64@2"])
     return command_line.run(parser, work, arguments)
 
 
