@@ -54,6 +54,15 @@ def test_no_field_has_more_bits_than_the_engine_reads() -> None:
     assert rotations == dict.fromkeys(("fetch_rotate", "line_rotate", "dst_row_rotate", "image_row_rotate"), 7)
 
 
+def test_a_limit_fills_its_bits() -> None:
+    """But for counts that end earlier by their nature: kinds, blocks, taps, bytes of a chunk, shifts of an average."""
+    fields = {item.name: (item.metadata["low"], item.metadata["high"]) for item in dataclasses.fields(Pass)}
+    others = {"block": 2, "reps_last": 8, "block_shift": 2, "tail_bytes": 16, "average_shift": 22}
+    for name, (low, high) in fields.items():
+        assert high == others.get(name, high)
+        assert name in others or (high & (high + 1) == 0 and low in (0, -high - 1)), name
+
+
 def test_every_field_says_what_it_means() -> None:
     meanings = [item.metadata["meaning"] for item in dataclasses.fields(Pass)]
     assert all(meanings)

@@ -42,6 +42,9 @@ class Proof:
     cover: int  # cycles in which its end must be reachable
     parameters: dict[str, int] = field(default_factory=dict)
     free: str = ""  # a module inside, whose outputs may be anything: what is proved does not need its arithmetic
+    inside: tuple[str, ...] = ()  # further modules
+    step: str = ""  # the input that is a step of time, where the proof makes several clocks of it
+    modes: tuple[str, ...] = tuple(ENGINES)
 
     @property
     def name(self) -> str:
@@ -57,6 +60,16 @@ PROOFS = (
     *(Proof("image_loader", 9, 24, {"CHANNELS": 3, "WIDTH": 4, "HEIGHT": 4, "EXTRA": extra}) for extra in (1, 3)),
     Proof("control", 7, 11),
     Proof("commander", 14, 16),
+    # Any state is a first one, so a search as deep as the array is a proof. Cascades of four take hours.
+    Proof(
+        "pointwise",
+        48,
+        48,
+        {"LENGTH": 2},
+        inside=("packed_mac", "pointwise_pair", "pumped_activations"),
+        step="step_i",
+        modes=("bmc", "cover"),
+    ),
 )
 
 
@@ -88,6 +101,9 @@ def script(proof: Proof, mode: str, sources: list[Path]) -> str:
     values = " ".join(f"-G {name}={value}" for name, value in proof.parameters.items())
     names = " ".join(source.name for source in sources)
     free = f"--blackboxed-module {proof.free}" if proof.free else ""
+    registers = "t:$dff t:$dffe %u"
+    # Registers of other clocks than the step look for their edges themselves.
+    clocks = f"clk2fflogic {registers} w:{proof.step} %co1:+$dff[CLK]:+$dffe[CLK] %d" if proof.step else ""
     return f"""[options]
 mode {mode}
 depth {proof.cover if mode == "cover" else proof.bmc}
@@ -100,6 +116,7 @@ read_slang --top {top} {values} {free} {names}
 prep -flatten -top {top}
 memory_map
 opt_clean
+{clocks}
 [files]
 {"".join(f"{source}{chr(10)}" for source in sources)}"""
 
@@ -118,6 +135,7 @@ def prove(proof: Proof, mode: str, folder: Path, engine: Path | None = None) -> 
         *rtl.generated_sources(folder),
         rtl.engine_folder() / "engine_pkg.sv",
         *((rtl.engine_folder() / f"{proof.free}.sv",) if proof.free else ()),
+        *(rtl.engine_folder() / f"{name}.sv" for name in proof.inside),
         (engine or rtl.engine_folder()) / f"{proof.module}.sv",
         *rules,
     ]
@@ -142,7 +160,9 @@ def prove(proof: Proof, mode: str, folder: Path, engine: Path | None = None) -> 
 
 
 def work(args: argparse.Namespace) -> Values:
-    chosen = [(proof, mode) for proof in PROOFS if args.only in proof.name for mode in args.modes]
+    chosen = [
+        (proof, mode) for proof in PROOFS if args.only in proof.name for mode in args.modes if mode in proof.modes
+    ]
     if not chosen:
         raise InputError(f"no proof is called {args.only!r}; there are {', '.join(proof.name for proof in PROOFS)}")
     rows = []
