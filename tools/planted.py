@@ -20,6 +20,7 @@ PARAMS = "host/dsodenet/spec/params.py"
 SECOND = "tests/test_reference.py tests/docs/test_second_implementation.py"
 WIDE = "tests/rtl/test_wide_numbers.py"
 CONCURRENT = "tests/hls/test_concurrent_kernel.py"
+PUMPED = "tests/rtl/test_engine.py -k 'its_own_clock and 2x4x8'"
 PLANTED = (
     Planted(
         "time bias rounded half up",
@@ -125,5 +126,26 @@ PLANTED = (
         "found.status = status;",
         "found.status = STATUS_OK;",
         "tests/hls/test_lower.py -k contract",
+    ),
+    Planted(
+        "pixels of a double-pumped array in the other order",
+        "overlays/rtl/pumped_activations.sv",
+        "act_q[0] <= even_q ? data_i[p][i] : second_q;",
+        "act_q[0] <= even_q ? second_q : data_i[p][i];",
+        PUMPED,
+    ),
+    Planted(
+        "weights of a double-pumped array change between two pixels",
+        "overlays/rtl/pointwise_pair.sv",
+        ".load_i(q % 2 == 0 ? odd : even)",
+        ".load_i(q % 2 == 0 ? even : odd)",
+        PUMPED,
+    ),
+    Planted(
+        "the high half of depthwise sums lacks what the low one borrows",
+        "overlays/rtl/depthwise_pair.sv",
+        "assign cascade[0] = 48'sd131072;",
+        "assign cascade[0] = 48'sd0;",
+        PUMPED,
     ),
 )

@@ -29,7 +29,7 @@ from dsodenet.spec.synthetic import random_images, random_params
 from dsodenet.text import progress_bar, table
 from tools import command_line
 
-DEFAULT_LANES = ("1x32x64", "3x16x64")
+DEFAULT_LANES = ("1x32x64", "3x16x64", "4x16x64@2")
 
 KINDS = {
     "cycles, latency_us at the assumed clock": "simulated",

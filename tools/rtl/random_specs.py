@@ -28,7 +28,7 @@ from dsodenet.text import progress_bar, table
 from tests.models import random_model
 from tools import command_line
 
-LANES = ("1x4x8", "3x4x8", "2x8x16", "1x16x16", "4x8x8")
+LANES = ("1x4x8", "3x4x8", "2x8x16", "1x16x16", "4x8x8", "4x8x16@2")
 IMAGES = 2
 
 

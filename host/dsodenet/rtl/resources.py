@@ -14,9 +14,11 @@ LUT_BASE, LUT_PER_WORD_LANE = (
     251,
 )  # what is there once, and what grows with pixel x input lanes, lanes themselves apart
 LUT_OUTPUT_LANE, LUT_DEPTHWISE_LANE, LUT_DIVIDER = 1072, 775, 304
+LUT_DEPTHWISE_DSP_LANE = 288  # where its products are made by DSPs
 LUT_PAIR, LUT_PAIR_CASCADE = 40, 39  # two outputs of one pixel: their accumulators, and the sum of each cascade
 LUT_DW_BEAT = 740 / 256  # LUT RAM and its multiplexers per word of 128 bits
 DSP_CONTROL = 3  # addresses
+TAPS = 9  # of a depthwise layer
 
 
 def rtl_resources(engine: Engine, board: Board = ZCU104) -> Resources:
@@ -34,12 +36,15 @@ def rtl_resources(engine: Engine, board: Board = ZCU104) -> Resources:
     bias = i // 4 * blocks(engine.bias_words, 128, wide)
     logic = (
         LUT_BASE
-        + p * i * (LUT_PER_WORD_LANE + LUT_OUTPUT_LANE + LUT_DEPTHWISE_LANE)
+        + p * i * (LUT_PER_WORD_LANE + LUT_OUTPUT_LANE)
+        + p * i * (LUT_DEPTHWISE_DSP_LANE if engine.double_pumped else LUT_DEPTHWISE_LANE)
         + i * LUT_DIVIDER
         + i * 3 / 4 * engine.dw_words * LUT_DW_BEAT
         + o / 2 * p * (LUT_PAIR + LUT_PAIR_CASCADE * cascades)
     )
-    products = p * i * o // (2 if engine.double_pumped else 1)  # in a cycle of the array's clock; two in each slice
+    products = p * i * o  # in a cycle of the fabric; a slice makes two in a cycle of its own clock
+    if engine.double_pumped:
+        products = products // 2 + TAPS * p * i
     dsp, lut, block = products // 2 + DSP_CONTROL, round(logic), weights + lines
     if wide is URAM:
         return Resources(DSP=dsp, BRAM36=block, URAM=maps + bias, LUT=lut)
