@@ -9,10 +9,11 @@ import pytest
 
 from dsodenet.contract import design
 from dsodenet.contract.registers import Kind
-from dsodenet.errors import InputError, ToolError
+from dsodenet.errors import InputError, RunError, SpecError, ToolError
 from dsodenet.overlay.flow import build, first_clock, publish_from
+from dsodenet.runtime.artefacts import read_manifest
 from dsodenet.runtime.simulated import hwh
-from dsodenet.spec.lanes import with_lanes
+from dsodenet.spec.lanes import lanes_text, with_lanes
 from tests.models import MODELS
 from tests.overlay.test_overlay import check_design
 from tests.vivado import recorder
@@ -87,3 +88,18 @@ def test_a_slower_clock_needs_another_build(run: Path, tools: recorder.Recorder,
     build(run, "rtl", tmp_path / "out")
     with pytest.raises(ToolError, match=r"for 187.498 MHz and no other; build again with --clock 99"):
         publish_from(run / "overlay/rtl", run, "rtl", tmp_path / "other", clock=100.0)
+
+
+def test_the_lanes_of_an_overlay_may_be_others_than_the_runs(tools: recorder.Recorder, tmp_path: Path) -> None:
+    """What is published holds them, so a program of the model fits the kernel."""
+    MODELS["time_bias"].save(tmp_path / "other")
+    bit = build(tmp_path / "other", "rtl", tmp_path / "out", lanes="2x4x8@2")
+    check_design(tools, Kind.RTL, double_pumped=True)
+    assert lanes_text(read_manifest(bit)[0].spec.kernel) == "2x4x8@2"
+    with pytest.raises(RunError, match="was built with 2x4x8@2 lanes, but the run has 1x4x8"):
+        publish_from(tmp_path / "other/overlay/rtl", tmp_path / "other", "rtl", tmp_path / "again")
+    publish_from(tmp_path / "other/overlay/rtl", tmp_path / "other", "rtl", tmp_path / "again", lanes="2x4x8@2")
+    with pytest.raises(InputError, match="lanes are '2x4x8', but only the rtl kernel has lanes"):
+        build(tmp_path / "other", "hls", lanes="2x4x8", force=True, inputs_only=True)
+    with pytest.raises(SpecError, match="pixel_lanes is 3, but at twice the clock"):
+        build(tmp_path / "other", "rtl", lanes="3x4x8@2", inputs_only=True)

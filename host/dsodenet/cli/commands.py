@@ -337,10 +337,10 @@ def build_overlay(args: argparse.Namespace) -> Answer:
     board = board_named(args.board)
     with progress_bar("overlay", None, args.quiet) as step:
         if args.ooc:
-            found = first_clock(args.run, args.out, board=board, clock=args.clock, progress=step)
+            found = first_clock(args.run, args.out, board=board, clock=args.clock, lanes=args.lanes, progress=step)
             return Values(about | {"kind": "estimated by Vivado, out of context"} | found)
         if args.built is not None:
-            path = publish_from(args.built, args.run, args.kernel, args.out, clock=args.clock)
+            path = publish_from(args.built, args.run, args.kernel, args.out, clock=args.clock, lanes=args.lanes)
         else:
             path = build(
                 args.run,
@@ -350,6 +350,7 @@ def build_overlay(args: argparse.Namespace) -> Answer:
                 clock=args.clock,
                 strategy=args.strategy,
                 debug=args.debug,
+                lanes=args.lanes,
                 jobs=args.jobs,
                 inputs_only=args.inputs_only,
                 force=args.force,

@@ -36,7 +36,12 @@ FORCE = argument(
     "--force", action="store_true", help="go on with an hls kernel that is estimated not to fit the device"
 )
 BOARD = argument("--board", default=ZCU104.name, metavar="NAME", help=f"one of {', '.join(BOARDS)}")
-LANES = argument("--lanes", type=checked_lanes, metavar="PxIxO", help="lanes of the rtl kernel instead of the spec's")
+LANES = argument(
+    "--lanes",
+    type=checked_lanes,
+    metavar="PxIxO[@2]",
+    help="lanes of the rtl kernel instead of the spec's; @2: the array at twice the clock",
+)
 SOLVER = (
     argument(
         "--n-steps", type=parse_steps, metavar="N", help="solver steps, for all ODE blocks or one number each: 4,4,8"
@@ -401,6 +406,7 @@ COMMANDS = {
             ),
             FORCE,
             BOARD,
+            LANES,
             argument(
                 "--clock",
                 type=parse_clock,

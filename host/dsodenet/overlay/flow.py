@@ -15,7 +15,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from dsodenet.overlay.reports import hls_offsets, pairs, read_reports
 from dsodenet.overlay.tools import Tools, find_tools, run_tool
 from dsodenet.runs import Run
 from dsodenet.runtime import publish
-from dsodenet.spec import Params
+from dsodenet.spec import Params, with_lanes
 
 JOBS, MAX_JOBS = 4, 99
 STEP_TIMEOUT_S = 12 * 3600.0
@@ -56,6 +56,7 @@ def build(
     clock: float | str | None = None,
     strategy: str = "standard",
     debug: bool = False,
+    lanes: str | None = None,
     jobs: int = JOBS,
     timeout_s: float = STEP_TIMEOUT_S,
     inputs_only: bool = False,
@@ -67,7 +68,8 @@ def build(
 
     kernel: hls or rtl; hls needs `dsodenet lower` first. out: by default the run folder. timeout_s bounds each step.
     clock: the fastest clock in MHz that is wanted, by default what the spec says; or "auto": the spec's, and where it
-    is missed the fastest clock of the board that this build meets. strategy: one of STRATEGIES.
+    is missed the fastest clock of the board that this build meets. strategy: one of STRATEGIES. lanes: of the rtl
+    kernel instead of the spec's, such as "3x16x64"; what is published has them too.
     inputs_only: write a folder that stands alone, for a machine with the tools, and return it.
     cosim: simulate the Verilog that Vitis HLS makes with one image and two solver steps before it is packaged.
 
@@ -81,8 +83,8 @@ def build(
         raise InputError(f"jobs is {jobs}, but it must be 1 to {MAX_JOBS}")
     if order.kind is Kind.HLS and not force:
         check_plan_fits(lowered_plan(run))
+    params = _loaded(run, order.kind, lanes)
     tools = None if inputs_only else find_tools(order.kind)
-    params = Params.load(run)
     place = out if out is not None and (inputs_only or Run(run).zoo_name is not None) else run
     folder = build_folder(Path(place), kernel)
     with only_one(folder, "build"):
@@ -97,17 +99,23 @@ def build(
 
 
 def publish_from(
-    folder: str | Path, run: str | Path, kernel: str, out: str | Path | None = None, *, clock: float | str | None = None
+    folder: str | Path,
+    run: str | Path,
+    kernel: str,
+    out: str | Path | None = None,
+    *,
+    clock: float | str | None = None,
+    lanes: str | None = None,
 ) -> Path:
     """Publish what Vivado left in a folder that `build(..., inputs_only=True)` wrote; returns OUT/<name>.bit.
 
-    clock: publish with the board's next clock below it; or "auto": the fastest that the build meets. RunError or
-    ToolError names what does not fit: timing, part, kernel, model, bitstream, edited files. Needs no vendor tool.
+    clock: publish with the board's next clock below it; or "auto": the fastest that the build meets. lanes: those of
+    the build, where the run has others. RunError or ToolError names what does not fit: timing, part, kernel, model,
+    bitstream, edited files. Needs no vendor tool.
     """
-    kernel_kind(kernel)
-    folder, run = Path(folder), Path(run)
+    kind, folder, run = kernel_kind(kernel), Path(folder), Path(run)
     at_most, auto = _clock(clock)
-    return _publish(folder, Params.load(run), kernel, Path(out or run), at_most, auto, {})
+    return _publish(folder, _loaded(run, kind, lanes), kernel, Path(out or run), at_most, auto, {})
 
 
 def first_clock(
@@ -116,13 +124,14 @@ def first_clock(
     *,
     board: Board = ZCU104,
     clock: float | str | None = None,
+    lanes: str | None = None,
     timeout_s: float = STEP_TIMEOUT_S,
     progress: Callable[[str], None] = lambda step: None,
 ) -> dict[str, float]:
     """The engine alone through Vivado, out of context: setup slack and the clock that it would allow, in minutes."""
     run, order = Path(run), _order("rtl", board, clock, "standard", False, False)
+    params = _loaded(run, order.kind, lanes)
     tools = find_tools(order.kind)
-    params = Params.load(run)
     folder = build_folder(Path(out or run), "rtl")
     with only_one(folder, "build"):
         write_inputs(run, params, order, folder)
@@ -131,6 +140,15 @@ def first_clock(
         run_tool(tools.vivado_command(folder / "inputs" / "scripts" / "ooc.tcl"), folder, log, timeout_s)
         found = {name: float(value) for name, value in pairs(folder / "ooc" / "timing.txt").items()}
     return found | {"fastest_mhz": 1e3 / (found["period_ns"] - found["wns"])}
+
+
+def _loaded(run: Path, kind: Kind, lanes: str | None) -> Params:
+    params = Params.load(run)
+    if lanes is None:
+        return params
+    if kind is not Kind.RTL:
+        raise InputError(f"lanes are {lanes!r}, but only the rtl kernel has lanes; the hls kernel is as it was lowered")
+    return replace(params, spec=with_lanes(params.spec, lanes))
 
 
 def build_folder(place: Path, kernel: str) -> Path:
