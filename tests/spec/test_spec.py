@@ -145,6 +145,7 @@ ODD_VALUES = [
     ("solver.n_steps", [4, 4], "solver.n_steps has 2 entries, but network.channels has 3"),
     ("solver.n_steps", "4", "solver.n_steps is '4', but it must be a list of whole numbers"),
     ("solver.t1", 0.0, "t0 must be less than t1"),
+    ("solver.t1", -1.0, "t0 must be less than t1"),
     ("solver.t1", 1e400, "t0 must be less than t1"),
     ("solver.t1", float("nan"), "t0 must be less than t1"),
     ("solver.t1", "1", "solver.t1 is '1', but it must be a number"),
