@@ -148,4 +148,11 @@ PLANTED = (
         "assign cascade[0] = 48'sd0;",
         PUMPED,
     ),
+    Planted(
+        "a slice takes one of its two operands with the wrong enable",
+        "overlays/rtl/packed_mac.sv",
+        ".CED(HOLD && take_i)",
+        ".CED(HOLD && load_i)",
+        "tests/rtl/test_slices.py",
+    ),
 )
