@@ -72,6 +72,18 @@ def test_fingerprints_tell_what_changed(params):
     assert changed.model_fingerprint != params.model_fingerprint != wider.model_fingerprint
 
 
+@pytest.mark.parametrize("time", ["bias", "none"])
+def test_a_kernel_has_all_integers_but_the_bias_tables_of_f(make_spec, time):
+    params = random_params(make_spec(channels=(4, 6), time=time), seed=1)
+    given_at_run_time = set()
+    for name, array in params.arrays.items():
+        edited = dataclasses.replace(params, arrays=params.arrays | {name: array + 1})
+        assert edited.model_fingerprint != params.model_fingerprint
+        if edited.kernel_fingerprint == params.kernel_fingerprint:
+            given_at_run_time.add(name)
+    assert given_at_run_time == {f"f{i}.pw1.{'knots' if time == 'bias' else 'bias'}" for i in (1, 2)}
+
+
 def test_missing_files_are_named(run, tmp_path):
     with pytest.raises(RunError, match="no such run folder; `dsodenet train"):
         Params.load(tmp_path / "nowhere")
