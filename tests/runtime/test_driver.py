@@ -100,3 +100,35 @@ def test_a_stream_that_cannot_start_leaves_nothing_to_rely_on(setup: Setup, acce
     assert setup.driver.identity is None
     setup.device.board.faults.lost_accesses = 0
     np.testing.assert_array_equal(setup.accelerator.predict(IMAGES[:2]), EXPECTED[:2])
+
+
+def test_a_new_driver_takes_nothing_for_granted(setup: Setup) -> None:
+    driver = KernelDriver(setup.driver.transport, PARAMS)
+    np.testing.assert_array_equal(driver.predict(IMAGES[:2]), EXPECTED[:2])
+
+
+def test_the_failure_of_a_run_is_not_that_of_the_next(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = setup.driver
+    first = driver.begin(IMAGES[:2])
+    assert first.run is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(first.run.exchange, "finish", lambda: _raise(DeviceError("no answer")))
+        second = driver.begin(IMAGES[2:4])  # meets the failure of the first, and starts
+    np.testing.assert_array_equal(driver.result(second), EXPECTED[2:4])
+    with pytest.raises(DeviceError, match="no answer"):
+        driver.result(first)
+
+
+def test_an_interrupt_while_a_run_is_waited_for_goes_on_at_once(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = setup.driver
+    first = driver.begin(IMAGES[:2])
+    assert first.run is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(first.run.exchange, "finish", lambda: _raise(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            driver.begin(IMAGES[2:4])
+    np.testing.assert_array_equal(driver.predict(IMAGES[:2]), EXPECTED[:2])
+
+
+def _raise(error: BaseException) -> int:
+    raise error
