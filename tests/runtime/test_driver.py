@@ -13,6 +13,7 @@ from dsodenet.errors import DeviceError
 from dsodenet.reference import Reference
 from dsodenet.runtime.accelerator import Accelerator
 from dsodenet.runtime.driver import MAX_PREPARED, STARTUP_CYCLES, KernelDriver
+from dsodenet.runtime.prepared import PreparedRun
 from dsodenet.runtime.simulated.kernels import ReferenceKernel, Words, get
 from dsodenet.spec.layers import macs
 from dsodenet.spec.synthetic import random_images
@@ -107,13 +108,23 @@ def test_a_new_driver_takes_nothing_for_granted(setup: Setup) -> None:
     np.testing.assert_array_equal(driver.predict(IMAGES[:2]), EXPECTED[:2])
 
 
+def failing(run: PreparedRun, error: BaseException, patch: pytest.MonkeyPatch) -> None:
+    """The run ends, but waiting for it raises."""
+    finish = run.exchange.finish
+
+    def ends() -> int:
+        finish()
+        raise error
+
+    patch.setattr(run.exchange, "finish", ends)
+
+
 def test_the_failure_of_a_run_is_not_that_of_the_next(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     driver = setup.driver
     first = driver.begin(IMAGES[:2])
     assert first.run is not None
-    with monkeypatch.context() as patch:
-        patch.setattr(first.run.exchange, "finish", lambda: _raise(DeviceError("no answer")))
-        second = driver.begin(IMAGES[2:4])  # meets the failure of the first, and starts
+    failing(first.run, DeviceError("no answer"), monkeypatch)
+    second = driver.begin(IMAGES[2:4])  # meets the failure of the first, and starts
     np.testing.assert_array_equal(driver.result(second), EXPECTED[2:4])
     with pytest.raises(DeviceError, match="no answer"):
         driver.result(first)
@@ -123,12 +134,8 @@ def test_an_interrupt_while_a_run_is_waited_for_goes_on_at_once(setup: Setup, mo
     driver = setup.driver
     first = driver.begin(IMAGES[:2])
     assert first.run is not None
-    with monkeypatch.context() as patch:
-        patch.setattr(first.run.exchange, "finish", lambda: _raise(KeyboardInterrupt()))
-        with pytest.raises(KeyboardInterrupt):
-            driver.begin(IMAGES[2:4])
+    failing(first.run, KeyboardInterrupt(), monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        driver.begin(IMAGES[2:4])
+    monkeypatch.undo()
     np.testing.assert_array_equal(driver.predict(IMAGES[:2]), EXPECTED[:2])
-
-
-def _raise(error: BaseException) -> int:
-    raise error
