@@ -103,11 +103,6 @@ def test_a_stream_that_cannot_start_leaves_nothing_to_rely_on(setup: Setup, acce
     np.testing.assert_array_equal(setup.accelerator.predict(IMAGES[:2]), EXPECTED[:2])
 
 
-def test_a_new_driver_takes_nothing_for_granted(setup: Setup) -> None:
-    driver = KernelDriver(setup.driver.transport, PARAMS)
-    np.testing.assert_array_equal(driver.predict(IMAGES[:2]), EXPECTED[:2])
-
-
 def failing(run: PreparedRun, error: BaseException, patch: pytest.MonkeyPatch) -> None:
     """The run ends, but waiting for it raises."""
     finish = run.exchange.finish

@@ -203,6 +203,7 @@ class KernelDriver:
             if not self._ready:  # the run before failed
                 self._prepare()
                 self._load(program)
+                run.pack(images)  # again: the program may have come through the same memory
             self._arm(run)
             run.exchange.start()
             self._pending = Pending(run, len(images))
