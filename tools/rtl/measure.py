@@ -95,7 +95,10 @@ def text(result: dict[str, Any]) -> str:
         )
         for row in result["rows"]
     ]
-    about = f"cycles: simulated; of device: of {DEVICE_MACS:,} MAC per cycle; simulated/s: cycles per second, measured"
+    about = (
+        f"cycles: simulated; of device: of {DEVICE_MACS:,} MAC per cycle of one DSP clock, which an array at twice the "
+        "clock (@2) may exceed; simulated/s: cycles per second, measured"
+    )
     return f"{table(HEADER, rows)}\n{about}"
 
 
