@@ -62,12 +62,6 @@ def test_random_specs_equal_the_reference(lanes: str, part: int) -> None:
         check(random_model(seed, lanes), seed=seed)
 
 
-def test_cascades_that_meet_in_a_tree() -> None:
-    """From 16 input lanes on, several cascades make one sum."""
-    for seed in range(SEED, SEED + 6):
-        check(random_model(seed, "1x16x16"), seed=seed)
-
-
 @pytest.mark.parametrize("lanes", LANES)
 def test_nothing_is_looked_at_before_it_is_there(lanes: str) -> None:
     """With GARBAGE a word that is written while it is read comes out wrong, and so does the first cycle of what the
@@ -78,7 +72,7 @@ def test_nothing_is_looked_at_before_it_is_there(lanes: str) -> None:
 
 @pytest.mark.parametrize("lanes", ["2x4x8@2", "2x16x16@2"])
 def test_an_array_on_its_own_clock_gives_the_same_words_in_the_same_cycles(lanes: str) -> None:
-    """Cascades of four and of eight places, alone and meeting in a tree."""
+    """Cascades of four places, and of eight that meet in a tree; test_board_engines.py has such a tree on one clock."""
     for seed in range(SEED, SEED + 8):
         check(random_model(seed, lanes), seed=seed, GARBAGE=1)
 
