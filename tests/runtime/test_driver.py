@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from dsodenet.contract import Command
+from dsodenet.contract import REGISTERS, Command, Kind
 from dsodenet.errors import DeviceError
 from dsodenet.reference import Reference
 from dsodenet.runtime.accelerator import Accelerator
@@ -134,3 +135,23 @@ def test_an_interrupt_while_a_run_is_waited_for_goes_on_at_once(setup: Setup, mo
         driver.begin(IMAGES[2:4])
     monkeypatch.undo()
     np.testing.assert_array_equal(driver.predict(IMAGES[:2]), EXPECTED[:2])
+
+
+def test_cycles_are_those_of_all_batches_and_read_when_they_are_asked_for(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The register holds the cycles of the last command only."""
+    driver, registers = setup.driver, itertools.count(100, 100)
+    assert driver.identity is not None
+    driver.identity = dataclasses.replace(driver.identity, kind=Kind.RTL)
+    reads: list[int] = []
+    monkeypatch.setattr(driver.transport, "read", lambda offset: (reads.append(offset), next(registers))[1])
+    for call in range(2):  # the second one takes the short way
+        driver.predict(IMAGES[:2])
+        assert (driver.batches, len(reads)) == (1, call)
+        assert driver.cycles == 100 * (call + 1)
+    driver.frames_per_batch = 2
+    np.testing.assert_array_equal(driver.predict(IMAGES[:5]), EXPECTED[:5])
+    assert driver.batches == 3
+    assert driver.cycles == 300 + 400 + 500
+    assert reads == [REGISTERS["CYCLES"].offset] * 5
