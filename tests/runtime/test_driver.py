@@ -151,7 +151,7 @@ def test_cycles_are_those_of_all_batches_and_read_when_they_are_asked_for(
         assert (driver.batches, len(reads)) == (1, call)
         assert driver.cycles == 100 * (call + 1)
     driver.frames_per_batch = 2
-    np.testing.assert_array_equal(driver.predict(IMAGES[:5]), EXPECTED[:5])
-    assert driver.batches == 3
-    assert driver.cycles == 300 + 400 + 500
-    assert reads == [REGISTERS["CYCLES"].offset] * 5
+    np.testing.assert_array_equal(driver.predict(IMAGES[:3]), EXPECTED[:3])
+    assert driver.batches == 2
+    assert driver.cycles == 300 + 400
+    assert reads == [REGISTERS["CYCLES"].offset] * 4
