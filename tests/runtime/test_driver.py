@@ -150,6 +150,7 @@ def test_cycles_are_those_of_all_batches_and_read_when_they_are_asked_for(
         driver.predict(IMAGES[:2])
         assert (driver.batches, len(reads)) == (1, call)
         assert driver.cycles == 100 * (call + 1)
+        assert driver.cycles == 100 * (call + 1)  # without another access
     driver.frames_per_batch = 2
     np.testing.assert_array_equal(driver.predict(IMAGES[:3]), EXPECTED[:3])
     assert driver.batches == 2
