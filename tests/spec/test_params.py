@@ -150,6 +150,7 @@ def edit_spec(run: Path, edit) -> None:
         ),
         (lambda d: d["formats"]["z1"].update(overflow="WRAP"), "overflows by WRAP"),
         (lambda d: d["formats"]["z1"].update(rounding="RND"), "rounds by RND, but the spec says RND_CONV"),
+        (lambda d: d["formats"]["z1"].update(rounding="TRN"), "rounds by TRN, but the spec says RND_CONV"),
         (lambda d: d["formats"]["z1"].update(integer_bits=33), "33 integer bits"),
         (lambda d: d["formats"]["image"].update(integer_bits=1), "format of image"),
         (lambda d: d["formats"].pop("z1"), "z1 is missing or unknown"),
