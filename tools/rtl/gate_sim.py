@@ -2,6 +2,7 @@
 on the netlist.
 
 python -m tools.rtl.gate_sim --lanes 1x4x4 --models 6
+python -m tools.rtl.gate_sim --lanes 2x4x4@2
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def build(engine: Engine, folder: Path) -> Path:
     words = sum(netlist.read_text(encoding="utf-8").count(operator) for operator in (" + ", " * ", " >>> "))
     if words:
         raise ToolError(f"{words} arithmetic operators are left in the netlist")
-    rtl.compile_library(rtl.verilator(), folder, [*QUIET, str(netlist)])
+    rtl.compile_library(rtl.verilator(), folder, [*QUIET, str(netlist)], engine.double_pumped)
     return folder / rtl.LIBRARY
 
 

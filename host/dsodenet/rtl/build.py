@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
 from pathlib import Path
 
 from dsodenet.contract import cpp_header, sv_package
@@ -127,14 +126,13 @@ def _build(command: str, parameters: dict[str, int], folder: Path) -> None:
     lint = ["-Wall", str(engine_folder() / "sim" / "lint.vlt")]
     values = [f"-G{name}={value}" for name, value in parameters.items()]
     sources = [*generated_sources(folder), *engine_sources()]
-    defines = ("DOUBLE_PUMPED",) if parameters.get("DOUBLE_PUMPED") else ()  # the harness drives the fast clock too
-    compile_library(command, folder, [*lint, *values, *map(str, sources)], defines)
+    compile_library(command, folder, [*lint, *values, *map(str, sources)], bool(parameters.get("DOUBLE_PUMPED")))
 
 
-def compile_library(command: str, folder: Path, arguments: list[str], defines: Sequence[str] = ()) -> None:
+def compile_library(command: str, folder: Path, arguments: list[str], double_pumped: bool = False) -> None:
     """Verilate what `arguments` name and link it with the harness into folder / LIBRARY.
 
-    registers.h is there already. defines: for the harness.
+    registers.h is there already. double_pumped: the harness drives the fast clock, too.
     """
     objects = folder / "obj"
     verilate = [command, "--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert"]
@@ -160,10 +158,11 @@ def compile_library(command: str, folder: Path, arguments: list[str], defines: S
     root = next((path for path in roots if (path / "verilated.h").is_file()), None)
     if root is None:
         raise ToolError(f"{command}: its header verilated.h is not beside it")
-    _run(["g++", "-std=c++17", "-O2", "-shared", "-fPIC", *(f"-D{name}" for name in defines), "-I", str(objects),
-          "-I", str(folder), "-I", str(root), "-I", str(root / "vltstd"),
-          str(engine_folder() / "sim" / "harness.cpp"), str(objects / "Vengine__ALL.a"),
-          str(objects / "libverilated.a"), "-lpthread", "-o", str(folder / LIBRARY)], folder)  # fmt: skip
+    defines = ["-DDOUBLE_PUMPED"] if double_pumped else []
+    _run(["g++", "-std=c++17", "-O2", "-shared", "-fPIC", *defines, "-I", str(objects), "-I", str(folder),
+          "-I", str(root), "-I", str(root / "vltstd"), str(engine_folder() / "sim" / "harness.cpp"),
+          str(objects / "Vengine__ALL.a"), str(objects / "libverilated.a"), "-lpthread",
+          "-o", str(folder / LIBRARY)], folder)  # fmt: skip
     shutil.rmtree(objects)
 
 
