@@ -96,8 +96,8 @@ def text(result: dict[str, Any]) -> str:
         for row in result["rows"]
     ]
     about = (
-        f"cycles: simulated; of device: of {DEVICE_MACS:,} MAC per cycle of one DSP clock, which an array at twice the "
-        "clock (@2) may exceed; simulated/s: cycles per second, measured"
+        f"cycles: simulated; of device: of {DEVICE_MACS:,} MAC per cycle of one DSP clock, which @2 may exceed;\n"
+        "  simulated/s: cycles per second, measured"
     )
     return f"{table(HEADER, rows)}\n{about}"
 
