@@ -43,7 +43,8 @@ module commander
     input  logic                        image_done_i,
     input  logic                        image_short_i,
     input  logic                        image_long_i,
-    output logic                        frame_start_o,
+    output logic                        frame_start_o,  // with the image: the first pass follows it
+    output logic                        cancel_o,       // the image is none; whatever the frame does is void
     input  logic                        frame_done_i,
     input  logic                        progress_i,  // a pass begins
     input  logic                        fault_i,     // the program does not fit its memories or its image
@@ -109,6 +110,7 @@ module commander
   logic [WATCHDOG_BITS-1:0] quiet_q;
   assign quiet = state_q != Idle && !s_axis_tready && !m_axis_tvalid && !progress_i;
   assign abort_o = expired_q || fault_q;
+  assign cancel_o = state_q == Image && (image_short_i || image_long_i);
   assign ended = ended_q || (s_axis_tvalid && s_axis_tready && s_axis_tlast);
   always_ff @(posedge clk_i) begin
     expired_q <= rst_ni && !abort_o && quiet && &quiet_q;
@@ -174,13 +176,11 @@ module commander
         Rewind:  // the first pass is current one cycle after rewind_o
         if (!rewind_o) begin
           image_start_o <= 1'b1;
+          frame_start_o <= 1'b1;
           state_q <= Image;
         end
         Image: begin
-          if (image_done_i) begin
-            frame_start_o <= 1'b1;
-            state_q <= Frame;
-          end
+          if (image_done_i) state_q <= Frame;
           if (image_long_i) status_q <= status_t'(STATUS_LONG_INPUT);
           if (image_short_i) status_q <= status_t'(STATUS_SHORT_INPUT);
         end

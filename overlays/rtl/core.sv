@@ -34,9 +34,12 @@ module core
     input  logic [INPUT_LANES-1:0]              image_lanes_i,
     input  logic [15:0]                         image_addr_i,
     input  logic [INPUT_LANES*8-1:0]            image_data_i,
+    input  logic                                image_whole_i,
+    input  logic [15:0]                         image_whole_words_i,
     // passes
     input  context_t                            context_i,
     input  logic                                start_i,
+    input  logic                                continue_i,
     input  logic                                start_average_i,
     output logic                                busy_o,
     output logic                                fault_o,  // until reset: an address was outside its memory, or the program
@@ -142,7 +145,8 @@ module core
   pass_runner #(
       .PIXEL_LANES(PIXEL_LANES), .DRAIN_CYCLES(DrainCycles)
   ) u_runner (
-      .clk_i, .rst_ni, .start_i, .pass_i(pass), .drain_i(drain), .token_o(token[0]), .busy_o(runner_busy)
+      .clk_i, .rst_ni, .start_i, .continue_i, .pass_i(pass), .whole_i(image_whole_i), .whole_words_i(image_whole_words_i),
+      .drain_i(drain), .token_o(token[0]), .busy_o(runner_busy)
   );
 
   // ---- maps
@@ -153,26 +157,22 @@ module core
   logic [PIXEL_LANES-1:0] result_we, state_we;
   logic [PIXEL_LANES-1:0][INPUT_LANES-1:0] write_we;
   logic [PIXEL_LANES-1:0][MAX_STAGES-2:0] slope_we;
+  logic [PIXEL_LANES-1:0] fetch_source;
   logic [15:0] state_addr, slope_addr, average_word;
-  logic average_we, write_source;
+  logic average_we;
   logic [INPUT_LANES-1:0][7:0] average_data;
   kind_e kind;
   assign kind = kind_e'(write_pass.kind[1:0]);
 
-  logic [15:0] pixel_words_q;
-  always_ff @(posedge clk_i) pixel_words_q <= pass.tiles_last + 1'b1;
   for (genvar b = 0; b < PIXEL_LANES; b++) begin : g_bank
-    assign fetch_addr[b] = token[0].fetch_addr + (b < 32'(pass.fetch_rotate) ? pixel_words_q : '0);
-    // The image and the average go to the map that the next pass reads, results to the other one.
+    assign fetch_addr[b] = b < 32'(pass.fetch_rotate) ? token[0].far_addr : token[0].near_addr;
+    assign fetch_source[b] = context_i.source ^ (b < 32'(pass.fetch_rotate) ? token[0].far_other : token[0].near_other);
+    // The average goes to the map that the next pass reads, results to the other one.
     always_comb begin
       write_addr[b] = result_addr[b];
       write_data[b] = result_map[b];
       write_we[b] = {INPUT_LANES{result_we[b] && kind != KindLogits}};
-      if (image_we_i[b]) begin
-        write_addr[b] = image_addr_i;
-        write_data[b] = image_data_i;
-        write_we[b] = image_lanes_i;
-      end else if (average_we) begin
+      if (average_we) begin
         write_addr[b] = average_word;
         write_data[b] = average_data;
         write_we[b] = '1;
@@ -183,14 +183,13 @@ module core
       assign slope_we[b][j] = result_we[b] && kind == KindSlope && 32'(write_context.stage) == j;
     end
   end
-  assign write_source = |image_we_i || average_we;
 
   maps #(
       .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES), .MAP_WORDS(MAP_WORDS), .STYLE(MAP_STYLE), .GARBAGE(GARBAGE)
   ) u_maps (
-      .clk_i, .source_i(context_i.source), .raddr_i(fetch_addr), .rdata_o(bank),
-      .dest_i(write_source ? context_i.source : !write_context.source),
-      .we_i(write_we), .waddr_i(write_addr), .wdata_i(write_data),
+      .clk_i, .source_i(fetch_source), .raddr_i(fetch_addr), .rdata_o(bank),
+      .dest_i(average_we ? context_i.source : !write_context.source),
+      .we_i(write_we), .waddr_i(write_addr), .wdata_i(write_data), .image_we_i, .image_lanes_i, .image_addr_i, .image_data_i,
       .state_raddr_i(state_addr), .slope_raddr_i(slope_addr), .state_o(old_state), .slope_o(old_slope),
       .state_we_i(state_we), .state_i(result_state), .slope_we_i(slope_we), .slope_i(result_slope)
   );
@@ -317,8 +316,8 @@ module core
   );
 
   // ---- addresses: what the loops of a program reach is known only while they run
-  logic bias_read_q, logits_we_q;
-  logic [15:0] bias_addr_q;
+  logic bias_read_q, logits_we_q, image_q;
+  logic [15:0] bias_addr_q, image_addr_q;
   logic [9:0] logits_word_q;
   logic [PIXEL_LANES-1:0] write_q;
   logic [PIXEL_LANES-1:0][15:0] write_addr_q;
@@ -328,6 +327,7 @@ module core
     if (token[0].valid && token[0].dw_addr >= load_words_i[LoadDw]) outside = 1'b1;
     if (token[0].valid && token[0].pw_addr >= load_words_i[LoadPw]) outside = 1'b1;
     if (logits_we_q && 32'(logits_word_q) >= LOGIT_WORDS) outside = 1'b1;
+    if (image_q && 32'(image_addr_q) >= MAP_WORDS) outside = 1'b1;
     for (int unsigned b = 0; b < PIXEL_LANES; b++) if (write_q[b] && 32'(write_addr_q[b]) >= MAP_WORDS) outside = 1'b1;
   end
   always_ff @(posedge clk_i) begin
@@ -335,11 +335,13 @@ module core
     bias_addr_q <= bias_addr;
     logits_we_q <= logits_we_o;
     logits_word_q <= logits_word_o;
+    image_q <= |image_we_i;
+    image_addr_q <= image_addr_i;
     for (int unsigned b = 0; b < PIXEL_LANES; b++) begin
       write_q[b] <= |write_we[b];
       write_addr_q[b] <= write_addr[b];
     end
-    if (!rst_ni) {fault_o, bias_read_q, logits_we_q, write_q} <= '0;
+    if (!rst_ni) {fault_o, bias_read_q, logits_we_q, image_q, write_q} <= '0;
     else if (outside) fault_o <= 1'b1;
   end
 

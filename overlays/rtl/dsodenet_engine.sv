@@ -76,8 +76,11 @@ module dsodenet_engine
   logic [63:0] fingerprint;
   logic [1:0] blocks;
   logic rewind, image_start, image_busy, image_done, image_short, image_long, image_ready;
-  logic abort, running_n, core_fault, image_bad, pass_start, average_start, core_busy;
-  always_ff @(posedge clk) running_n <= rst_n && !abort;  // resets what runs a command; a register, since it reaches far
+  logic abort, cancel, running_n, frame_n, pass_continue, core_fault, image_bad, pass_start, average_start, core_busy;
+  always_ff @(posedge clk) begin
+    running_n <= rst_n && !abort;  // resets what runs a command; a register, since it reaches far
+    frame_n <= rst_n && !abort && !cancel;  // and what computes a frame
+  end
   logic frame_start, frame_done, logits_start, logits_busy, last_frame, drain_ready;
 
   control #(
@@ -101,7 +104,7 @@ module dsodenet_engine
       .stalls_out_o(stalls_out), .state_o(command_state), .load_start_o(load_start), .load_busy_i(load_busy), .load_done_i(load_done),
       .load_status_i(load_status), .load_ended_i(load_ended), .evaluations_i(evaluations), .blocks_i(blocks),
       .rewind_o(rewind), .image_start_o(image_start), .image_busy_i(image_busy), .image_done_i(image_done),
-      .image_short_i(image_short), .image_long_i(image_long), .frame_start_o(frame_start), .frame_done_i(frame_done),
+      .image_short_i(image_short), .image_long_i(image_long), .frame_start_o(frame_start), .cancel_o(cancel), .frame_done_i(frame_done),
       .logits_start_o(logits_start), .logits_busy_i(logits_busy), .last_frame_o(last_frame),
       .progress_i(pass_start || average_start), .fault_i(core_fault || image_bad), .abort_o(abort),
       .s_axis_tvalid, .s_axis_tlast, .s_axis_tready, .drain_ready_o(drain_ready), .m_axis_tvalid, .m_axis_tready
@@ -135,12 +138,15 @@ module dsodenet_engine
   logic [INPUT_LANES-1:0] image_lanes;
   logic [15:0] image_addr;
   logic [INPUT_LANES*8-1:0] image_data;
+  logic image_whole;
+  logic [15:0] image_whole_words;
   image_loader #(
       .PIXEL_LANES(PIXEL_LANES), .INPUT_LANES(INPUT_LANES)
   ) u_image_loader (
       .clk_i(clk), .rst_ni(running_n), .start_i(image_start), .last_frame_i(last_frame), .pass_i(pass_context.pass), .busy_o(image_busy),
       .done_o(image_done), .short_o(image_short), .long_o(image_long), .bad_o(image_bad), .s_axis_tdata, .s_axis_tlast, .s_axis_tvalid,
-      .s_axis_tready(image_ready), .we_o(image_we), .lanes_o(image_lanes), .addr_o(image_addr), .data_o(image_data)
+      .s_axis_tready(image_ready), .we_o(image_we), .lanes_o(image_lanes), .addr_o(image_addr), .data_o(image_data),
+      .whole_o(image_whole), .whole_words_o(image_whole_words)
   );
   assign s_axis_tready = load_ready || image_ready || drain_ready;
 
@@ -149,10 +155,11 @@ module dsodenet_engine
   scheduler #(
       .MAX_PASSES(MAX_PASSES), .GARBAGE(GARBAGE)
   ) u_scheduler (
-      .clk_i(clk), .rst_ni(running_n), .load_we_i(load_we[LoadPass]), .load_addr_i(load_addr), .load_column_i(load_column),
+      .clk_i(clk), .rst_ni(frame_n), .load_we_i(load_we[LoadPass]), .load_addr_i(load_addr), .load_column_i(load_column),
       .load_data_i(load_data), .rewind_i(rewind), .start_i(frame_start), .state_o(frame_state), .done_o(frame_done),
       .num_stages_i(num_stages[2:0]), .n_steps_i(short_steps), .coeff_i(coeffs), .context_o(pass_context),
-      .pass_start_o(pass_start), .average_start_o(average_start), .core_busy_i(core_busy)
+      .pass_start_o(pass_start), .continue_o(pass_continue), .average_start_o(average_start),
+      .core_busy_i(core_busy || image_busy)  // the pass that reads an image ends after it
   );
 
   logic logits_we;
@@ -164,9 +171,10 @@ module dsodenet_engine
       .LOGIT_WORDS(LOGIT_WORDS), .MAP_STYLE(MAP_STYLE),
       .DOUBLE_PUMPED(DOUBLE_PUMPED), .DSP_INSTANCES(DSP_INSTANCES), .GARBAGE(GARBAGE)
   ) u_core (
-      .clk_i(clk), .clk2_i(clk2), .rst_ni(running_n), .load_we_i(load_we), .load_addr_i(load_addr), .load_column_i(load_column),
+      .clk_i(clk), .clk2_i(clk2), .rst_ni(frame_n), .load_we_i(load_we), .load_addr_i(load_addr), .load_column_i(load_column),
       .load_data_i(load_data), .load_words_i(load_words), .image_we_i(image_we), .image_lanes_i(image_lanes), .image_addr_i(image_addr),
-      .image_data_i(image_data), .context_i(pass_context), .start_i(pass_start), .start_average_i(average_start),
+      .image_data_i(image_data), .image_whole_i(image_whole), .image_whole_words_i(image_whole_words), .context_i(pass_context),
+      .start_i(pass_start), .continue_i(pass_continue), .start_average_i(average_start),
       .busy_o(core_busy), .fault_o(core_fault), .logits_we_o(logits_we), .logits_word_o(logits_word), .logits_o(logits)
   );
 

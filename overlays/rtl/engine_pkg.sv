@@ -21,7 +21,10 @@ package engine_pkg;
   typedef struct packed {
     logic                         start;        // first of a pass
     logic                         fetch;        // read the next word of the source map into the window
-    logic [15:0]                  fetch_addr;
+    logic [15:0]                  near_addr;    // its address, for the lanes from fetch_rotate on
+    logic [15:0]                  far_addr;     // and for those before it, whose pixels are one group ahead
+    logic                         near_other;   // the address is in the map that the next pass reads
+    logic                         far_other;
     logic [9:0]                   tile;         // which input channels the window holds
     logic                         valid;        // the pointwise array has work
     logic                         fresh;        // its input comes from the depthwise unit (else it is a repeated one)

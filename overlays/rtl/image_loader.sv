@@ -26,7 +26,9 @@ module image_loader
     output logic [PIXEL_LANES-1:0]   we_o,
     output logic [INPUT_LANES-1:0]   lanes_o,
     output logic [15:0]              addr_o,
-    output logic [INPUT_LANES*8-1:0] data_o
+    output logic [INPUT_LANES*8-1:0] data_o,
+    output logic                     whole_o,  // the image is, until the next one starts; else its words below whole_words_o
+    output logic [15:0]              whole_words_o  // may be read three cycles later
 );
   localparam int unsigned ChunkBytes = INPUT_LANES < 16 ? INPUT_LANES : 16;
   localparam int unsigned ChunkBits = $clog2(ChunkBytes);
@@ -53,15 +55,16 @@ module image_loader
   assign too_short = fire && s_axis_tlast && !(last_beat && last_frame_i);
   assign too_long = fire && !s_axis_tlast && last_beat && last_frame_i;
   // All beats are here and do not make another write; or the last write is here and a whole beat is left, or to come.
-  logic last_take, bad, beat_left;
+  logic last_take, bad, beat_left, done;
   assign last_take = take && last_chunk_q && last_x && last_y;
+  assign done = rst_ni && last_take && !bad && !too_short && !too_long && !start_i;
   assign beat_left = count_q >= need_q + 6'd16;
   assign bad = busy_o && (received_q ? !take || (last_take && beat_left) : last_take);
 
   always_ff @(posedge clk_i) begin
     {short_o, long_o} <= rst_ni ? {too_short, too_long} : '0;
     bad_o <= rst_ni && bad && !too_short && !too_long;
-    done_o <= rst_ni && last_take && !bad && !too_short && !too_long && !start_i;  // the write is on its way
+    done_o <= done;  // the write is on its way
     if (!rst_ni) busy_o <= 1'b0;
     else if (start_i) busy_o <= 1'b1;
     else if (too_short || too_long || bad || last_take) busy_o <= 1'b0;
@@ -129,6 +132,15 @@ module image_loader
         bank_q <= 32'(bank_q) == PIXEL_LANES - 1 ? '0 : bank_q + 1'b1;
         if (32'(bank_q) == PIXEL_LANES - 1) addr_q <= addr_q + pixel_words_q;
       end
+    end
+  end
+
+  // ---- how far the map is whole: pixels of a block are when its last row comes
+  always_ff @(posedge clk_i) begin
+    if (start_i) {whole_o, whole_words_o} <= '0;
+    else begin
+      if (done) whole_o <= 1'b1;
+      whole_words_o <= sub_y == sub_mask ? addr_q : row_addr_q;
     end
   end
 

@@ -10,13 +10,18 @@ module maps
 ) (
     input  logic                                                         clk_i,
     // 8-bit maps
-    input  logic                                                         source_i,  // the map that is read
+    input  logic [PIXEL_LANES-1:0]                                       source_i,  // the map that is read
     input  logic [PIXEL_LANES-1:0][15:0]                                 raddr_i,
     output logic [PIXEL_LANES-1:0][INPUT_LANES*8-1:0]                    rdata_o,
     input  logic                                                         dest_i,    // the map that is written
     input  logic [PIXEL_LANES-1:0][INPUT_LANES-1:0]                      we_i,
     input  logic [PIXEL_LANES-1:0][15:0]                                 waddr_i,
     input  logic [PIXEL_LANES-1:0][INPUT_LANES*8-1:0]                    wdata_i,
+    // an image, to the first map
+    input  logic [PIXEL_LANES-1:0]                                       image_we_i,
+    input  logic [INPUT_LANES-1:0]                                       image_lanes_i,
+    input  logic [15:0]                                                  image_addr_i,
+    input  logic [INPUT_LANES*8-1:0]                                     image_data_i,
     // state and slopes: a read address each for all lanes
     input  logic [15:0]                                                  state_raddr_i,
     input  logic [15:0]                                                  slope_raddr_i,
@@ -28,7 +33,7 @@ module maps
     input  logic [PIXEL_LANES-1:0][INPUT_LANES*8-1:0]                    slope_i
 );
   localparam int unsigned AddrBits = $clog2(MAP_WORDS);
-  logic source_q, source_qq;
+  logic [PIXEL_LANES-1:0] source_q, source_qq;
   always_ff @(posedge clk_i) begin
     source_q <= source_i;
     source_qq <= source_q;
@@ -37,14 +42,22 @@ module maps
   for (genvar b = 0; b < PIXEL_LANES; b++) begin : g_bank
     logic [1:0][INPUT_LANES*8-1:0] rdata;
     for (genvar m = 0; m < 2; m++) begin : g_map
+      logic [INPUT_LANES-1:0] we;
+      logic [AddrBits-1:0] waddr;
+      logic [INPUT_LANES*8-1:0] wdata;
+      logic image;
+      assign image = m == 0 && image_we_i[b];
+      assign we = image ? image_lanes_i : 32'(dest_i) == m ? we_i[b] : '0;
+      assign waddr = image ? image_addr_i[AddrBits-1:0] : waddr_i[b][AddrBits-1:0];
+      assign wdata = image ? image_data_i : wdata_i[b];
       ram #(
           .LANES(INPUT_LANES), .LANE_BITS(8), .DEPTH(MAP_WORDS), .READ_LATENCY(2), .STYLE(STYLE), .GARBAGE(GARBAGE)
       ) u_map (
-          .clk_i, .we_i(32'(dest_i) == m ? we_i[b] : '0), .waddr_i(waddr_i[b][AddrBits-1:0]), .wdata_i(wdata_i[b]),
+          .clk_i, .we_i(we), .waddr_i(waddr), .wdata_i(wdata),
           .raddr_i(raddr_i[b][AddrBits-1:0]), .rdata_o(rdata[m])
       );
     end
-    assign rdata_o[b] = rdata[source_qq];
+    assign rdata_o[b] = rdata[source_qq[b]];
 
     ram #(
         .LANES(1), .LANE_BITS(INPUT_LANES * 16), .DEPTH(MAP_WORDS), .READ_LATENCY(2), .STYLE(STYLE), .GARBAGE(GARBAGE)
@@ -61,5 +74,5 @@ module maps
   end
 
   logic unused;
-  assign unused = ^{raddr_i, waddr_i, state_raddr_i, slope_raddr_i};
+  assign unused = ^{raddr_i, waddr_i, image_addr_i, state_raddr_i, slope_raddr_i};
 endmodule

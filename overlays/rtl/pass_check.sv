@@ -44,6 +44,7 @@ module pass_check
     highest.words_last = 16'(PerTile - 1);
     highest.tail_last = 16'(PerTile - 1);
     highest.row_words = 16'(OutWords);
+    highest.map_last = 16'(MAP_WORDS - 1);
     highest.line_near = 16'(LINE_WORDS - 1);
     highest.line_far = 16'(LINE_WORDS - 1);
     highest.dst_row_words = 16'(MAP_WORDS);
@@ -101,7 +102,7 @@ module pass_check
         if (part.slot_last < part.inputs_last) bad = 1'b1;
         if (part.slot_last > part.inputs_last && part.slot_last >= 16'(PerTile)) bad = 1'b1;
       end
-      3: if (kind_q == KindSlope && part.loop_passes != hidden_q) bad = 1'b1;
+      4: if (kind_q == KindSlope && part.loop_passes != hidden_q) bad = 1'b1;
       7: if (addr_q == 0 && part.tail_bytes == 0) bad = 1'b1;  // an image would take no bytes
       default: ;
     endcase

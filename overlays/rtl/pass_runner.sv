@@ -1,21 +1,28 @@
 // Issues the work of one pass, a token per cycle: for each pixel group, for each output tile, every input word.
 //
 // Groups before the first pixel fill the line buffers; groups whose pixels are all outside the map, or dropped by stride 2,
-// only move the window on.
+// only move the window on. The last groups of a pass have no words left to fetch from its own map. They fetch the first ones of the
+// other map, which the next pass reads: a pass that continues this one begins with its first pixel.
+//
+// While an image comes in, the pass that reads it follows the words that are whole.
 module pass_runner
   import engine_pkg::*;
   import dsodenet_program_pkg::*;
 #(
     parameter int unsigned PIXEL_LANES = 1,
-    parameter int unsigned DRAIN_CYCLES = 32  // from the last token to the last write, with a margin
+    parameter int unsigned DRAIN_CYCLES = 32,  // from the last token to the last write, with a margin
+    localparam int unsigned IdleTokens = 3
 ) (
-    input  logic   clk_i,
-    input  logic   rst_ni,
-    input  logic   start_i,
-    input  pass_t  pass_i,
-    input  logic   drain_i,  // stay busy until the last write; else only as long as the descriptor asks
-    output token_t token_o,
-    output logic   busy_o
+    input  logic        clk_i,
+    input  logic        rst_ni,
+    input  logic        start_i,
+    input  logic        continue_i,  // the window holds what the first pixel needs
+    input  pass_t       pass_i,
+    input  logic        whole_i,  // the image is; else its words below whole_words_i
+    input  logic [15:0] whole_words_i,
+    input  logic        drain_i,  // stay busy until the last write; else only as long as the descriptor asks
+    output token_t      token_o,
+    output logic        busy_o
 );
   // ---- what does not change during a pass
   logic [15:0] lead_last_q, right_most_q;
@@ -31,16 +38,29 @@ module pass_runner
   logic [15:0] group_q, input_q, rep_q, output_q;
   logic [9:0] tile_q;
   logic [6:0] drain_q;
-  logic [15:0] fetch_addr_q, pw_addr_q;
-  logic stride2, active_q, issue, fetch, output_last;
+  logic [15:0] near_q, far_q, far_next_q, pw_addr_q;
+  logic near_other_q, far_other_q;
+  logic stride2, active_q, go, issue, fetch, output_last;
   assign stride2 = pass_i.stride2[0];
   assign output_last = output_q == pass_i.outputs_last;
   assign fetch = issue && output_q == 0 && rep_q == 0;
-  assign issue = running_q && input_q <= pass_i.inputs_last;
+  assign issue = go && input_q <= pass_i.inputs_last;
   assign input_end = active_q && centre_q ? input_q == pass_i.slot_last : input_q == pass_i.inputs_last;
   assign group_end = input_end && (output_last || !active_q || !centre_q);
   assign last_group = group_q == pass_i.last_group;
   assign busy_o = running_q || drain_q != 0;
+
+  // What follows the first token of a pass, such as its context, needs three tokens to get where it is used. A window that fills is
+  // longer than that.
+  logic [IdleTokens-1:0] idle_q;
+  logic whole_q, next_whole_q, fetched_q;  // the word to fetch in the cycle before, and the word after it
+  assign go = running_q && !idle_q[0] && (fetched_q ? next_whole_q : whole_q);
+  always_ff @(posedge clk_i) begin
+    idle_q <= start_i ? {IdleTokens{continue_i}} : idle_q >> 1;
+    whole_q <= whole_i || (!start_i && far_q < whole_words_i);
+    next_whole_q <= whole_i || far_next_q < whole_words_i;
+    fetched_q <= fetch;
+  end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -50,16 +70,22 @@ module pass_runner
       running_q <= 1'b1;
       drain_q <= drain_i ? 7'(DRAIN_CYCLES) : pass_i.wait_cycles[6:0];
     end else if (running_q) begin
-      if (group_end && last_group) running_q <= 1'b0;
+      if (go && group_end && last_group) running_q <= 1'b0;
     end else if (drain_q != 0) drain_q <= drain_q - 1'b1;
 
     first_q <= start_i;
     if (start_i) begin
-      {group_q, input_q, rep_q, output_q, tile_q} <= '0;
-      centre_q <= pass_i.lead_groups == 0;
-      fetch_addr_q <= pass_i.fetch_start;
+      {input_q, rep_q, output_q, tile_q} <= '0;
+      group_q <= continue_i ? pass_i.lead_groups : '0;
+      centre_q <= continue_i || pass_i.lead_groups == 0;
       pw_addr_q <= pass_i.pw_base;
-    end else if (running_q) begin
+      {near_other_q, far_other_q} <= '0;
+      if (!continue_i) begin
+        near_q <= pass_i.fetch_start;
+        far_q <= '0;
+        far_next_q <= 16'd1;
+      end
+    end else if (go) begin
       input_q <= input_end ? '0 : input_q + 1'b1;
       rep_q <= input_end || rep_q == pass_i.reps_last ? '0 : rep_q + 1'b1;
       if (input_end) tile_q <= '0;
@@ -69,7 +95,13 @@ module pass_runner
         group_q <= group_q + 1'b1;
         if (group_q == lead_last_q) centre_q <= 1'b1;
       end
-      if (fetch) fetch_addr_q <= fetch_addr_q + 1'b1;
+      if (fetch) begin
+        near_q <= near_q == pass_i.map_last ? '0 : near_q + 1'b1;
+        far_q <= far_next_q;
+        far_next_q <= far_next_q == pass_i.map_last ? '0 : far_next_q + 1'b1;
+        if (near_q == pass_i.map_last) near_other_q <= 1'b1;
+        if (far_q == pass_i.map_last) far_other_q <= 1'b1;
+      end
       if (group_end) pw_addr_q <= pass_i.pw_base;
       else if (issue && active_q && centre_q) pw_addr_q <= pw_addr_q + 1'b1;
     end
@@ -83,7 +115,7 @@ module pass_runner
   logic [PIXEL_LANES-1:0] ahead_lanes;
   logic [1:0] prime_q;
   logic step;
-  assign step = prime_q[0] || (running_q && group_end && centre_q);
+  assign step = prime_q[0] || (go && group_end && centre_q);
   always_comb for (int unsigned l = 0; l < PIXEL_LANES; l++) ahead_lanes[l] = ahead_q[l].in_map;
 
   logic [MaxPixelLanes-1:0] lanes;
@@ -146,7 +178,7 @@ module pass_runner
       bank_q <= '0;
       row_dst_q <= pass_i.dst_row_words;
       row_bank_q <= pass_i.dst_row_rotate[2:0];
-    end else if (running_q && group_end && centre_q) begin
+    end else if (go && group_end && centre_q) begin
       bank_q <= bank_sum >= 4'(PIXEL_LANES) ? 3'(bank_sum - 4'(PIXEL_LANES)) : bank_sum[2:0];
       dst_q <= dst + (bank_sum >= 4'(PIXEL_LANES) ? pass_i.row_words : '0);
       if (new_row_q) begin
@@ -162,7 +194,10 @@ module pass_runner
     token = '0;
     token.start = first_q && running_q;
     token.fetch = fetch;
-    token.fetch_addr = fetch_addr_q;
+    token.near_addr = near_q;
+    token.far_addr = far_q;
+    token.near_other = near_other_q;
+    token.far_other = far_other_q;
     token.tile = tile_q;
     token.valid = issue && active_q && centre_q;
     token.fresh = output_q == 0;

@@ -25,6 +25,7 @@ module scheduler
     // core
     output context_t                            context_o,
     output logic                                pass_start_o,
+    output logic                                continue_o,  // the pass before has filled the window of this one
     output logic                                average_start_o,
     input  logic                                core_busy_i
 );
@@ -95,6 +96,7 @@ module scheduler
         Idle:
         if (start_i) begin
           state_q <= Begin;
+          continue_o <= 1'b0;
           step_q <= '0;
           stage_q <= '0;
           bias_offset_q <= '0;
@@ -107,6 +109,7 @@ module scheduler
         Next: begin  // following_q follows the same conditions
           source_q <= !source_q;
           state_q <= Begin;
+          continue_o <= pass.fills[0] && !(slope_pass && last_evaluation_q && pass.accumulate[0]);
           if (kind == KindHidden) bias_offset_q <= bias_offset_q + pass.bias_stride;
           if (slope_pass) begin
             stage_q <= last_stage_q ? '0 : stage_q + 1'b1;

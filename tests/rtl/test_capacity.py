@@ -51,14 +51,14 @@ def test_a_word_less_is_refused_with_both_numbers(name: str) -> None:
 
 def test_an_image_takes_at_most_65536_beats() -> None:
     """The count less one travels in 16 bits. 64 channels of 128 x 128 pixels are 2**20 bytes."""
-    engine = dataclasses.replace(Engine.of(kernel("1x4x8")), map_words=1 << 20, line_words=4096)
+    engine = dataclasses.replace(Engine.of(kernel("1x64x64")), map_words=1 << 15)
     largest = model("large", "euler", 1, in_channels=64, height=128, width=128, channels=(4,))
-    passes = Builder(on(largest, "1x4x8"), engine)
+    passes = Builder(on(largest, "1x64x64"), engine)
     passes.build()
     assert passes.passes[0].image_beats_last == 0xFFFF
     larger = model("larger", "euler", 1, in_channels=64, height=129, width=128, channels=(4,))
     with pytest.raises(SpecError, match="has 65536 image beats, but this model needs 66048"):
-        program(on(larger, "1x4x8"), engine)
+        program(on(larger, "1x64x64"), engine)
 
 
 def waits(params: Params, lanes: str) -> list[int]:

@@ -245,7 +245,7 @@ def test_identity(bench: Bench) -> None:
     assert bench.command(Command.IDENTIFY)[0] == Status.OK
     engine = Engine.of(bench.params.spec.kernel)
     assert bench.get("IDENTITY") == 0x64734F44
-    assert bench.get("VERSION") == 2 << 16 | 4
+    assert bench.get("VERSION") == 2 << 16 | 5
     assert bench.get("CAP_LANES") == engine.lanes_word == 0x01040408
     assert bench.get("CAP_CHANNELS") == 1024
     assert bench.get("CAP_PIXELS") == engine.map_words

@@ -59,7 +59,7 @@ PROOFS = (
     *(Proof("program_loader", 12, 22, {"BIT": bit}, free="crc32") for bit in (0, 127)),
     *(Proof("image_loader", 9, 24, {"CHANNELS": 3, "WIDTH": 4, "HEIGHT": 4, "EXTRA": extra}) for extra in (1, 3)),
     Proof("control", 7, 11),
-    Proof("commander", 14, 16),
+    Proof("commander", 22, 32),
     # Any state is a first one, so a search as deep as the array is a proof. Cascades of four: over ten minutes.
     Proof(
         "pointwise",

@@ -23,7 +23,7 @@ from dsodenet.spec import MAX_BLOCKS, MAX_STAGES, MAX_STEPS, Tableau
 
 BEAT_BYTES = 16
 IDENTITY = 0x64734F44  # "dsOD" in ASCII
-CONTRACT_VERSION = 4
+CONTRACT_VERSION = 5
 COEFFS_PER_BLOCK = MAX_STAGES * (MAX_STAGES - 1) // 2 + MAX_STAGES  # a below the diagonal, row by row, then b
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dsodenet.contract import beats, fingerprint_words
 from dsodenet.errors import SpecError
@@ -20,6 +21,12 @@ from dsodenet.rtl.words import Words, matrix_of
 from dsodenet.spec import MAX_BLOCKS, Format, Layer, Params, Section, bias_name, sections
 
 TURN_CYCLES = 4  # of the scheduler between two passes
+IDLE_TOKENS = 3  # of the pass runner, before the first pixel of a pass whose window is filled
+# What two passes must have in common so that the first one can fill the window of the second.
+WINDOW_FIELDS = (
+    *("width", "height", "pitch", "lead_groups", "last_group", "tiles_last", "map_last"),
+    *("fetch_start", "fetch_rotate", "line_rotate", "line_near", "line_far"),
+)
 
 
 class Builder:
@@ -64,19 +71,20 @@ class Builder:
             "row_words": words,
             "fetch_start": -tiles if rest else 0,
             "fetch_rotate": rest,
+            "map_last": groups * tiles - 1,
             "line_rotate": pitch % p,
             "line_near": pitch // p * tiles,
             "line_far": (pitch // p + 1) * tiles,
         }
 
-    def _wait(self, item: Pass) -> int:
+    def _wait(self, item: Pass, fills: bool = False) -> int:
         """Cycles after the last token of a pass before the next one may begin, its last results still on their way.
 
         Its first token comes TURN_CYCLES + 1 after the last one and reads the first word of the map that is being
         written, a later one per cycle; results are written in the same order, one per cycle or slower, the last one
         drain_cycles after the last token. So the last of `written` words is the one to look at: TURN_CYCLES + wait +
         written > drain_cycles, and none is read too early. A tile must also have left before the next pass changes
-        formats.
+        formats. Where the pass fills the next one's window, reading goes on after IDLE_TOKENS, with what is not in it.
         """
         engine, words = self.engine, item.row_words
         stride = 1 + item.stride2
@@ -84,17 +92,47 @@ class Builder:
         # With stride 2, the last result may complete two groups of the map.
         groups = pixels // engine.pixel_lanes - (engine.pixel_lanes > 1)
         written = max(0, groups) * words
+        if fills:
+            written += IDLE_TOKENS - item.lead_groups * (item.tiles_last + 1)
         tile_words = engine.output_lanes // engine.input_lanes
         return max(0, engine.drain_cycles - TURN_CYCLES - written + 1, tile_words - TURN_CYCLES)
+
+    def _fills(self, number: int) -> bool:
+        """Whether a pass fills the window of what follows it: the same window, written in time, and sooner done."""
+        item = self.passes[number]
+        followers = []
+        if item.kind_name == "slope":
+            followers.append(self.passes[number - item.loop_passes])
+        if not item.accumulate and number + 1 < len(self.passes):
+            followers.append(self.passes[number + 1])
+        if item.stride2 or not followers:
+            return False
+        if any(getattr(item, name) != getattr(other, name) for other in followers for name in WINDOW_FIELDS):
+            return False
+        lead, tiles = item.lead_groups, item.tiles_last + 1
+        times = token_times(item, self.engine)
+        if len(times) <= lead:
+            return False
+        per_tile = self.engine.output_lanes // self.engine.input_lanes
+        group, word = np.divmod(np.arange(lead * tiles), tiles)
+        read = times[len(times) - 1 - lead + group] + word * (item.reps_last + 1)
+        written = times[group] + word // per_tile * (item.slot_last + 1) + item.inputs_last + self.engine.drain_cycles
+        in_time = bool((read > written + 1).all())
+        return in_time and self._wait(item, True) + IDLE_TOKENS < self._wait(item) + lead * tiles
+
+    def _link(self) -> None:
+        """Fields that depend on the pass that follows."""
+        for number, item in enumerate(self.passes):
+            fills = self._fills(number)
+            self.passes[number] = dataclasses.replace(item, fills=int(fills), wait_cycles=self._wait(item, fills))
 
     # ---- passes
 
     def _append(self, kind: str, block: int, *parts: dict[str, int]) -> None:
-        """Add a pass with these fields; it may begin as soon as its wait allows."""
+        """Add a pass with these fields."""
         truncate = int(self.params.spec.quantisation.rounding == "TRN")
         fields = {name: value for part in parts for name, value in part.items()}
-        item = Pass(kind=[*KINDS].index(kind), block=block, truncate=truncate, **fields)
-        self.passes.append(dataclasses.replace(item, wait_cycles=self._wait(item)))
+        self.passes.append(Pass(kind=[*KINDS].index(kind), block=block, truncate=truncate, **fields))
 
     def _out(self, layer: Layer) -> dict[str, int]:
         """Requantisation of a pointwise layer."""
@@ -230,6 +268,7 @@ class Builder:
     def build(self) -> bytes:
         for section in sections(self.network):
             {"stem": self.stem, "f": self.f, "down": self.down, "head": self.head}[section.kind](section)
+        self._link()
         engine = self.engine
         passes = np.array([item.words() for item in self.passes], "<u2")
         parts = [
@@ -249,6 +288,23 @@ class Builder:
         header[8:].view("<u2")[:MAX_BLOCKS] = self.evaluations
         header[4] = checksum(header.tobytes() + body)
         return header.tobytes() + body
+
+
+def active_groups(item: Pass, engine: Engine) -> NDArray[np.bool_]:
+    """(groups,): those of a pass that have a pixel whose result is kept; the others only move the window on."""
+    groups = item.last_group - item.lead_groups + 1
+    y, x = np.divmod(np.arange(groups * engine.pixel_lanes), item.pitch)
+    kept = (x < item.width) & (y < item.height)
+    if item.stride2:
+        kept &= (x % 2 == 0) & (y % 2 == 0)
+    return np.asarray(kept.reshape(groups, -1).any(axis=1))
+
+
+def token_times(item: Pass, engine: Engine) -> NDArray[np.int64]:
+    """(groups + 1,): cycles from the first pixel group of a pass to the first token of each, and to the end of the last."""
+    inputs, outputs, slot = item.inputs_last + 1, item.outputs_last + 1, item.slot_last + 1
+    cycles = np.where(active_groups(item, engine), outputs * slot, inputs)
+    return np.concatenate(([0], np.cumsum(cycles)))
 
 
 def program(params: Params, engine: Engine) -> bytes:

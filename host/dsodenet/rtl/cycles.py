@@ -1,8 +1,8 @@
 """Clock cycles of the rtl kernel, from the passes of a program alone: a closed form that equals the simulation.
 
-Every pass is a static schedule: a lead-in that fills the line buffers, then for each pixel group its output tiles
-times its input words, then the time that the last result takes to leave. `dsodenet estimate l --lanes 1x32x64` prints
-it.
+Every pass is a static schedule: a lead-in that fills the line buffers, unless the pass before it did, then for each
+pixel group its output tiles times its input words, then the time that the last result takes to leave. The first pass
+follows the image as it comes in. `dsodenet estimate l --lanes 1x32x64` prints it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dsodenet.contract import DEVICE, ZCU104, Board
-from dsodenet.rtl.builder import TURN_CYCLES, Builder
+from dsodenet.rtl.builder import IDLE_TOKENS, TURN_CYCLES, Builder, active_groups, token_times
 from dsodenet.rtl.engine import Engine
 from dsodenet.rtl.passes import Pass
 from dsodenet.spec import SIZES, Params, Spec, lanes_text, macs, random_params, sections, tableau
@@ -24,7 +24,9 @@ from dsodenet.text import html_table
 DEVICE_MACS = 2 * DEVICE["DSP"]  # per cycle: two 8-bit products in each DSP48E2 of the XCZU7EV
 AVERAGE_CYCLES = 13  # of average.sv, per word of channels
 AVERAGE_EXTRA = 5
-FRAME_CYCLES = 12  # states of commander and scheduler per frame, first image beat, first logits
+FRAME_CYCLES = 6  # states of commander and scheduler per frame, first logits
+WORD_CYCLES = 4  # from the start of an image to the earliest fetch of a word, beside the chunks up to its last one
+IMAGE_CYCLES = 3  # the same for whatever is left when the last chunk of the image is taken
 COMMAND_CYCLES = 1
 
 
@@ -45,7 +47,7 @@ class Estimate:
     spec: Spec
     engine: Engine
     sections: tuple[SectionCycles, ...]
-    other: int  # image in, logits out, control
+    other: int  # logits out, control
     macs: int  # all multiply-accumulates of the model, depthwise included
     board: Board = ZCU104
 
@@ -146,18 +148,43 @@ class Estimate:
         return "\n".join(lines)
 
 
-def pass_cycles(item: Pass, engine: Engine) -> tuple[int, int]:
-    """(cycles from one pass to the next, cycles in which the pointwise array has work)."""
-    inputs, outputs, slot = item.inputs_last + 1, item.outputs_last + 1, item.slot_last + 1
-    groups = item.last_group - item.lead_groups + 1
-    y, x = np.divmod(np.arange(groups * engine.pixel_lanes), item.pitch)
-    kept = (x < item.width) & (y < item.height)
-    if item.stride2:
-        kept &= (x % 2 == 0) & (y % 2 == 0)
-    active = int(kept.reshape(groups, -1).any(axis=1).sum())
-    running = (item.lead_groups + groups - active) * inputs + active * outputs * slot
+def busy_cycles(item: Pass, engine: Engine) -> int:
+    """Cycles in which the pointwise array has work."""
+    return int(active_groups(item, engine).sum()) * (item.outputs_last + 1) * (item.inputs_last + 1)
+
+
+def pass_cycles(item: Pass, engine: Engine, continues: bool) -> int:
+    """Cycles from one pass to the next. continues: its window has been filled."""
+    lead = IDLE_TOKENS if continues else item.lead_groups * (item.inputs_last + 1)
     drain = engine.drain_cycles if item.kind_name == "logits" else item.wait_cycles
-    return running + drain + TURN_CYCLES, active * outputs * inputs
+    return lead + int(token_times(item, engine)[-1]) + drain + TURN_CYCLES
+
+
+def image_cycles(item: Pass, engine: Engine) -> int:
+    """Cycles from the start of an image to the last token of the pass that reads it.
+
+    The loader takes a chunk in each cycle. After a fetch the pass stands still until the next word is whole: a row of
+    blocks, or a pixel group of its last image row.
+    """
+    tiles, lanes, rows = item.tiles_last + 1, engine.pixel_lanes, 1 << item.block_shift
+    height, width, chunks = item.image_height_last + 1, item.image_width_last + 1, item.chunks_last + 1
+    y, x = np.divmod(np.arange(height // rows * width), width)  # pixels of the map
+    taken = ((y * rows + rows - 1) * width + x + 1) * chunks  # chunks up to its last one
+    groups = item.last_group - item.lead_groups + 1
+    group_taken = np.zeros(groups, np.int64)
+    np.maximum.at(group_taken, (y * item.pitch + x) // lanes, taken)
+    last = height * width * chunks
+    whole = np.minimum(np.maximum.accumulate(group_taken) + WORD_CYCLES, last + IMAGE_CYCLES)
+    ready = np.zeros((item.lead_groups + groups) * tiles, np.int64)  # the last words are of the next map
+    ready[: groups * tiles] = np.repeat(whole, tiles)
+    # Tokens from each fetch to the next one.
+    lengths = np.concatenate((np.full(item.lead_groups, item.inputs_last + 1), np.diff(token_times(item, engine))))
+    tokens = np.full((len(lengths), tiles), item.reps_last + 1)
+    tokens[:, -1] = lengths - (tiles - 1) * (item.reps_last + 1)
+    after = np.cumsum(tokens)
+    before = np.concatenate(([0], after[:-1]))
+    wait = np.concatenate(([0], tokens.reshape(-1)[:-1] - 1))
+    return int((ready + wait - before).max() + after[-1])
 
 
 def estimate(params: Params, engine: Engine | None = None) -> Estimate:
@@ -169,21 +196,26 @@ def estimate(params: Params, engine: Engine | None = None) -> Estimate:
     passes = iter(builder.passes)
     stages = tableau(spec.solver.method).num_stages
     rows = []
-    found: list[Pass] = []
+    before: Pass | None = None
     for section in sections(spec.network):
-        before, found = found, [next(passes) for _ in section.passes]
+        found = [next(passes) for _ in section.passes]
         times = spec.solver.n_steps[section.block] * stages if section.kind == "f" else 1
-        cycles, busy = (sum(values) for values in zip(*(pass_cycles(item, engine) for item in found)))
+        cycles = 0
         if section.kind == "head":
-            assert found[0].kind_name == "logits"
+            assert before is not None and found[0].kind_name == "logits"
             # The average waits for the last result of the pass before it.
-            cycles += engine.drain_cycles - before[-1].wait_cycles
+            cycles = engine.drain_cycles - before.wait_cycles
             cycles += AVERAGE_CYCLES * (found[0].tiles_last + 1) + AVERAGE_EXTRA
+        for item in found * times:
+            if before is None:
+                cycles += image_cycles(item, engine) + item.wait_cycles + TURN_CYCLES
+            else:
+                cycles += pass_cycles(item, engine, bool(before.fills) and section.kind != "head")
+            before = item
+        busy = sum(busy_cycles(item, engine) for item in found)
         products = sum(layer.macs for layer in section.layers if not layer.depthwise)
-        rows.append(SectionCycles(section.name, cycles * times, busy * times, products * times))
-    image = builder.passes[0]
-    chunks = (image.image_width_last + 1) * (image.image_height_last + 1) * (image.chunks_last + 1)
-    other = chunks + image.logit_beats_last + 1 + FRAME_CYCLES
+        rows.append(SectionCycles(section.name, cycles, busy * times, products * times))
+    other = builder.passes[0].logit_beats_last + 1 + FRAME_CYCLES
     return Estimate(spec, engine, tuple(rows), other, sum(macs(spec).values()))
 
 

@@ -72,8 +72,10 @@ class Pass:
     tail_last: int = _count("words of the last output tile", 31)
     row_words: int = _count("words of an output pixel", 1023)
     # ---- reading the map: window and line buffers
-    fetch_start: int = _integer("address of the first word that is fetched")
+    fetch_start: int = _integer("address of the first word that is fetched; of lanes before `fetch_rotate`: 0")
     fetch_rotate: int = _count("lane of the pixel that the first group begins with", 7)
+    map_last: int = _count("last word of the map; after it come the first ones of the map that the next pass reads")
+    fills: int = _count("with these the next pass finds its window filled", 1)
     line_rotate: int = _count("lanes by which a row begins later than the row before it", 7)
     line_near: int = _count("words between a pixel and the pixel above it")
     line_far: int = _count("the same where the row above begins in an earlier word")

@@ -1,5 +1,5 @@
 // image_loader: every byte of the image is written once, in order, whatever the stream's pauses; TLAST elsewhere is reported; the
-// loader takes no beat that is not the image's, and it always goes on. With BEATS other than the image's it says so instead.
+// loader takes no beat that is not the image's, and it always goes on. Of what it calls whole, all is written. With BEATS other than the image's it says so instead.
 module image_loader_proof
   import dsodenet_program_pkg::*;
 #(
@@ -36,7 +36,8 @@ module image_loader_proof
     pass.tail_bytes = 16'(CHANNELS - (Chunks - 1) * Lanes);
   end
 
-  logic busy, done, too_short, too_long, bad, tready, we, fire;
+  logic [15:0] whole_words;
+  logic whole, busy, done, too_short, too_long, bad, tready, we, fire;
   logic [Lanes-1:0] lanes;
   logic [15:0] addr;
   logic [Lanes-1:0][7:0] data;
@@ -45,7 +46,7 @@ module image_loader_proof
   ) u_dut (
       .clk_i, .rst_ni, .start_i, .last_frame_i, .pass_i(pass), .busy_o(busy), .done_o(done), .short_o(too_short),
       .long_o(too_long), .bad_o(bad), .s_axis_tdata, .s_axis_tlast, .s_axis_tvalid, .s_axis_tready(tready), .we_o(we), .lanes_o(lanes),
-      .addr_o(addr), .data_o(data)
+      .addr_o(addr), .data_o(data), .whole_o(whole), .whole_words_o(whole_words)
   );
   assign fire = s_axis_tvalid && tready;
 
@@ -65,7 +66,8 @@ module image_loader_proof
   // ---- what must come out: counted in beats of the stream and in bytes written
   logic bad_q, expected_q, failed_q, stuck_q, stuck_qq, done_q, done_qq, excused_q, last_beat;
   logic short_now, long_now, short_q, long_q;
-  logic [7:0] beats_q, bytes_q, in_pixel_q, size;
+  logic whole_q, started_q;
+  logic [7:0] beats_q, bytes_q, in_pixel_q, size, words_q;
   assign last_beat = 32'(beats_q) == Beats - 1;
   assign size = 32'(in_pixel_q) + Lanes > CHANNELS ? 8'(CHANNELS - 32'(in_pixel_q)) : 8'(Lanes);
   assign short_now = fire && s_axis_tlast && !(last_beat && last_frame_i);
@@ -81,12 +83,15 @@ module image_loader_proof
       if (beats_q == watched_i / 16) expected_q <= s_axis_tdata[(watched_i%16)*8+8'(BIT)];
     end
     if (short_now || long_now) failed_q <= 1'b1;
+    whole_q <= whole && !start_i;
+    if (start_i) started_q <= 1'b1;
     if (we) begin
+      words_q <= words_q + 1'b1;
       bytes_q <= bytes_q + size;
       in_pixel_q <= 32'(in_pixel_q) + Lanes >= CHANNELS ? '0 : in_pixel_q + 8'(Lanes);
     end
-    if (start_i) {beats_q, bytes_q, in_pixel_q, failed_q, stuck_q, stuck_qq} <= '0;
-    if (!rst_ni) {failed_q, stuck_q, stuck_qq, done_q, done_qq} <= '0;
+    if (start_i) {words_q, beats_q, bytes_q, in_pixel_q, failed_q, stuck_q, stuck_qq} <= '0;
+    if (!rst_ni) {failed_q, stuck_q, stuck_qq, done_q, done_qq, started_q} <= '0;
   end
   always_comb begin
     if (rst_ni) begin
@@ -99,6 +104,10 @@ module image_loader_proof
       if (bad_q) assert (!busy && !done);
       if (failed_q) assert (!busy && !done);
       if (done) assert (!failed_q && !done_q);
+      if (started_q) begin
+        assert (16'(words_q) + 16'(we) >= whole_words);
+        if (whole_q) assert (32'(bytes_q) + (we ? 32'(size) : 32'd0) == Bytes);
+      end
       if (done_q) assert (!failed_q && 32'(bytes_q) + 32'(size) == Bytes && we);  // the last write
       if (we && !failed_q) begin
         assert (32'(bytes_q) + 32'(size) <= Bytes);
