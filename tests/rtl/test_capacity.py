@@ -10,6 +10,7 @@ from dsodenet.errors import SpecError, ToolError
 from dsodenet.rtl import build as rtl
 from dsodenet.rtl.builder import Builder, program
 from dsodenet.rtl.engine import Engine
+from dsodenet.rtl.passes import Pass
 from dsodenet.spec.layers import all_layers
 from dsodenet.spec.params import Params
 from tests.models import kernel, model, on
@@ -61,10 +62,14 @@ def test_an_image_takes_at_most_65536_beats() -> None:
         program(on(larger, "1x64x64"), engine)
 
 
-def waits(params: Params, lanes: str) -> list[int]:
+def passes(params: Params, lanes: str) -> list[Pass]:
     builder = Builder(on(params, lanes), Engine.of(kernel(lanes)))
     builder.build()
-    return [item.wait_cycles for item in builder.passes]
+    return builder.passes
+
+
+def waits(params: Params, lanes: str) -> list[int]:
+    return [item.wait_cycles for item in passes(params, lanes)]
 
 
 @pytest.mark.parametrize(
@@ -90,6 +95,40 @@ def test_after_a_map_of_one_group_the_whole_way_is_waited_for() -> None:
     network = model("tiny", "euler", 1, in_channels=1, height=4, width=4, channels=(5, 5))
     *_, hidden, slope, logits = waits(network, "3x4x8")
     assert (hidden, slope, logits) == (39 - 4 + 1,) * 3
+
+
+# A pass that fills the window of the next one reads a word of the next map when all but the pixels of the window have come after
+# it. With a token a pixel, and 39 cycles to its result, that is in time from 41 pixels on.
+IN_TIME = (7, 7)  # rows, columns: 49 pixels, 8 of them for the window
+TOO_EARLY = (5, 10)  # 50, 11 of them
+
+
+@pytest.mark.parametrize(("size", "expected"), [(IN_TIME, [1, 1, 1, 0]), (TOO_EARLY, [1, 0, 0, 0])])
+def test_a_pass_fills_the_window_of_the_next_one_where_its_results_are_in_time(
+    size: tuple[int, int], expected: list[int]
+) -> None:
+    """The stem takes three tokens a pixel. Nothing follows the logits."""
+    network = model("edge", "euler", 2, in_channels=1, height=size[0], width=size[1], channels=(3,))
+    assert [item.fills for item in passes(network, "1x4x8")] == expected
+
+
+def test_a_window_is_filled_across_blocks_of_equal_maps_only() -> None:
+    """The map that a block leaves is what down reads; the one that down writes is smaller."""
+    network = model("blocks", "heun", 1, in_channels=1, height=12, width=12, channels=(8, 8))
+    kinds = [(item.kind_name, item.block, item.fills) for item in passes(network, "1x4x8")]
+    first = [("state", 0, 0), ("hidden", 0, 1), ("slope", 0, 1), ("state", 1, 0)]
+    assert kinds == [*first, ("hidden", 1, 1), ("slope", 1, 1), ("logits", 1, 0)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [IN_TIME, TOO_EARLY])
+def test_a_window_that_is_filled_just_in_time_is_right(size: tuple[int, int]) -> None:
+    """A word that is read while it is written, or before, would be wrong."""
+    try:
+        rtl.verilator()
+    except ToolError as error:
+        pytest.skip(str(error))
+    check(on(model("edge", "rk4", 2, in_channels=1, height=size[0], width=size[1], channels=(3,)), "1x4x8"), GARBAGE=1)
 
 
 def test_a_shift_beyond_seven_bits_is_the_furthest_one() -> None:
