@@ -43,6 +43,7 @@ module output_stage
     output logic [PIXEL_LANES-1:0][INPUT_LANES-1:0][7:0]                 map_o
 );
   localparam int unsigned Latency = 15;
+  localparam int unsigned WordShift = OUTPUT_LANES > INPUT_LANES ? INPUT_LANES * SUM_BITS : 0;  // a tile of one word leaves at once
 
   // ---- one word per cycle
   logic signed [PIXEL_LANES-1:0][OUTPUT_LANES-1:0][SUM_BITS-1:0] tile_q;
@@ -56,7 +57,7 @@ module output_stage
     valid_q <= rst_ni && valid_i;
     if (valid_q) tile_q <= acc_i;
     else begin
-      for (int unsigned p = 0; p < PIXEL_LANES; p++) tile_q[p] <= tile_q[p] >> (INPUT_LANES * SUM_BITS);
+      for (int unsigned p = 0; p < PIXEL_LANES; p++) tile_q[p] <= tile_q[p] >> WordShift;
     end
     if (valid_i) begin
       left_q <= tile_words_last;
