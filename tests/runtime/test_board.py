@@ -315,8 +315,8 @@ def test_a_device_that_stays_dead_is_refused_each_time(setup: Setup) -> None:
     ("register", "value", "message"),
     [
         ("IDENTITY", 0xDEADBEEF, f"identity 0xdeadbeef, but a dsODENet kernel answers {IDENTITY:#x}"),
-        ("VERSION", 1 << 16 | 9, "contract version 9, but this package has 4"),
-        ("VERSION", 5 << 16 | 4, "of kind 5, but this package knows 1 hls, 2 rtl"),
+        ("VERSION", 1 << 16 | 9, "contract version 9, but this package has 5"),
+        ("VERSION", 5 << 16 | 5, "of kind 5, but this package knows 1 hls, 2 rtl"),
         ("FINGERPRINT_LO", 7, "built for model [0-9a-f]{8}00000007, but the run holds model"),
         ("FINGERPRINT_HI", 7, "built for model 00000007[0-9a-f]{8}, but the run holds model"),
         ("CAP_CHANNELS", 31, "needs 32 channels, but the kernel takes at most 31"),
