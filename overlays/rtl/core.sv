@@ -33,7 +33,7 @@ module core
     input  logic [PIXEL_LANES-1:0]              image_we_i,
     input  logic [INPUT_LANES-1:0]              image_lanes_i,
     input  logic [15:0]                         image_addr_i,
-    input  logic [INPUT_LANES*8-1:0]            image_data_i,
+    input  logic [1:0][INPUT_LANES*8-1:0]       image_data_i,
     input  logic                                image_whole_i,
     input  logic [15:0]                         image_whole_words_i,
     // passes

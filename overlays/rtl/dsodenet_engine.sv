@@ -137,7 +137,7 @@ module dsodenet_engine
   logic [PIXEL_LANES-1:0] image_we;
   logic [INPUT_LANES-1:0] image_lanes;
   logic [15:0] image_addr;
-  logic [INPUT_LANES*8-1:0] image_data;
+  logic [1:0][INPUT_LANES*8-1:0] image_data;
   logic image_whole;
   logic [15:0] image_whole_words;
   image_loader #(

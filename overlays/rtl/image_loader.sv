@@ -2,7 +2,8 @@
 //
 // A pixel of the image takes a slot of a power of two bytes. SpaceToDepth is a matter of addresses: what lies beside each other in
 // a block is one pixel of more channels already, and its rows follow each other in one word sequence. For a dense 3x3 stem the slot
-// is repeated over the whole word, so that each lane group of the pointwise array can look at another tap.
+// is repeated over the whole word, so that each lane group of the pointwise array can look at another tap. Two small pixels of a
+// pair of lanes come in one cycle.
 module image_loader
   import dsodenet_program_pkg::*;
 #(
@@ -26,7 +27,7 @@ module image_loader
     output logic [PIXEL_LANES-1:0]   we_o,
     output logic [INPUT_LANES-1:0]   lanes_o,
     output logic [15:0]              addr_o,
-    output logic [INPUT_LANES*8-1:0] data_o,
+    output logic [1:0][INPUT_LANES*8-1:0] data_o,  // of even and of odd lanes; the same, but for pairs
     output logic                     whole_o,  // the image is, until the next one starts; else its words below whole_words_o
     output logic [15:0]              whole_words_o  // may be read three cycles later
 );
@@ -99,6 +100,8 @@ module image_loader
   logic [3:0] row_bank_sum;
   assign sub_mask = 2'((3'd1 << pass_i.block_shift[1:0]) - 3'd1);
   assign sub_y = y_q[1:0] & sub_mask;
+  logic last_bank;
+  assign last_bank = 32'(bank_q) + (pass_i.pair[0] ? 2 : 1) >= PIXEL_LANES;
   // Static sums; the first row ends long after they are there.
   logic [15:0] pixel_words_q, row_wrap_q;
   always_ff @(posedge clk_i) begin
@@ -129,8 +132,8 @@ module image_loader
         {row_addr_q, row_bank_q} <= {row_addr_next, row_bank_next};
       end else if (last_chunk_q) begin
         x_q <= x_q + 1'b1;
-        bank_q <= 32'(bank_q) == PIXEL_LANES - 1 ? '0 : bank_q + 1'b1;
-        if (32'(bank_q) == PIXEL_LANES - 1) addr_q <= addr_q + pixel_words_q;
+        bank_q <= last_bank ? '0 : bank_q + (pass_i.pair[0] ? 3'd2 : 3'd1);
+        if (last_bank) addr_q <= addr_q + pixel_words_q;
       end
     end
   end
@@ -148,7 +151,13 @@ module image_loader
   logic [15:0] offset, offset_q, pixel_q;  // bytes from the start of the output pixel; its address
   logic [2:0] period_bits, pixel_bank_q;
   logic [ChunkBytes-1:0][7:0] bytes_q;
+  logic [1:0][ChunkBytes-1:0][7:0] pixels;  // as they begin for even and for odd lanes: the second one of a pair has the later half
+  logic [ChunkBits-1:0] half, place_mask;
   logic take_q;
+  assign half = pass_i.pair[0] ? ChunkBits'(pass_i.tail_bytes >> 1) : '0;
+  assign place_mask = ~({ChunkBits{1'b1}} << period_bits);
+  assign pixels[0] = bytes_q;
+  always_comb for (int unsigned k = 0; k < ChunkBytes; k++) pixels[1][k] = bytes_q[ChunkBits'(k)+half];
   assign offset = (16'(sub_y) << pass_i.slot_shift[3:0]) + (chunk_q << ChunkBits);
   assign period_bits = pass_i.slot_shift[3:0] < 4'(ChunkBits) ? pass_i.slot_shift[2:0] : 3'(ChunkBits);
   always_ff @(posedge clk_i) begin
@@ -158,11 +167,13 @@ module image_loader
     offset_q <= offset;
     for (int unsigned j = 0; j < ChunkBytes; j++) bytes_q[j] <= ring_q[pos_q+5'(j)];
 
-    for (int unsigned b = 0; b < PIXEL_LANES; b++) we_o[b] <= rst_ni && take_q && 32'(pixel_bank_q) == b;
+    for (int unsigned b = 0; b < PIXEL_LANES; b++) begin
+      we_o[b] <= rst_ni && take_q && (32'(pixel_bank_q) == b || (pass_i.pair[0] && 32'(pixel_bank_q) + 1 == b));
+    end
     addr_o <= pixel_q + 16'(offset_q >> LaneBits);
     for (int unsigned j = 0; j < INPUT_LANES; j++) begin
       lanes_o[j] <= pass_i.replicate[0] || (LaneBits'(j) >> period_bits) == (offset_q[LaneBits-1:0] >> period_bits);
-      data_o[j*8+:8] <= bytes_q[ChunkBits'(j) & ~({ChunkBits{1'b1}} << period_bits)];
+      for (int unsigned e = 0; e < 2; e++) data_o[e][j*8+:8] <= pixels[e][ChunkBits'(j)&place_mask];
     end
   end
 

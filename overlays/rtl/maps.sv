@@ -21,7 +21,7 @@ module maps
     input  logic [PIXEL_LANES-1:0]                                       image_we_i,
     input  logic [INPUT_LANES-1:0]                                       image_lanes_i,
     input  logic [15:0]                                                  image_addr_i,
-    input  logic [INPUT_LANES*8-1:0]                                     image_data_i,
+    input  logic [1:0][INPUT_LANES*8-1:0]                                image_data_i,  // of even and of odd banks
     // state and slopes: a read address each for all lanes
     input  logic [15:0]                                                  state_raddr_i,
     input  logic [15:0]                                                  slope_raddr_i,
@@ -49,7 +49,7 @@ module maps
       assign image = m == 0 && image_we_i[b];
       assign we = image ? image_lanes_i : 32'(dest_i) == m ? we_i[b] : '0;
       assign waddr = image ? image_addr_i[AddrBits-1:0] : waddr_i[b][AddrBits-1:0];
-      assign wdata = image ? image_data_i : wdata_i[b];
+      assign wdata = image ? image_data_i[b%2] : wdata_i[b];
       ram #(
           .LANES(INPUT_LANES), .LANE_BITS(8), .DEPTH(MAP_WORDS), .READ_LATENCY(2), .STYLE(STYLE), .GARBAGE(GARBAGE)
       ) u_map (
@@ -74,5 +74,5 @@ module maps
   end
 
   logic unused;
-  assign unused = ^{raddr_i, waddr_i, image_addr_i, state_raddr_i, slope_raddr_i};
+  assign unused = ^{raddr_i, waddr_i, image_addr_i, image_data_i, state_raddr_i, slope_raddr_i};
 endmodule

@@ -56,6 +56,7 @@ PROOFS = (
     Proof("image_loader", 9, 22, {"CHANNELS": 3, "WIDTH": 4, "HEIGHT": 4}),
     Proof("image_loader", 9, 28, {"CHANNELS": 1, "WIDTH": 5, "HEIGHT": 4, "BIT": 7}),
     Proof("image_loader", 9, 20, {"CHANNELS": 6, "WIDTH": 2, "HEIGHT": 3, "BIT": 3}),
+    Proof("image_loader", 9, 20, {"CHANNELS": 2, "WIDTH": 3, "HEIGHT": 3, "PAIR": 1, "BIT": 5}),
     *(Proof("program_loader", 12, 22, {"BIT": bit}, free="crc32") for bit in (0, 127)),
     *(Proof("image_loader", 9, 24, {"CHANNELS": 3, "WIDTH": 4, "HEIGHT": 4, "EXTRA": extra}) for extra in (1, 3)),
     Proof("control", 7, 11),

@@ -125,7 +125,7 @@ class WordModel:
         fields, lanes = self.passes[0], self.engine.input_lanes
         chunk = min(CHUNK_BYTES, lanes)
         side = (1 << fields["block_shift"]) - 1
-        channels = fields["chunks_last"] * chunk + fields["tail_bytes"]
+        channels = (fields["chunks_last"] * chunk + fields["tail_bytes"]) // (1 + fields["pair"])
         pixels = image.transpose(1, 2, 0).reshape(fields["image_height_last"] + 1, -1, channels)
         period = min(1 << fields["slot_shift"], chunk)
         for y, x in np.ndindex(*pixels.shape[:2]):

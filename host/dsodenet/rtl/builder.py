@@ -167,10 +167,11 @@ class Builder:
         image_beats = beats(network.in_channels * height * width)
         _check("image beats", image_beats, 1 << 16)
         chunks = -(-stem.pixel_bytes // stem.chunk)
+        together = 1 + stem.pair
         rows, rotate = divmod(self.pitch[0], self.engine.pixel_lanes)
         image = {
             "image_beats_last": image_beats - 1,
-            "image_width_last": width // stem.block - 1,
+            "image_width_last": width // stem.block // together - 1,
             "image_height_last": height - 1,
             "image_row_words": rows * stem.tiles,
             "image_row_rotate": rotate,
@@ -178,7 +179,8 @@ class Builder:
             "slot_shift": stem.slot.bit_length() - 1,
             "replicate": int(stem.block == 1 and stem.slot <= stem.chunk),
             "chunks_last": chunks - 1,
-            "tail_bytes": stem.pixel_bytes - (chunks - 1) * stem.chunk,
+            "pair": int(stem.pair),
+            "tail_bytes": together * stem.pixel_bytes - (chunks - 1) * stem.chunk,
             "logit_beats_last": beats(4 * network.num_classes) - 1,
         }
         loops = self._loops(network.map_size(0), self.pitch[0], stem.tiles, stem.reps, layer.out_channels)

@@ -168,8 +168,9 @@ def image_cycles(item: Pass, engine: Engine) -> int:
     """
     tiles, lanes, rows = item.tiles_last + 1, engine.pixel_lanes, 1 << item.block_shift
     height, width, chunks = item.image_height_last + 1, item.image_width_last + 1, item.chunks_last + 1
-    y, x = np.divmod(np.arange(height // rows * width), width)  # pixels of the map
-    taken = ((y * rows + rows - 1) * width + x + 1) * chunks  # chunks up to its last one
+    together = 1 + item.pair
+    y, x = np.divmod(np.arange(height // rows * width * together), width * together)  # pixels of the map
+    taken = ((y * rows + rows - 1) * width + x // together + 1) * chunks  # chunks up to its last one
     groups = item.last_group - item.lead_groups + 1
     group_taken = np.zeros(groups, np.int64)
     np.maximum.at(group_taken, (y * item.pitch + x) // lanes, taken)

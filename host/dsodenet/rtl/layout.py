@@ -66,8 +66,14 @@ class Stem:
 
     @property
     def chunk(self) -> int:
-        """Bytes that the image loader writes per cycle."""
+        """Bytes that the image loader takes per cycle, at most."""
         return min(16, self.engine.input_lanes)
+
+    @property
+    def pair(self) -> bool:
+        """Whether two pixels come in a cycle: both in one chunk, for an even lane and the one behind it."""
+        width = self.network.map_size(0)[1]
+        return 2 * self.pixel_bytes <= self.chunk and width % 2 == 0 and self.engine.pixel_lanes % 2 == 0
 
     @property
     def tiles(self) -> int:

@@ -115,6 +115,7 @@ class Pass:
     block_shift: int = _count("log2 of the image rows that space to depth joins", 2)
     slot_shift: int = _count("log2 of the bytes of a pixel's slot", 15)
     replicate: int = _count("repeat the slot over the word", 1)
+    pair: int = _count("two pixels, of two lanes, count as one above and come in a cycle", 1)
     chunks_last: int = _count("cycles that a pixel takes")
     tail_bytes: int = _count("bytes of a pixel's last chunk", 16)
     logit_beats_last: int = _count("stream beats of an image's logits")
