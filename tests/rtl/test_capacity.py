@@ -97,8 +97,8 @@ def test_after_a_map_of_one_group_the_whole_way_is_waited_for() -> None:
     assert (hidden, slope, logits) == (39 - 4 + 1,) * 3
 
 
-# A pass that fills the window of the next one reads a word of the next map when all but the pixels of the window have come after
-# it. With a token a pixel, and 39 cycles to its result, that is in time from 41 pixels on.
+# A pass that fills the window of the next one reads a word of the next map when all but the pixels of the window have
+# come after it. With a token a pixel, and 39 cycles to its result, that is in time from 41 pixels on.
 IN_TIME = (7, 7)  # rows, columns: 49 pixels, 8 of them for the window
 TOO_EARLY = (5, 10)  # 50, 11 of them
 

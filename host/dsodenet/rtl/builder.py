@@ -303,7 +303,7 @@ def active_groups(item: Pass, engine: Engine) -> NDArray[np.bool_]:
 
 
 def token_times(item: Pass, engine: Engine) -> NDArray[np.int64]:
-    """(groups + 1,): cycles from the first pixel group of a pass to the first token of each, and to the end of the last."""
+    """(groups + 1,): cycles from the first token of the first pixel group to that of each, and to the end of the last."""
     inputs, outputs, slot = item.inputs_last + 1, item.outputs_last + 1, item.slot_last + 1
     cycles = np.where(active_groups(item, engine), outputs * slot, inputs)
     return np.concatenate(([0], np.cumsum(cycles)))

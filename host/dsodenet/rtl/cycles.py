@@ -203,7 +203,7 @@ def estimate(params: Params, engine: Engine | None = None) -> Estimate:
         times = spec.solver.n_steps[section.block] * stages if section.kind == "f" else 1
         cycles = 0
         if section.kind == "head":
-            assert before is not None and found[0].kind_name == "logits"
+            assert before is not None
             # The average waits for the last result of the pass before it.
             cycles = engine.drain_cycles - before.wait_cycles
             cycles += AVERAGE_CYCLES * (found[0].tiles_last + 1) + AVERAGE_EXTRA
