@@ -303,7 +303,10 @@ def active_groups(item: Pass, engine: Engine) -> NDArray[np.bool_]:
 
 
 def token_times(item: Pass, engine: Engine) -> NDArray[np.int64]:
-    """(groups + 1,): cycles from the first token of the first pixel group to that of each, and to the end of the last."""
+    """(groups + 1,): cycles from the first token of the first pixel group to that of each, and to the end.
+
+    The lead-in is not counted.
+    """
     inputs, outputs, slot = item.inputs_last + 1, item.outputs_last + 1, item.slot_last + 1
     cycles = np.where(active_groups(item, engine), outputs * slot, inputs)
     return np.concatenate(([0], np.cumsum(cycles)))
