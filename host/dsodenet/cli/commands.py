@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,18 +11,16 @@ import numpy as np
 from dsodenet.adapting import observe
 from dsodenet.bench import DEFAULT, Comparison, compare
 from dsodenet.command import Answer, Values, json_text, values_text
-from dsodenet.contract import ZCU104, Resources, board_named
+from dsodenet.contract import board_named
 from dsodenet.data import DATASETS, GENERATED, load_dataset
 from dsodenet.errors import InputError
 from dsodenet.evaluation import evaluate, sample_images
 from dsodenet.files import atomic_files
-from dsodenet.hls import Plan, best_plan
 from dsodenet.ladder import LADDER, verify
-from dsodenet.rtl import Engine, Estimate, estimate, memory_map, of_spec, rtl_resources
 from dsodenet.runs import Run, check_folder, check_output
 from dsodenet.runtime import Classification
-from dsodenet.spec import SIZES, Params, Spec, macs, parameter_comparison, parameters, with_lanes
-from dsodenet.text import paragraph, progress_bar, table
+from dsodenet.spec import SIZES, Params, Spec
+from dsodenet.text import progress_bar, table
 from dsodenet.zoo import models
 
 STATISTICS_IMAGES = 512  # of the training split, whose statistics an export holds
@@ -208,78 +205,6 @@ def _classes_text(found: Classification, data: dict[str, Any]) -> str:
     written = f"; logits in {data['output']}" if "output" in data else ""
     took = f"{data['seconds'] * 1e3:.3g} ms {data['kind']}"
     return "\n".join([*lines, f"{len(found)} images on {data['backend']}, {took}{written}"])
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What a model costs on both kernels, estimated before any tool has run."""
-
-    cycles: Estimate
-    resources: dict[str, Resources]  # kernel -> what it takes of the device
-    hls: Plan | None  # its search is for the ZCU104
-
-    def to_dict(self) -> dict[str, Any]:
-        spec = self.cycles.spec
-        return self.cycles.to_dict() | {
-            "parameters": parameters(spec),
-            "macs_per_section": macs(spec),
-            "parameters_compared": parameter_comparison(spec),
-            "resources": {name: found.to_dict() for name, found in self.resources.items()},
-            "memory": memory_map(self.cycles.engine),
-            "hls": None if self.hls is None else self.hls.to_dict(),
-        }
-
-    def __str__(self) -> str:
-        data, device = self.to_dict(), self.cycles.board.device
-        part = self.cycles.board.part.split("-")[0].upper()
-        total, compared = sum(data["parameters"].values()), data["parameters_compared"]
-        rows = [
-            (name, *(_share_text(found[kind], device[kind]) for kind in device))
-            for name, found in data["resources"].items()
-        ]
-        over = [
-            f"{kind} of {name}"
-            for name, found in data["resources"].items()
-            for kind in device
-            if found[kind] > device[kind]
-        ]
-        memories = ", ".join(f"{name} {size / 1024:,.0f} KiB" for name, size in data["memory"].items())
-        told = [
-            f"{data['model']}, {data['lanes']} lanes of the rtl kernel; estimated by a closed form that equals its "
-            "simulation",
-            self.cycles.table(),
-            f"{data['macs']:,} multiply-accumulates; {total:,} parameters; without stem and head "
-            f"{compared['dsodenet']:,}, against {compared['full']:,} with full convolutions and "
-            f"{compared['residual']:,} unshared",
-            f"\n{part}, estimated",
-            table(("kernel", *device), rows),
-            f"rtl: from Yosys' figures of its parts; on chip: {memories}",
-            *([f"does not fit: {', '.join(over)}"] if over else []),
-            str(self.hls) if self.hls is not None else "hls: estimated for the ZCU104 only",
-        ]
-        return "\n".join(line if "\n" in line else paragraph(line) for line in told)
-
-
-def estimate_costs(args: argparse.Namespace) -> Answer:
-    board = board_named(args.board)
-    lanes = args.lanes or (None if board is ZCU104 else board.lanes)
-    folder = Run.of(args.model).folder
-    if folder.is_dir():
-        params = Params.load(folder).with_solver(args.solver, args.n_steps)
-        spec = with_lanes(params.spec, lanes)
-        found = estimate(dataclasses.replace(params, spec=spec), Engine.of(spec.kernel, board))
-        found = dataclasses.replace(found, board=board)
-    else:
-        found = of_spec(with_lanes(Spec.load(args.model).with_solver(args.solver, args.n_steps), lanes), board)
-    rtl = rtl_resources(found.engine, board)
-    if board is not ZCU104:
-        return Costs(found, {"rtl": rtl}, None)
-    plan = best_plan(found.spec)
-    return Costs(found, {"rtl": rtl, "hls": plan.resources}, plan)
-
-
-def _share_text(used: float, there: int) -> str:
-    return f"{used:,.0f} ({used / there:.0%})" if there else f"{used:,.0f} of none"
 
 
 def explore_specs(args: argparse.Namespace) -> Answer:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dsodenet.adapting import METHODS
 from dsodenet.bench import BACKENDS, DEFAULT
-from dsodenet.cli import adapt_commands, commands
+from dsodenet.cli import adapt_commands, commands, estimates
 from dsodenet.cli.arguments import (
     TRAINING,
     checked_lanes,
@@ -215,7 +215,7 @@ COMMANDS = {
         ),
     ),
     "estimate": Command(
-        commands.estimate_costs,
+        estimates.estimate_costs,
         "cycles, latency, parameters, and what each kernel takes of the device, with no tool and no build",
         "dsodenet estimate l --lanes 3x16x64",
         (

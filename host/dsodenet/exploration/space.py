@@ -12,12 +12,11 @@ from typing import Any
 
 from dsodenet.errors import InputError, SpecError
 from dsodenet.exploration.goal import figures
-from dsodenet.spec import MAX_BLOCKS, STEMS, TABLEAUS, Spec, lanes_text, parse_lanes, with_lanes
+from dsodenet.spec import MAX_BLOCKS, STEMS, TABLEAUS, USUAL_LANES, Spec, lanes_text, parse_lanes, with_lanes
 
 WIDTHS = (0.5, 0.75, 1.0, 1.5, 2.0)  # times the channels of the spec's first ODE block
 STEPS = (1, 2, 3, 4, 6, 8, 10)
 WEIGHT_BITS = (4, 6, 8)
-LANES = ("1x4x8", "1x8x16", "5x8x32", "6x8x64", "1x16x32", "1x32x64", "2x16x64", "3x16x64")
 REUSE_FACTORS = (1, 2, 4, 8, 16, 32)
 TRIES = 50
 ENGINE_AXES = ("lanes", "reuse_factor")  # they change cycles and resources, and no word of a result
@@ -50,7 +49,7 @@ class Space:
         network, own_lanes = spec.network, lanes_text(spec.kernel)
         engine: dict[str, tuple[Any, ...]] = {"lanes": (own_lanes,), "reuse_factor": (spec.kernel.reuse_factor,)}
         if spec.kernel.name == "rtl":
-            engine["lanes"] = tuple(dict.fromkeys((own_lanes, *LANES)))
+            engine["lanes"] = tuple(dict.fromkeys((own_lanes, *USUAL_LANES)))
         else:
             engine["reuse_factor"] = tuple(sorted({*REUSE_FACTORS, spec.kernel.reuse_factor}))
         usual: dict[str, tuple[Any, ...]] = {

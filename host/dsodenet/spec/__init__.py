@@ -2,7 +2,7 @@
 
 from dsodenet.spec.features import split_features, with_features
 from dsodenet.spec.formats import Format
-from dsodenet.spec.lanes import lanes_text, parse_lanes, with_lanes
+from dsodenet.spec.lanes import USUAL_LANES, lanes_text, parse_lanes, with_lanes
 from dsodenet.spec.layers import (
     FACTOR,
     IMAGE_FORMAT,
@@ -70,6 +70,7 @@ __all__ = [
     "TIME_FRAC_BITS",
     "UPDATE_BITS",
     "USUAL",
+    "USUAL_LANES",
     "Format",
     "Kernel",
     "Layer",

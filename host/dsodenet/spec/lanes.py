@@ -13,6 +13,7 @@ from dsodenet.errors import InputError
 from dsodenet.spec.specification import Spec
 
 PUMPED = "@2"
+USUAL_LANES = ("1x4x8", "1x8x16", "5x8x32", "6x8x64", "1x16x32", "1x32x64", "2x16x64", "3x16x64")  # what is compared
 
 
 class Lanes(Protocol):
