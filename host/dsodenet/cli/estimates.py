@@ -99,7 +99,7 @@ class Costs:
             table(("kernel", *device), rows),
             f"rtl: from Yosys' figures of its parts; on chip: {memories}",
             *([f"does not fit: {', '.join(over)}"] if over else []),
-            str(self.hls) if self.hls is not None else "hls: estimated for the ZCU104 only",
+            *("hls: estimated for the ZCU104 only" if self.hls is None else str(self.hls)).splitlines(),
         ]
         if self.engines:
             rows = [engine.row(device) for engine in self.engines]
