@@ -101,7 +101,7 @@ def test_after_a_map_of_one_group_the_whole_way_is_waited_for() -> None:
 # come after it. With a token a pixel, and 39 cycles to its result, that is in time from 41 pixels on.
 IN_TIME = (7, 7)  # rows, columns: 49 pixels, 8 of them for the window
 TOO_EARLY = (5, 10)  # 50, 11 of them
-SMALL = (4, 9)  # 36, 10 of them: a window that was filled would be wrong
+SMALL = (5, 9)  # 45, 10 of them: a window that was filled would be wrong
 
 
 @pytest.mark.parametrize(("size", "expected"), [(IN_TIME, [1, 1, 1, 0]), (TOO_EARLY, [1, 0, 0, 0])])
