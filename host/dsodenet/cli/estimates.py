@@ -14,7 +14,7 @@ from dsodenet.errors import SpecError
 from dsodenet.hls import Plan, best_plan
 from dsodenet.rtl import Engine, Estimate, estimate, memory_map, of_spec, rtl_resources
 from dsodenet.runs import Run
-from dsodenet.spec import USUAL_LANES, Params, Spec, lanes_text, macs, parameter_comparison, parameters, with_lanes
+from dsodenet.spec import USUAL_LANES, Params, Spec, macs, parameter_comparison, parameters, with_lanes
 from dsodenet.text import paragraph, table
 
 ENGINES = (*USUAL_LANES, "4x16x64@2")
@@ -28,14 +28,19 @@ class EngineCosts:
     resources: Resources
 
     def to_dict(self) -> dict[str, Any]:
-        found = {"lanes": lanes_text(self.cycles.engine), "cycles": self.cycles.cycles}
-        return found | {"latency_us": self.cycles.cycles / self.cycles.clock_mhz} | self.resources.to_dict()
+        found = self.cycles.to_dict()
+        return {key: found[key] for key in ("lanes", "cycles", "latency_us")} | self.resources.to_dict()
 
     def row(self, kinds: Iterable[str]) -> tuple[str, ...]:
         """Of a table: lanes, cycles, microseconds, and what it takes of these kinds."""
         data = self.to_dict()
         used = (f"{data[kind]:,.0f}" for kind in kinds)
         return data["lanes"], f"{data['cycles']:,}", f"{data['latency_us']:,.1f}", *used
+
+
+def exceeded(resources: Resources, board: Board) -> list[str]:
+    """What the device has less of."""
+    return [kind for kind, used in resources.to_dict().items() if used > board.device[kind]]
 
 
 def engines(spec: Spec, board: Board) -> tuple[EngineCosts, ...]:
@@ -47,7 +52,7 @@ def engines(spec: Spec, board: Board) -> tuple[EngineCosts, ...]:
         except SpecError:  # the model is too large for its memories
             continue
         resources = rtl_resources(cycles.engine, board)
-        if all(used <= board.device[kind] for kind, used in resources.to_dict().items()):
+        if not exceeded(resources, board):
             found.append(EngineCosts(cycles, resources))
     return tuple(sorted(found, key=lambda engine: engine.cycles.cycles))
 
@@ -82,10 +87,7 @@ class Costs:
             for name, found in data["resources"].items()
         ]
         over = [
-            f"{kind} of {name}"
-            for name, found in data["resources"].items()
-            for kind in device
-            if found[kind] > device[kind]
+            f"{kind} of {name}" for name, found in self.resources.items() for kind in exceeded(found, self.cycles.board)
         ]
         memories = ", ".join(f"{name} {size / 1024:,.0f} KiB" for name, size in data["memory"].items())
         told = [

@@ -160,6 +160,11 @@ def pass_cycles(item: Pass, engine: Engine, continues: bool) -> int:
     return lead + int(token_times(item, engine)[-1]) + drain + TURN_CYCLES
 
 
+def passes_cycles(items: list[Pass], before: Pass, engine: Engine) -> int:
+    """Cycles of passes that follow each other, the first of them the pass `before`."""
+    return sum(pass_cycles(item, engine, bool(last.fills)) for last, item in zip((before, *items), items))
+
+
 def image_cycles(item: Pass, engine: Engine) -> int:
     """Cycles from the start of an image to the last token of the pass that reads it.
 
@@ -171,7 +176,8 @@ def image_cycles(item: Pass, engine: Engine) -> int:
     together = 1 + item.pair
     y, x = np.divmod(np.arange(height // rows * width * together), width * together)  # pixels of the map
     taken = ((y * rows + rows - 1) * width + x // together + 1) * chunks  # chunks up to its last one
-    groups = item.last_group - item.lead_groups + 1
+    times = token_times(item, engine)
+    groups = len(times) - 1
     group_taken = np.zeros(groups, np.int64)
     np.maximum.at(group_taken, (y * item.pitch + x) // lanes, taken)
     last = height * width * chunks
@@ -179,7 +185,7 @@ def image_cycles(item: Pass, engine: Engine) -> int:
     ready = np.zeros((item.lead_groups + groups) * tiles, np.int64)  # the last words are of the next map
     ready[: groups * tiles] = np.repeat(whole, tiles)
     # Tokens from each fetch to the next one.
-    lengths = np.concatenate((np.full(item.lead_groups, item.inputs_last + 1), np.diff(token_times(item, engine))))
+    lengths = np.concatenate((np.full(item.lead_groups, item.inputs_last + 1), np.diff(times)))
     tokens = np.full((len(lengths), tiles), item.reps_last + 1)
     tokens[:, -1] = lengths - (tiles - 1) * (item.reps_last + 1)
     after = np.cumsum(tokens)
@@ -201,18 +207,17 @@ def estimate(params: Params, engine: Engine | None = None) -> Estimate:
     for section in sections(spec.network):
         found = [next(passes) for _ in section.passes]
         times = spec.solver.n_steps[section.block] * stages if section.kind == "f" else 1
-        cycles = 0
-        if section.kind == "head":
-            assert before is not None
-            # The average waits for the last result of the pass before it.
+        if before is None:
+            cycles = image_cycles(found[0], engine) + found[0].wait_cycles + TURN_CYCLES
+            cycles += passes_cycles(found[1:], found[0], engine)
+        elif section.kind == "head":
+            # The average waits for the last result of the pass before it. No window is filled across it.
             cycles = engine.drain_cycles - before.wait_cycles
             cycles += AVERAGE_CYCLES * (found[0].tiles_last + 1) + AVERAGE_EXTRA
-        for item in found * times:
-            if before is None:
-                cycles += image_cycles(item, engine) + item.wait_cycles + TURN_CYCLES
-            else:
-                cycles += pass_cycles(item, engine, bool(before.fills) and section.kind != "head")
-            before = item
+            cycles += pass_cycles(found[0], engine, False)
+        else:  # the first evaluation follows another section, each later one itself
+            cycles = passes_cycles(found, before, engine) + (times - 1) * passes_cycles(found, found[-1], engine)
+        before = found[-1]
         busy = sum(busy_cycles(item, engine) for item in found)
         products = sum(layer.macs for layer in section.layers if not layer.depthwise)
         rows.append(SectionCycles(section.name, cycles, busy * times, products * times))
